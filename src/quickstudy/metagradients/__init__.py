@@ -1,0 +1,3 @@
+"""How the gradient of the meta-objective with respect to the meta-parameters is estimated."""
+
+from quickstudy.metagradients.backpropagation import backpropagation as backpropagation

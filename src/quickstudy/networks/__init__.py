@@ -1,0 +1,6 @@
+"""Networks: conv4 and the multi-layer perceptrons of the papers, and the layers they are made of."""
+
+from quickstudy.networks.conv4 import Conv4 as Conv4
+from quickstudy.networks.mlp import MLP as MLP
+from quickstudy.networks.network import Network as Network
+from quickstudy.networks.network import WithHead as WithHead

@@ -1,0 +1,126 @@
+"""Prototypical networks (Snell, Swersky and Zemel, NeurIPS 2017).
+
+Embed everything with one network f; a class is the mean of its support embeddings, and a query
+belongs to the class whose mean is nearest:
+
+    c_k = 1/|S_k| Σ_{(x, y) ∈ S_k} f(x)                                     (eq. 1)
+    p(y = k | x) ∝ exp(-d(f(x), c_k))                                       (eq. 2)
+
+with d the squared Euclidean distance, or 1 - cosine similarity, scaled by a learned temperature.
+
+Differences from the paper: support and query images are normalised as two batches in training
+(the paper's code joins them); at test by the statistics of the training tasks, or as asked.
+"""
+
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from quickstudy.learner import Learner, Predictor
+from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.networks.network import (
+    Network,
+    Normalisation,
+    Statistics,
+    population_statistics,
+    query_statistics,
+)
+from quickstudy.task import Episode, Examples, TaskDistribution
+
+Distance = Literal["euclidean", "cosine"]
+
+SETTLING_EPISODES = 32
+
+
+def class_means(
+    z: Float[Array, "n d"], y: Int[Array, " n"], classes: int
+) -> Float[Array, "classes d"]:
+    """The mean of each class's rows; rows labelled -1 belong to none."""
+    membership = jax.nn.one_hot(y, classes, dtype=z.dtype)
+    return membership.T @ z / jnp.maximum(membership.sum(0), 1.0)[:, None]
+
+
+def squared_distances(a: Float[Array, "n d"], b: Float[Array, "m d"]) -> Float[Array, "n m"]:
+    """‖a_i - b_j‖² = ‖a_i‖² - 2 a_i·b_j + ‖b_j‖²: one matrix product."""
+    return jnp.sum(a**2, -1)[:, None] - 2 * a @ b.T + jnp.sum(b**2, -1)
+
+
+def unit(z: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    """Rows scaled to length 1."""
+    return z * jax.lax.rsqrt(jnp.sum(z**2, -1, keepdims=True) + 1e-12)
+
+
+class Prototypes(Predictor):
+    """Class means in the space of a network's features."""
+
+    network: Network
+    statistics: Statistics | None
+    prototypes: Float[Array, "classes d"]
+    log_temperature: Float[Array, ""]
+    distance: Distance = eqx.field(static=True)
+
+    def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
+        z, _ = self.network(x, self.statistics)
+        if self.distance == "euclidean":
+            return -squared_distances(z, self.prototypes)
+        return jnp.exp(self.log_temperature) * unit(z) @ unit(self.prototypes).T
+
+
+class ProtoNet(Learner):
+    """A network whose features cluster by class, on classes that it has never seen.
+
+    >>> learner = ProtoNet(Conv4((28, 28, 1), key=key))
+    >>> learner.adapt(support, Categorical(5), key=key)(queries).shape      # logits
+    (75, 5)
+    """
+
+    network: Network
+    log_temperature: Float[Array, ""]
+    population: Statistics | None
+    distance: Distance = eqx.field(static=True)
+    normalisation: Normalisation = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: Network,
+        distance: Distance = "euclidean",
+        normalisation: Normalisation = "running",
+    ):
+        self.network = network
+        self.log_temperature = jnp.log(10.0)
+        self.population = None
+        self.distance = distance
+        self.normalisation = normalisation
+
+    def adapt(
+        self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
+    ) -> Prototypes:
+        if not isinstance(likelihood, Categorical):
+            raise ValueError("prototypical networks classify; this task's targets are not classes")
+        given = self.population if self.normalisation == "running" else None
+        z, of_support = self.network(support.x, given)
+        return Prototypes(
+            network=self.network,
+            statistics=query_statistics(self.normalisation, of_support, self.population),
+            prototypes=class_means(z, support.y, likelihood.size),
+            log_temperature=self.log_temperature,
+            distance=self.distance,
+        )
+
+    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "ProtoNet":
+        """Takes the population statistics of batch normalisation from training episodes."""
+        if not self.network.normalises:
+            return self
+        episodes = jax.vmap(tasks.sample)(jax.random.split(key, SETTLING_EPISODES))
+        inputs = jnp.concatenate([episodes.support.x, episodes.query.x], axis=1)
+        statistics = population_statistics(self.network, inputs)
+        return eqx.tree_at(
+            lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
+        )
+
+    @property
+    def transductive(self) -> bool:
+        return self.network.normalises and self.normalisation == "batch"

@@ -1,0 +1,75 @@
+"""The four-block convolutional network of the few-shot papers (Vinyals et al. 2016, section 4.1)."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from quickstudy.networks.layers import BatchNorm, Moments, convolution, max_pool
+from quickstudy.networks.network import Network, Statistics
+
+
+class ConvBlock(eqx.Module):
+    """3 × 3 convolution, batch normalisation, ReLU, and 2 × 2 max-pooling unless it strides."""
+
+    kernel: Float[Array, "3 3 c d"]
+    norm: BatchNorm
+    stride: int = eqx.field(static=True)
+
+    def __init__(self, inputs: int, outputs: int, stride: int, *, key: PRNGKeyArray):
+        scale = (2 / (9 * inputs)) ** 0.5
+        self.kernel = jax.random.normal(key, (3, 3, inputs, outputs)) * scale
+        self.norm = BatchNorm(outputs)
+        self.stride = stride
+
+    def __call__(
+        self, x: Float[Array, "n h w c"], given: Moments | None
+    ) -> tuple[Float[Array, "n h2 w2 d"], Moments]:
+        x, used = self.norm(convolution(x, self.kernel, self.stride), given)
+        return jax.nn.relu(x if self.stride > 1 else max_pool(x)), used
+
+
+class Conv4(Network):
+    """{conv 3 × 3, batch norm, ReLU, max-pool} × 4.
+
+    With `stride=1` blocks pool, and 28 × 28 inputs become 1 × 1 × filters features: the form of
+    the metric papers. With `stride=2` they stride instead, and the 2 × 2 places that are left
+    are averaged: MAML's form for Omniglot (Finn et al. 2017, appendix A.1 and code).
+    """
+
+    blocks: tuple[ConvBlock, ...]
+    outputs: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        filters: int = 64,
+        stride: int = 1,
+        key: PRNGKeyArray,
+    ):
+        """`shape` is that of one input: (height, width, channels), at least 16 × 16."""
+        height, width, channels = shape
+        if min(height, width) < 16:
+            raise ValueError(f"conv4 halves its input four times; {height} × {width} is too small")
+        widths = (channels, filters, filters, filters)
+        self.blocks = tuple(
+            ConvBlock(c, filters, stride, key=k)
+            for c, k in zip(widths, jax.random.split(key, 4), strict=True)
+        )
+        self.outputs = filters if stride > 1 else filters * (height // 16) * (width // 16)
+
+    def __call__(
+        self, x: Float[Array, "n h w c"], statistics: Statistics | None = None
+    ) -> tuple[Float[Array, "n outputs"], Statistics]:
+        used = []
+        for i, block in enumerate(self.blocks):
+            x, m = block(x, None if statistics is None else statistics[i])
+            used.append(m)
+        if self.blocks[0].stride > 1:
+            x = jnp.mean(x, axis=(1, 2))
+        return x.reshape(x.shape[0], -1), tuple(used)
+
+    @property
+    def normalises(self) -> bool:
+        return True

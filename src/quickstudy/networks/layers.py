@@ -1,0 +1,120 @@
+"""Layers whose weights may differ from task to task, and whose derivatives are differentiated
+again: both rule out most ready-made ones.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+VARIANCE_FLOOR = 1e-5
+
+
+class Moments(NamedTuple):
+    """What batch normalisation knows of a layer's inputs, for each channel."""
+
+    mean: Float[Array, " channels"]
+    variance: Float[Array, " channels"]
+
+
+class Linear(eqx.Module):
+    """x W + b, on the last axis.
+
+    W is drawn from N(0, 2 / inputs) (He et al. 2015, eq. 10), b is zero.
+    """
+
+    weight: Float[Array, "inputs outputs"]
+    bias: Float[Array, " outputs"]
+
+    def __init__(self, inputs: int, outputs: int, *, key: PRNGKeyArray):
+        self.weight = jax.random.normal(key, (inputs, outputs)) * (2 / inputs) ** 0.5
+        self.bias = jnp.zeros(outputs)
+
+    def __call__(self, x: Float[Array, "*n inputs"]) -> Float[Array, "*n outputs"]:
+        return x @ self.weight + self.bias
+
+
+def patches(x: Float[Array, "n h w c"], size: int, stride: int) -> Float[Array, "n h2 w2 k"]:
+    """Each output place's size × size neighbourhood laid out as a vector (im2col), with zeros
+    beyond the border so that h2 = ⌈h / stride⌉. k = size² · c, channels fastest."""
+    height, width = -(-x.shape[1] // stride), -(-x.shape[2] // stride)
+    pad_h = max((height - 1) * stride + size - x.shape[1], 0)
+    pad_w = max((width - 1) * stride + size - x.shape[2], 0)
+    x = jnp.pad(
+        x, ((0, 0), (pad_h // 2, pad_h - pad_h // 2), (pad_w // 2, pad_w - pad_w // 2), (0, 0))
+    )
+    rows, columns = (height - 1) * stride + 1, (width - 1) * stride + 1
+    shifted = [
+        x[:, i : i + rows : stride, j : j + columns : stride]
+        for i in range(size)
+        for j in range(size)
+    ]
+    return jnp.concatenate(shifted, axis=-1)
+
+
+def convolution_by_patches(
+    x: Float[Array, "n h w c"], kernel: Float[Array, "k k c d"], stride: int
+) -> Float[Array, "n h2 w2 d"]:
+    """One matrix product over `patches`."""
+    p = patches(x, kernel.shape[0], stride)
+    out = p.reshape(-1, p.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
+    return out.reshape(*p.shape[:3], -1)
+
+
+def convolution_by_xla(
+    x: Float[Array, "n h w c"], kernel: Float[Array, "k k c d"], stride: int
+) -> Float[Array, "n h2 w2 d"]:
+    """The compiler's own convolution."""
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def convolution(
+    x: Float[Array, "n h w c"], kernel: Float[Array, "k k c d"], stride: int = 1
+) -> Float[Array, "n h2 w2 d"]:
+    """Convolution with zero padding, by whichever formulation the backend runs faster.
+
+    With a kernel for each task the compiler's convolution becomes a grouped one, whose weight
+    gradients are several times slower than a matrix product on a CPU.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    return (convolution_by_patches if on_cpu else convolution_by_xla)(x, kernel, stride)
+
+
+def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
+    """The largest of each 2 × 2 square; an odd last row or column is dropped."""
+    n, h, w, c = x.shape
+    x = x[:, : h // 2 * 2, : w // 2 * 2]
+    top = jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
+    return jnp.maximum(top, jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2]))
+
+
+def moments(x: Float[Array, "*n channels"]) -> Moments:
+    """Mean and (biased) variance of each channel, over all other axes."""
+    axes = tuple(range(x.ndim - 1))
+    mean = jnp.mean(x, axes)
+    return Moments(mean, jnp.maximum(jnp.mean(x**2, axes) - mean**2, 0.0))
+
+
+class BatchNorm(eqx.Module):
+    """Batch normalisation (Ioffe and Szegedy 2015): γ (x - μ) / √(σ² + ε) + β.
+
+    μ and σ² are those of the batch at hand, or are given; nothing is remembered.
+    """
+
+    gamma: Float[Array, " channels"]
+    beta: Float[Array, " channels"]
+
+    def __init__(self, channels: int):
+        self.gamma = jnp.ones(channels)
+        self.beta = jnp.zeros(channels)
+
+    def __call__(
+        self, x: Float[Array, "*n channels"], given: Moments | None = None
+    ) -> tuple[Float[Array, "*n channels"], Moments]:
+        used = moments(x) if given is None else given
+        scale = self.gamma * jax.lax.rsqrt(used.variance + VARIANCE_FLOOR)
+        return x * scale + (self.beta - used.mean * scale), used

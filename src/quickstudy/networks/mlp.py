@@ -1,0 +1,56 @@
+"""Fully connected networks of the papers."""
+
+import math
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from quickstudy.networks.layers import BatchNorm, Linear
+from quickstudy.networks.network import Network, Statistics
+
+
+class MLP(Network):
+    """Linear, batch norm if asked for, ReLU; for each hidden layer. Inputs are flattened.
+
+    MAML's sinusoid network is `hidden=(40, 40)`; its fully connected Omniglot network is
+    `hidden=(256, 128, 64, 64), normalise=True` (Finn et al. 2017, appendix A).
+    """
+
+    layers: tuple[Linear, ...]
+    norms: tuple[BatchNorm, ...]
+    outputs: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        hidden: tuple[int, ...] = (40, 40),
+        normalise: bool = False,
+        key: PRNGKeyArray,
+    ):
+        """`shape` is that of one input."""
+        widths = (math.prod(shape), *hidden)
+        keys = jax.random.split(key, len(hidden))
+        self.layers = tuple(
+            Linear(a, b, key=k) for a, b, k in zip(widths[:-1], hidden, keys, strict=True)
+        )
+        self.norms = tuple(BatchNorm(b) for b in hidden) if normalise else ()
+        self.outputs = hidden[-1]
+
+    def __call__(
+        self, x: Float[Array, "n ..."], statistics: Statistics | None = None
+    ) -> tuple[Float[Array, "n outputs"], Statistics]:
+        x = x.reshape(x.shape[0], -1)
+        used = []
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            if self.norms:
+                x, m = self.norms[i](x, None if statistics is None else statistics[i])
+                used.append(m)
+            x = jax.nn.relu(x)
+        return x, tuple(used)
+
+    @property
+    def normalises(self) -> bool:
+        return bool(self.norms)

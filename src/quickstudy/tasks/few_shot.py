@@ -1,0 +1,162 @@
+"""N-way K-shot episodes, and plain batches, from a source of classes."""
+
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from quickstudy.likelihood import Categorical
+from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.tasks.source import ClassSource, distinct
+
+
+class FewShot(TaskDistribution[Episode]):
+    """`way` distinct classes, in random order, which become labels 0 … way - 1; of each, `shot`
+    support and `query` query examples, all distinct (Vinyals et al. 2016, section 2.2).
+
+    >>> FewShot(source, way=5, shot=1, query=15).sample(key).query.y.shape
+    (75,)
+    """
+
+    source: ClassSource
+    way: int = eqx.field(static=True)
+    shot: int = eqx.field(static=True)
+    query: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        if not 2 <= self.way <= self.source.classes:
+            raise ValueError(f"{self.way}-way episodes from {self.source.classes} classes")
+        if self.shot < 1 or self.query < 1:
+            raise ValueError(f"{self.shot} shots and {self.query} queries: at least 1 of each")
+
+    @property
+    def likelihood(self) -> Categorical:
+        return Categorical(self.way)
+
+    def sample(self, key: PRNGKeyArray) -> Episode:
+        choose, draw = jax.random.split(key)
+        classes = distinct(choose, self.source.classes, self.way)
+        x = jax.vmap(lambda k, c: self.source.draw(k, c, self.shot + self.query))(
+            jax.random.split(draw, self.way), classes
+        )
+        labels = jnp.arange(self.way)
+        return Episode(
+            support=Examples(
+                x[:, : self.shot].reshape(-1, *x.shape[2:]), jnp.repeat(labels, self.shot)
+            ),
+            query=Examples(
+                x[:, self.shot :].reshape(-1, *x.shape[2:]), jnp.repeat(labels, self.query)
+            ),
+            likelihood=self.likelihood,
+        )
+
+    def protocol(self) -> dict[str, Any]:
+        counts = {"way": self.way, "shot": self.shot, "queries per class": self.query}
+        return {**self.source.protocol(), **counts}
+
+
+class Batches(TaskDistribution[Episode]):
+    """Batches of labelled examples from all classes of a source, as ordinary supervised learning
+    takes them: an episode without a support set, whose labels are the source's own.
+    """
+
+    source: ClassSource
+    size: int = eqx.field(static=True)
+
+    def sample(self, key: PRNGKeyArray) -> Episode:
+        choose, draw = jax.random.split(key)
+        y = jax.random.randint(choose, (self.size,), 0, self.source.classes)
+        x = jax.vmap(lambda k, c: self.source.draw(k, c, 1)[0])(
+            jax.random.split(draw, self.size), y
+        )
+        return Episode(
+            support=Examples(x[:0], y[:0]),
+            query=Examples(x, y),
+            likelihood=Categorical(self.source.classes),
+        )
+
+    def protocol(self) -> dict[str, Any]:
+        return {**self.source.protocol(), "batch": self.size}
+
+
+class ArraySource(ClassSource):
+    """Examples that lie in memory (on the device), grouped by class: those of class c are rows
+    first[c] … first[c] + count[c] - 1. Bytes become numbers from 0 to 1.
+    """
+
+    x: Array
+    first: Int[Array, " classes"]
+    count: Int[Array, " classes"]
+    classes: int = eqx.field(static=True)
+    name: str = eqx.field(static=True)
+
+    def __init__(self, x: Any, first: Any, count: Any, name: str):
+        self.x, self.first, self.count = jnp.asarray(x), jnp.asarray(first), jnp.asarray(count)
+        self.classes = len(first)
+        self.name = name
+
+    def draw(
+        self, key: PRNGKeyArray, label: Int[Array, ""], count: int
+    ) -> Float[Array, "count ..."]:
+        rows = self.x[self.first[label] + distinct(key, self.count[label], count)]
+        return rows.astype(float) / 255 if rows.dtype == jnp.uint8 else rows
+
+    def protocol(self) -> dict[str, Any]:
+        return {"data": self.name, "classes": self.classes}
+
+
+RotationMode = Literal["none", "classes", "episode"]
+
+
+class Rotated(ClassSource):
+    """The four right-angled rotations of every class of images as classes of their own
+    (Santoro et al. 2016; Vinyals et al. 2016): class 4 c + r is class c turned r times."""
+
+    source: ClassSource
+    classes: int = eqx.field(static=True)
+
+    def __init__(self, source: ClassSource):
+        self.source = source
+        self.classes = 4 * source.classes
+
+    def draw(
+        self, key: PRNGKeyArray, label: Int[Array, ""], count: int
+    ) -> Float[Array, "count h w c"]:
+        return turn(self.source.draw(key, label // 4, count), label % 4)
+
+    def protocol(self) -> dict[str, Any]:
+        return {**self.source.protocol(), "classes": self.classes, "rotations": "as classes"}
+
+
+class RandomlyTurned(ClassSource):
+    """Every class of images turned by a random multiple of 90°, anew each time that it is drawn
+    (Finn et al. 2017): an episode never holds two rotations of one character."""
+
+    source: ClassSource
+    classes: int = eqx.field(static=True)
+
+    def __init__(self, source: ClassSource):
+        self.source = source
+        self.classes = source.classes
+
+    def draw(
+        self, key: PRNGKeyArray, label: Int[Array, ""], count: int
+    ) -> Float[Array, "count h w c"]:
+        draw, angle = jax.random.split(key)
+        return turn(self.source.draw(draw, label, count), jax.random.randint(angle, (), 0, 4))
+
+    def protocol(self) -> dict[str, Any]:
+        return {**self.source.protocol(), "rotations": "of each class in each episode"}
+
+
+def turn(x: Float[Array, "n h w c"], quarters: Int[Array, ""]) -> Float[Array, "n h w c"]:
+    """Square images turned by `quarters` right angles, anticlockwise."""
+    turns = [jnp.rot90(x, r, axes=(1, 2)) for r in range(4)]
+    return jax.lax.select_n(quarters, *turns)
+
+
+def rotated(source: ClassSource, mode: RotationMode) -> ClassSource:
+    """`source` with rotations as classes of their own, drawn for each episode, or none."""
+    return {"none": lambda s: s, "classes": Rotated, "episode": RandomlyTurned}[mode](source)
