@@ -1,0 +1,271 @@
+"""The report's figures: pure functions from arrays to inline SVG, and from images to PNG.
+
+Sizes are in CSS pixels. Every colour is one of `COLOURS` and leaves as a CSS variable of that
+name, with the light scheme's colour to fall back on: one drawing serves a light page, a dark
+page and a slide it is copied to. The same arrays give the same bytes.
+"""
+
+import base64
+import html
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from PIL import Image
+
+from quickstudy.report.data import Calibration, Curve, CurveEpisode, Embedding, Line
+
+COLOURS = {
+    "ink": "#1d2329",
+    "muted": "#5a6570",
+    "rule": "#ccd3da",
+    "paper": "#ffffff",
+    "class-0": "#0072b2",
+    "class-1": "#c75000",
+    "class-2": "#00805c",
+    "class-3": "#b3478f",
+    "class-4": "#a87900",
+    "class-5": "#56606b",
+}
+"""The light scheme. `page.css` has the same names for the dark one."""
+
+CLASSES = [colour for name, colour in COLOURS.items() if name.startswith("class-")]
+MARKERS = "os^DvPX"  # 6 colours and 7 markers: the first 42 classes all look different
+DASHES = ["-", "--", "-.", ":"]
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text: selectable, searchable, in the page's own font
+    "font.size": 12,
+    "axes.titlesize": 13,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.edgecolor": COLOURS["muted"],
+    "axes.labelcolor": COLOURS["ink"],
+    "axes.titlecolor": COLOURS["ink"],
+    "text.color": COLOURS["ink"],
+    "text.parse_math": False,  # a dollar in a class name is a dollar
+    "xtick.color": COLOURS["muted"],
+    "ytick.color": COLOURS["muted"],
+    "grid.color": COLOURS["rule"],
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "hatch.linewidth": 0.6,
+}
+WIDTH = 400
+
+
+class Drawing:
+    """A figure being drawn; `svg` is its text once the `with` block of `_drawing` has ended."""
+
+    figure: Figure
+    svg: str = ""
+
+
+@contextmanager
+def _drawing(name: str, alt: str, height: int) -> Iterator[Drawing]:
+    """A blank figure in the report's style, whatever the user's own matplotlib settings are.
+    `name` sets its element ids apart from those of the other figures on the page."""
+    drawing = Drawing()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        matplotlib.rcParams["svg.hashsalt"] = name
+        drawing.figure = Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
+        yield drawing
+        text = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        with warnings.catch_warnings():  # text is set by the browser, which has more glyphs
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            drawing.figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+    _, opening, body = re.split(r"(<svg [^>]*>)", text.getvalue(), maxsplit=1)
+    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
+    for colour, value in COLOURS.items():
+        body = body.replace(value, f"var(--{colour}, {value})")
+    opening = re.sub(r'="([\d.]+)pt"', r'="\1"', opening)
+    opening = opening.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}"')
+    drawing.svg = opening + body
+
+
+def png(image: Float[np.ndarray, "H W C"]) -> str:
+    """A data URI of an image in [0, 1] with C = 1, 3 or 4, at most 128 pixels a side."""
+    pixels = np.round(np.clip(np.nan_to_num(image), 0, 1) * 255).astype(np.uint8)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    picture.thumbnail((128, 128))
+    data = io.BytesIO()
+    picture.save(data, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def loss_curve(name: str, curves: Sequence[Curve]) -> str:
+    """Training loss against steps: raw values faint, and their moving average."""
+    with _drawing(name, f"Training loss against training step: {_ends(curves)}.", 290) as drawing:
+        axes = drawing.figure.subplots()
+        for i, curve in enumerate(curves):
+            label = curve.name if len(curves) > 1 else "training"
+            _smoothed(axes, i, curve.steps, curve.loss, label)
+        axes.set(xlabel="training step", ylabel="training loss")
+        _legend(axes)
+    return drawing.svg
+
+
+def metric_curve(name: str, curves: Sequence[Curve], metric: str, higher_is_better: bool) -> str:
+    """The headline metric against steps, as `loss_curve`, with the validation points, the best
+    of them a star."""
+    with _drawing(name, f"{metric} against training step.", 290) as drawing:
+        axes = drawing.figure.subplots()
+        for i, curve in enumerate(curves):
+            prefix = f"{curve.name}, " if len(curves) > 1 else ""
+            _smoothed(axes, i, curve.steps, curve.metric, prefix + "training")
+            best = curve.best(higher_is_better)
+            if best is not None:
+                x, y, colour = curve.validation_steps, curve.validation, CLASSES[i % len(CLASSES)]
+                dots: dict[str, Any] = {
+                    "color": colour,
+                    "markeredgecolor": COLOURS["paper"],
+                    "linestyle": "none",
+                }
+                axes.plot(x, y, marker="o", markersize=6, label=prefix + "validation", **dots)
+                axes.plot(x[best], y[best], marker="*", markersize=17, label="best", **dots)
+        axes.set(xlabel="training step", ylabel=metric)
+        _in_percent(axes, metric)
+        _legend(axes)
+    return drawing.svg
+
+
+def regression(name: str, episode: CurveEpisode) -> str:
+    """A curve to be learnt, the points shown of it, and the predictions."""
+    alt = f"A true curve, {len(episode.support_x)} support points on it, and the predicted curves "
+    with _drawing(name, alt + " and ".join(episode.predictions) + ".", 330) as drawing:
+        axes = drawing.figure.subplots()
+        axes.plot(episode.x, episode.truth, color=COLOURS["ink"], linewidth=1.2, label="truth")
+        for i, (label, y) in enumerate(episode.predictions.items()):
+            colour, dashes = CLASSES[i % len(CLASSES)], DASHES[(i + 1) % len(DASHES)]
+            axes.plot(episode.x, y, color=colour, linestyle=dashes, label=label)
+        dots = {"s": 60, "color": COLOURS["ink"], "edgecolor": COLOURS["paper"], "zorder": 3}
+        axes.scatter(episode.support_x, episode.support_y, label="support", **dots)
+        axes.set(xlabel="x", ylabel="y")
+        _legend(axes)
+    return drawing.svg
+
+
+def sweep(name: str, setting: str, lines: Sequence[Line], metric: str, chance: float | None) -> str:
+    """The metric against a setting at test time, with 95 % intervals."""
+    alt = f"{metric} against {setting} for {', '.join(line.name for line in lines)}."
+    with _drawing(name, alt, 310) as drawing:
+        axes = drawing.figure.subplots()
+        if chance is not None:
+            axes.axhline(chance, color=COLOURS["muted"], linewidth=1, linestyle=(0, (1, 2)))
+            axes.annotate(
+                "chance",
+                (1, chance),
+                (0, 3),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                ha="right",
+                color=COLOURS["muted"],
+            )
+        for i, line in enumerate(lines):
+            axes.errorbar(
+                line.x,
+                line.mean,
+                line.half_width,
+                color=CLASSES[i % len(CLASSES)],
+                linestyle=DASHES[i % len(DASHES)],
+                marker=MARKERS[i % len(MARKERS)],
+                capsize=3,
+                label=line.name,
+            )
+        axes.set(xlabel=setting, ylabel=metric)
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        _in_percent(axes, metric)
+        if len(lines) > 1:
+            _legend(axes)
+    return drawing.svg
+
+
+def reliability(name: str, calibration: Calibration) -> str:
+    """How often claims of each confidence came true, above how many there were of each."""
+    held = calibration.counts > 0
+    bins = len(held)
+    middle = (np.arange(bins)[held] + 0.5) / bins
+    confidence, correct = calibration.confidence[held], calibration.correct[held]
+    error = f"{calibration.error:.1%}"
+    alt = f"Reliability diagram of {calibration.name}: expected calibration error {error}."
+    with _drawing(name, alt, 400) as drawing:
+        above, below = drawing.figure.subplots(2, sharex=True, height_ratios=[3, 1])
+        above.bar(middle, correct, 0.9 / bins, color=CLASSES[0], label="came true")
+        gap = {"color": "none", "edgecolor": CLASSES[1], "hatch": "////", "label": "gap"}
+        above.bar(middle, confidence - correct, 0.9 / bins, bottom=correct, **gap)
+        diagonal = {"color": COLOURS["ink"], "linestyle": "--", "linewidth": 1.2}
+        above.plot([0, 1], [0, 1], **diagonal, label="perfect")
+        above.legend(loc="upper left")
+        above.set(title=f"{calibration.name}: error {error}", ylabel="came true", ylim=(0, 1.02))
+        above.yaxis.set_major_formatter(PercentFormatter(1))
+        below.bar(middle, calibration.counts[held], 0.9 / bins, color=CLASSES[5])
+        below.set(xlabel="confidence claimed", ylabel="claims", xlim=(0, 1))
+        below.xaxis.set_major_formatter(PercentFormatter(1))
+        below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+    return drawing.svg
+
+
+def scatter(name: str, embedding: Embedding) -> str:
+    """Examples as points, coloured and shaped by class; prototypes large and numbered."""
+    alt = f"{len(embedding.points)} examples of {len(embedding.names)} classes in two dimensions."
+    with _drawing(name, alt, 400 + 20 * (-(-len(embedding.names) // 3))) as drawing:
+        axes = drawing.figure.subplots()
+        for k, label in enumerate(embedding.names):
+            look: dict[str, Any] = {
+                "color": CLASSES[k % len(CLASSES)],
+                "marker": MARKERS[k % len(MARKERS)],
+            }
+            x, y = embedding.points[embedding.labels == k].T
+            axes.scatter(x, y, s=26, alpha=0.75, linewidth=0, label=_short(label), **look)
+            if embedding.prototypes is not None:
+                edge = {"edgecolor": COLOURS["ink"], "linewidth": 1.5, "zorder": 3}
+                axes.scatter(*embedding.prototypes[k], s=190, **look, **edge)
+        axes.set(xlabel="first principal component", ylabel="second principal component")
+        axes.set_aspect("equal", "datalim")
+        axes.tick_params(length=0, labelbottom=False, labelleft=False)
+        drawing.figure.legend(loc="outside lower center", ncols=3, handletextpad=0.2)
+    return drawing.svg
+
+
+def _smoothed(axes: Axes, i: int, steps: np.ndarray, values: np.ndarray, label: str) -> None:
+    """At most 400 of the raw values, faint, and their moving average over 1/40 of the run."""
+    colour, dashes = CLASSES[i % len(CLASSES)], DASHES[i % len(DASHES)]
+    window, thin = np.ones(max(1, len(values) // 40)), slice(None, None, -(-len(values) // 400))
+    finite = np.isfinite(values)
+    total = np.convolve(np.where(finite, values, 0.0), window, "same")
+    smooth = total / np.maximum(np.convolve(finite, window, "same"), 1)
+    axes.plot(steps[thin], values[thin], color=colour, alpha=0.3, linewidth=0.8)
+    axes.plot(steps[thin], smooth[thin], color=colour, linestyle=dashes, label=label)
+
+
+def _in_percent(axes: Axes, metric: str) -> None:
+    if metric == "accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def _legend(axes: Axes) -> None:
+    """Above the axes, where it hides no data."""
+    axes.figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2)
+
+
+def _ends(curves: Sequence[Curve]) -> str:
+    return "; ".join(f"{c.name} from {c.loss[0]:.3g} to {c.loss[-1]:.3g}" for c in curves)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= 17 else "…" + label[-16:]
