@@ -15,6 +15,7 @@ device inside the compiled step.
 Coordinates are in the unit square, x to the right and y down.
 """
 
+import math
 from typing import Any, Literal, final
 
 import equinox as eqx
@@ -22,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.tasks.source import ClassSource
@@ -32,12 +34,16 @@ SEED = 2015
 STROKE_COUNTS = (0.22, 0.33, 0.24, 0.13, 0.08)
 """p(1 stroke), p(2 strokes) …"""
 STROKES = len(STROKE_COUNTS)
-CONTROLS = 7
+PARTS = 3
+"""Sub-strokes of a stroke: it may have corners where they join."""
+STEPS = 4
+"""From control point to control point of a sub-stroke, so that it has 5, as Lake's have."""
+CONTROLS = PARTS * STEPS + 1
 """Control points of a stroke."""
 POINTS = 48
 """Pen positions along a stroke when it is drawn: about half a pixel apart at 28 × 28."""
 
-PEN = 0.45 / 28
+PEN = 0.4 / 28
 """Standard deviation of the pen's footprint, in the unit square: Omniglot's pen."""
 DARKNESS = 3.5
 """Optical depth in the middle of a stroke: it lets exp(-3.5) = 3 % of the ground through."""
@@ -52,8 +58,6 @@ class Program(eqx.Module):
 
     shapes: Float[Array, "strokes controls 2"]
     """Control points of each stroke, from its first; all 0 for a stroke that is not there."""
-    smooth: Float[Array, " strokes"]
-    """1: the stroke is a cubic B-spline of its control points; 0: a polygon through them."""
     attached: Float[Array, " strokes"]
     """1: the stroke is placed on an earlier stroke; 0: on the page."""
     start: Float[Array, "strokes 2"]
@@ -66,36 +70,27 @@ class Program(eqx.Module):
     """How far along a stroke lies its own point that is placed: 0 is its start."""
 
 
-def _spline(controls: int, points: int) -> Float[np.ndarray, "points controls"]:
-    """The matrix from control points to points of a uniform cubic B-spline, whose end control
-    points count three times, so that it begins and ends on them."""
-    knots = controls + 1  # pieces of the spline, once the ends are repeated
-    piece = np.minimum(np.linspace(0, knots, points).astype(int), knots - 1)
-    u = np.linspace(0, knots, points) - piece
-    blends = np.stack([(1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, 3 * (u + u**2 - u**3) + 1, u**3]) / 6
-    matrix = np.zeros((points, controls), np.float32)
-    for offset, blend in enumerate(blends):
-        control = np.clip(piece + offset - 2, 0, controls - 1)
-        np.add.at(matrix, (np.arange(points), control), blend)
+def _spline() -> Float[np.ndarray, "points controls"]:
+    """The matrix from the control points of a stroke to points along it: its sub-strokes are
+    Bézier curves that share their ends, where the stroke may turn sharply."""
+    part = np.linspace(0, PARTS, POINTS, dtype=np.float32)
+    first = np.minimum(part.astype(int), PARTS - 1)
+    u = part - first
+    matrix = np.zeros((POINTS, CONTROLS), np.float32)
+    for i in range(STEPS + 1):
+        blend = math.comb(STEPS, i) * u**i * (1 - u) ** (STEPS - i)
+        matrix[np.arange(POINTS), first * STEPS + i] = blend
     return matrix
 
 
-def _polygon(controls: int, points: int) -> Float[np.ndarray, "points controls"]:
-    """The matrix from control points to points of the polygon through them."""
-    u = np.linspace(0, controls - 1, points)[:, None]
-    return np.maximum(0, 1 - np.abs(u - np.arange(controls))).astype(np.float32)
-
-
-SPLINE = _spline(CONTROLS, POINTS)
-POLYGON = _polygon(CONTROLS, POINTS)
+SPLINE = _spline()
 
 
 def _place(
     program: Program, shapes: Float[Array, "strokes controls 2"]
 ) -> Float[Array, "strokes points 2"]:
     """Strokes of the given shapes, each put where the program says."""
-    smooth = program.smooth[:, None, None]
-    curves = smooth * (SPLINE @ shapes) + (1 - smooth) * (POLYGON @ shapes)
+    curves = SPLINE @ shapes
     pivot = jnp.round(program.pivot * (POINTS - 1)).astype(int)
     along = jnp.round(program.along * (POINTS - 1)).astype(int)
     placed = []
@@ -110,47 +105,55 @@ def _place(
 
 def sample_program(key: PRNGKeyArray) -> Program:
     """ψ ~ p(ψ): a new glyph, scaled and moved to the middle of the unit square."""
-    keys = iter(jr.split(key, 20))
-    present = jnp.arange(STROKES) <= jr.categorical(next(keys), jnp.log(jnp.array(STROKE_COUNTS)))
+    # One call for all randomness: each takes the compiler about half a second.
+    chance = jr.uniform(key, (27, STROKES))
+    angle, tilt, scale, repeat, touch, cross, parent, along, pivot, x, y = chance[:11]
+    joint, straight, arc, corner, length = chance[11:26].reshape(5, PARTS, STROKES).swapaxes(1, 2)
+    count, size = chance[26, :2]
+    present = jnp.arange(STROKES) <= jnp.sum(count > np.cumsum(STROKE_COUNTS))
 
-    # Each stroke is a turtle walk. Hands like to go right and down; a stroke goes straight, or
-    # bends all along, or turns at corners.
-    downwards = jr.bernoulli(next(keys), 0.5, (STROKES,)) * np.pi / 2
-    anywhere = jr.uniform(next(keys), (STROKES,), maxval=2 * np.pi)
-    heading = jnp.where(jr.bernoulli(next(keys), 0.35, (STROKES,)), anywhere, downwards)
-    heading += 0.2 * jr.normal(next(keys), (STROKES,))
-    bent, cornered = jr.bernoulli(next(keys), jnp.array([[0.5], [0.4]]), (2, STROKES))
-    turns = (STROKES, CONTROLS - 2)
-    sign = jr.rademacher(next(keys), (STROKES, 1))
-    bend = bent[:, None] * sign * jr.uniform(next(keys), (STROKES, 1), minval=0.3, maxval=6.0)
-    corner = jr.rademacher(next(keys), turns) * jr.uniform(
-        next(keys), turns, minval=1.0, maxval=2.6
-    )
-    corners = cornered[:, None] * jr.bernoulli(next(keys), 0.35, turns) * corner
-    turn = bend / turns[1] + corners + 0.1 * jr.normal(next(keys), turns)
-    headings = heading[:, None] + jnp.pad(jnp.cumsum(turn, 1), ((0, 0), (1, 0)))
-    length = jnp.exp(0.4 * jr.normal(next(keys), (STROKES, 1))) * jnp.where(present[:, None], 1, 0)
-    steps = length * jnp.exp(0.3 * jr.normal(next(keys), (STROKES, CONTROLS - 1)))
+    # A stroke is a turtle walk. Hands like to go right and down. At each joint of its parts it
+    # turns a corner and begins another arc, or goes on as before.
+    heading = jnp.where(angle < 0.35, 0.0, jnp.where(angle < 0.7, np.pi / 2, 21 * angle))
+    heading += 0.15 * ndtri(tilt)
+    turned = (joint < CORNERED).at[:, 0].set(False)
+    origin = jax.lax.cummax(jnp.where(turned, jnp.arange(PARTS), 0), axis=1)
+    bend = jnp.where(straight < STRAIGHT, 0.0, _signed(arc, 0.4, 2.4))
+    bend = jnp.take_along_axis(bend, origin, 1)
+    turns = jnp.repeat(bend / STEPS, STEPS, 1)
+    turns = turns.at[:, ::STEPS].add(jnp.where(turned, _signed(corner, 1.2, 2.5), 0.0))
+    headings = heading[:, None] + jnp.cumsum(turns, 1)
+    length = jnp.take_along_axis(0.5 + length, origin, 1)
+    length *= jnp.where(present, jnp.exp(0.4 * ndtri(scale)), 0.0)[:, None]
+    steps = jnp.repeat(length, STEPS, 1)
     walk = steps[..., None] * jnp.stack([jnp.cos(headings), jnp.sin(headings)], -1)
     shapes = jnp.pad(jnp.cumsum(walk, 1), ((0, 0), (1, 0), (0, 0)))
+    repeats = (repeat < REPEATS) & present & (jnp.arange(STROKES) > 0)
+    shapes = shapes[jnp.arange(STROKES) - repeats]
 
     # Strokes lie anywhere, or touch an earlier one with their start, or cross it.
-    attached = jr.bernoulli(next(keys), 0.7, (STROKES,)) | ~present
-    parent = jnp.floor(jr.uniform(next(keys), (STROKES,)) * jnp.arange(STROKES)).astype(int)
-    where = jr.uniform(next(keys), (2, STROKES), minval=-0.3, maxval=1.3)
-    along, crossing = jnp.clip(where, 0, 1)
-    crosses = jr.bernoulli(next(keys), 0.35, (STROKES,))
-    place, size = jr.split(next(keys))
+    attached = (touch < ATTACHED) | ~present
+    crosses = cross < CROSSES
+    parent = jnp.floor(parent * jnp.arange(STROKES)).astype(int)
+    along, crossing = jnp.clip(1.6 * jnp.stack([along, pivot]) - 0.3, 0, 1)
     program = Program(
         shapes=shapes,
-        smooth=1.0 - cornered,
         attached=attached.at[0].set(False).astype(jnp.float32),
-        start=2.5 * jr.normal(place, (STROKES, 2)),
+        start=SPREAD * ndtri(jnp.stack([x, y], -1)),
         parent=parent,
         along=along,
         pivot=jnp.where(attached, jnp.where(crosses, crossing, 0.0), 0.5),
     )
-    return _centre(program, jr.uniform(size, minval=0.5, maxval=0.8))
+    return _centre(program, 0.5 + 0.3 * size)
+
+
+def _signed(chance: Float[Array, "*shape"], low: float, high: float) -> Float[Array, "*shape"]:
+    """From uniform on (0, 1) to uniform on ±(low, high)."""
+    signed = 2 * chance - 1
+    return jnp.sign(signed) * low + signed * (high - low)
+
+
+CORNERED, STRAIGHT, REPEATS, ATTACHED, CROSSES, SPREAD = 0.4, 0.5, 0.2, 0.7, 0.35, 4.0
 
 
 def _centre(program: Program, size: Float[Array, ""]) -> Program:
@@ -170,23 +173,25 @@ def perform(program: Program, key: PRNGKeyArray) -> Float[Array, "strokes points
 
     A stroke that is not there is a pen that stands still: all its points are equal.
     """
-    motor, stretch, start, slip, affine, shift = jr.split(key, 6)
+    normal = jr.normal(key, (STROKES + 1, CONTROLS + 4, 2))
+    motor, warp, start, slip = jnp.split(normal[:-1], (CONTROLS, CONTROLS + 2, CONTROLS + 3), 1)
+    stretch, shift = normal[-1, :2], normal[-1, 2]
     # The errors of the hand add up along a stroke, in proportion to its size.
     size = jnp.sqrt(jnp.mean(jnp.var(program.shapes, 1), -1))[:, None, None]
-    error = jnp.cumsum(0.12 * jr.normal(motor, program.shapes.shape), 1)
-    warp = jnp.eye(2) + 0.12 * jr.normal(stretch, (STROKES, 2, 2))
-    shapes = program.shapes @ warp + size * error
+    shapes = program.shapes @ (jnp.eye(2) + WARP * warp) + size * MOTOR * jnp.cumsum(motor, 1)
     performed = eqx.tree_at(
         lambda p: (p.start, p.along),
         program,
         (
-            program.start + 0.04 * jr.normal(start, program.start.shape),
-            jnp.clip(program.along + 0.05 * jr.normal(slip, program.along.shape), 0, 1),
+            program.start + START * start[:, 0],
+            jnp.clip(program.along + SLIP * slip[:, 0, 0], 0, 1),
         ),
     )
     points = _place(performed, shapes)
-    distortion = jnp.eye(2) + 0.12 * jr.normal(affine, (2, 2))
-    return 0.5 + (points - 0.5) @ distortion + 0.04 * jr.normal(shift, (2,))
+    return 0.5 + (points - 0.5) @ (jnp.eye(2) + AFFINE * stretch) + SHIFT * shift
+
+
+MOTOR, WARP, START, SLIP, AFFINE, SHIFT = 0.08, 0.12, 0.04, 0.05, 0.12, 0.03
 
 
 def render(
@@ -227,13 +232,11 @@ class Glyphs(ClassSource):
     def draw(
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int
     ) -> Float[Array, "count size size 1"]:
-        """`count` drawings of one class, ink 1 on ground 0, each by another hand and pen."""
+        """`count` drawings of one class, ink 1 on ground 0, each by another hand."""
         program = self.program(label)
 
         def drawing(key: PRNGKeyArray) -> Float[Array, "size size"]:
-            hand, pen = jr.split(key)
-            width = PEN * jnp.exp(0.1 * jr.normal(pen))
-            return render(perform(program, hand), width, self.size)
+            return render(perform(program, key), PEN, self.size)
 
         return jax.vmap(drawing)(jr.split(key, count))[..., None]
 
