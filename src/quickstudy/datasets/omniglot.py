@@ -1,0 +1,189 @@
+"""Omniglot: 1623 handwritten characters from 50 alphabets, each drawn once by 20 people.
+
+Lake, Salakhutdinov and Tenenbaum, "Human-level concept learning through probabilistic program
+induction", Science 350 (2015). MIT licence. Fetched from the authors' repository, about 18 MB,
+and kept at one bit a pixel, about 5 MB.
+
+    omniglot = load()
+    omniglot.grouped.x.shape                          (32460, 28, 28, 1)
+    omniglot.split("vinyals")["test"].classes         423
+"""
+
+import contextlib
+import io
+import random
+import zipfile
+from collections import defaultdict
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.progress import track
+
+from quickstudy.datasets import cache
+from quickstudy.datasets.arrays import read_npz
+from quickstudy.datasets.grouped import SPLITS, Grouped
+from quickstudy.datasets.images import RESAMPLING
+from quickstudy.errors import UserError, nearest
+
+SOURCES = (
+    "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/",
+    "https://github.com/brendenlake/omniglot/raw/master/python/",
+)
+BACKGROUND = ("images_background.zip", "68d2efa1b9178cc56df9314c21c6e718")  # and its md5
+EVALUATION = ("images_evaluation.zip", "6b91aef0f799c5bb55b94e3f2daec811")
+CHARACTERS = 1623
+DRAWINGS = 20
+SIDE = 105  # pixels of a drawing in the archives
+
+
+@dataclass(frozen=True, eq=False)
+class Omniglot:
+    """All drawings, and the splits of the literature."""
+
+    grouped: Grouped
+    """x (32460, size, size, 1) uint8, ink 255 on 0; names "Alphabet/character01"; drawing d of
+    class c is x[20 c + d]. Classes are in the order of the archives, background first."""
+
+    background: np.ndarray
+    """(1623,) bool: whether the class is of the 30 background alphabets, not the 20 others."""
+
+    def split(self, name: str) -> dict[str, Grouped]:
+        """Class-disjoint "train", "validation" and "test". Raises `UserError` for other names.
+
+        | name | characters | what it is |
+        |---|---|---|
+        | vinyals | 1028/172/423 | Vinyals et al. (2016), as the prototypical-networks code ships
+          it; one alphabet, Gurmukhi, has characters on both sides |
+        | lake | 813/151/659 | by alphabet, Lake's: 25 background alphabets to train, the last 5
+          by name to validate, the 20 evaluation alphabets to test |
+        | maml | 1100/100/423 | Finn et al. (2017): all characters shuffled with seed 1. Their
+          code shuffles a list in the order of the file system it ran on; this one shuffles the
+          sorted names: the same procedure and sizes, not the same members |
+        """
+        if name not in _SPLITS:
+            raise UserError(f"Omniglot has no split {name!r}; {nearest(name, list(_SPLITS))}")
+        part = _SPLITS[name](self.grouped.names, self.background)
+        return {
+            split: self.grouped.select(np.flatnonzero(part == i)) for i, split in enumerate(SPLITS)
+        }
+
+
+def load(size: int = 28) -> Omniglot:
+    """Omniglot at `size` × `size` pixels: 105 as drawn, others resampled with antialiasing.
+
+    The published code shrinks to 28 with nearest neighbour, knowingly or not (Pillow resizes
+    one-bit files so whatever filter it is asked for), which breaks strokes; ours are grey.
+
+    The first call on a machine downloads and prepares the archives, and the first call with a
+    size resamples (seconds); both are kept where `cache` says. Raises `UserError` if the data
+    cannot be had, naming the file that is damaged or missing.
+    """
+    if size < 1:
+        raise UserError(f"Omniglot images of size {size} cannot be: size is at least 1, as in 28")
+    resampled = cache.find(f"omniglot-{size}.npz")
+    if resampled is not None:
+        path = resampled
+        x, names, background = read_npz(path, ("x", "names", "background"))
+    else:
+        path = cache.find("omniglot.npz") or _prepare()
+        bits, names, background = read_npz(path, ("bits", "names", "background"))
+        _check(path, bits, (CHARACTERS, DRAWINGS, -(-SIDE * SIDE // 8)), np.uint8)
+        x = _draw(bits, size)
+    _check(path, x, (CHARACTERS * DRAWINGS, size, size, 1), np.uint8)
+    _check(path, background, (CHARACTERS,), np.bool_)
+    _check(path, names, (CHARACTERS,), np.str_)
+    if resampled is None and size != SIDE:
+        with contextlib.suppress(UserError):  # nowhere to keep it: the next call is as slow
+            cache.save(
+                cache.place(f"omniglot-{size}.npz"),
+                lambda file: np.savez(file, x=x, names=names, background=background),
+            )
+    first = np.arange(0, CHARACTERS * DRAWINGS, DRAWINGS, dtype=np.int32)
+    count = np.full(CHARACTERS, DRAWINGS, np.int32)
+    return Omniglot(Grouped(x, first, count, tuple(names.tolist())), background)
+
+
+def _check(path: Path, array: np.ndarray, shape: tuple[int, ...], kind: type) -> None:
+    if array.shape != shape or not np.issubdtype(array.dtype, kind):
+        raise UserError(
+            f"{path} is not Omniglot as quickstudy prepares it ({array.dtype} {array.shape} where "
+            f"{kind.__name__} {shape} should be): take it away, and it is made anew"
+        )
+
+
+def _draw(bits: np.ndarray, size: int) -> np.ndarray:
+    """One bit a pixel (characters, drawings, bytes) -> uint8 (N, size, size, 1), ink 255."""
+    x = np.empty((len(bits) * DRAWINGS, size, size, 1), np.uint8)
+    for c, character in enumerate(bits):
+        ink = 255 * np.unpackbits(character, axis=1, count=SIDE * SIDE)
+        for d, drawing in enumerate(ink.reshape(DRAWINGS, SIDE, SIDE)):
+            image = Image.fromarray(drawing).resize((size, size), RESAMPLING)
+            x[c * DRAWINGS + d, :, :, 0] = np.asarray(image)
+    return x
+
+
+def _prepare() -> Path:
+    """Fetch both archives, unless they are there, and write `omniglot.npz` from them:
+    bits (1623, 20, 1379) uint8, one bit a pixel, 1 is ink; names (1623,), sorted within each
+    archive; background (1623,) bool."""
+    background, evaluation = (_read(*archive) for archive in (BACKGROUND, EVALUATION))
+    characters = background | evaluation
+    path = cache.place("omniglot.npz")
+    cache.save(
+        path,
+        lambda file: np.savez_compressed(
+            file,
+            bits=np.stack(list(characters.values())),
+            names=np.array(list(characters)),
+            background=np.array([name in background for name in characters]),
+        ),
+    )
+    return path
+
+
+def _read(name: str, md5: str) -> dict[str, np.ndarray]:
+    """The drawings of each character in an archive, at one bit a pixel (20, 1379)."""
+    urls = [source + name for source in SOURCES]
+    path = cache.find(name)
+    if path is None:
+        path = cache.place(name)
+        cache.download(urls, path, md5)
+    else:
+        cache.verify(path, md5, urls)
+    drawings = defaultdict(list)
+    with zipfile.ZipFile(path) as archive:
+        members = sorted(member for member in archive.namelist() if member.endswith(".png"))
+        for member in track(members, f"reading {name}", console=cache.stderr):
+            _, alphabet, character, _ = member.split("/")
+            with Image.open(io.BytesIO(archive.read(member))) as image:
+                ink = np.asarray(image.convert("L")) < 128
+            drawings[f"{alphabet}/{character}"].append(np.packbits(ink))
+    return {name: np.stack(bits) for name, bits in drawings.items()}
+
+
+def _vinyals(names: tuple[str, ...], background: np.ndarray) -> np.ndarray:
+    text = resources.files("quickstudy.datasets").joinpath("vinyals.txt").read_text("utf-8")
+    digits = "".join(text.splitlines()[1:])
+    home = dict(zip(sorted(names), digits, strict=True))
+    return np.array([int(home[name]) for name in names])
+
+
+def _lake(names: tuple[str, ...], background: np.ndarray) -> np.ndarray:
+    alphabets = np.array([name.split("/")[0] for name in names])
+    validation = sorted(set(alphabets[background]))[-5:]
+    return np.where(background, np.isin(alphabets, validation), 2)
+
+
+def _maml(names: tuple[str, ...], background: np.ndarray) -> np.ndarray:
+    order = sorted(range(len(names)), key=names.__getitem__)
+    random.Random(1).shuffle(order)
+    part = np.full(len(names), 2)
+    part[order[:1100]] = 0
+    part[order[1100:1200]] = 1
+    return part
+
+
+_SPLITS = {"vinyals": _vinyals, "lake": _lake, "maml": _maml}

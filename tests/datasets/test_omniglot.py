@@ -1,0 +1,203 @@
+import hashlib
+import io
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from quickstudy.datasets import cache, omniglot
+from quickstudy.datasets.images import ImageFormat, read_image
+from quickstudy.errors import UserError
+
+ALPHABETS = {"images_background.zip": "GABFEDC", "images_evaluation.zip": "ZY"}
+
+
+def png(ink: np.ndarray) -> bytes:
+    """As in the archives: one bit a pixel, black ink on white."""
+    file = io.BytesIO()
+    Image.fromarray(~ink).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def drawings(folders, server, monkeypatch) -> dict[str, np.ndarray]:
+    """Nine characters served as Omniglot is: name -> ink (20, 105, 105) bool."""
+    rng = np.random.default_rng(0)
+    drawings = {}
+    for archive, alphabets in ALPHABETS.items():
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as zipped:
+            zipped.writestr(f"{archive[:-4]}/", "")
+            for alphabet in alphabets:
+                ink = rng.random((20, 15, 15)) < 0.1
+                ink = ink.repeat(7, axis=1).repeat(7, axis=2)
+                drawings[f"{alphabet}/character01"] = ink
+                for d in reversed(range(20)):
+                    name = f"{archive[:-4]}/{alphabet}/character01/0001_{d + 1:02}.png"
+                    zipped.writestr(name, png(ink[d]))
+        server.files[archive] = file.getvalue()
+    for which in ("BACKGROUND", "EVALUATION"):
+        name = f"images_{which.lower()}.zip"
+        md5 = hashlib.md5(server.files[name]).hexdigest()
+        monkeypatch.setattr(omniglot, which, (name, md5))
+    monkeypatch.setattr(omniglot, "SOURCES", (server.url,))
+    monkeypatch.setattr(omniglot, "CHARACTERS", 9)
+    return drawings
+
+
+def test_archives_to_arrays(drawings, folders):
+    loaded = omniglot.load(105)
+    grouped = loaded.grouped
+    assert grouped.names == tuple(f"{a}/character01" for a in "ABCDEFGYZ")
+    assert loaded.background.tolist() == [True] * 7 + [False] * 2
+    assert grouped.x.dtype == np.uint8
+    for c, name in enumerate(grouped.names):
+        start = grouped.first[c]
+        np.testing.assert_array_equal(
+            grouped.x[start : start + grouped.count[c], :, :, 0], 255 * drawings[name]
+        )
+    with np.load(folders[0] / "omniglot.npz") as file:
+        assert file["bits"].shape == (9, 20, 1379)
+        unpacked = np.unpackbits(file["bits"], axis=2, count=105 * 105).reshape(9, 20, 105, 105)
+        np.testing.assert_array_equal(unpacked[0], drawings["A/character01"])
+
+
+def test_the_network_is_needed_once_and_resampling_too(drawings, server, monkeypatch):
+    first = omniglot.load(14)
+    requests = len(server.ranges)
+    monkeypatch.setattr(omniglot, "_draw", None)
+    second = omniglot.load(14)
+    assert len(server.ranges) == requests == 2
+    np.testing.assert_array_equal(first.grouped.x, second.grouped.x)
+    assert first.grouped.x.shape == (180, 14, 14, 1)
+    assert first.grouped.names == second.grouped.names
+
+
+def test_read_image_renders_a_drawing_the_same_way(drawings, tmp_path: Path):
+    grouped = omniglot.load(28).grouped
+    path = tmp_path / "drawing.png"
+    path.write_bytes(png(drawings["A/character01"][3]))
+    np.testing.assert_array_equal(read_image(path, ImageFormat(28, 1, True)), grouped.x[3])
+
+
+def test_lake_split_by_alphabet(drawings):
+    parts = omniglot.load(8).split("lake")
+    alphabets = {part: "".join(n[0] for n in parts[part].names) for part in parts}
+    assert alphabets == {"train": "AB", "validation": "CDEFG", "test": "YZ"}
+
+
+def test_unknown_split(drawings):
+    with pytest.raises(UserError, match=r"no split 'vinyal'; did you mean vinyals\?"):
+        omniglot.load(8).split("vinyal")
+
+
+def test_archives_put_there_by_hand(drawings, folders, server):
+    data, user = folders
+    data.mkdir()
+    for name in ALPHABETS:
+        (data / name).write_bytes(server.files[name])
+    data.chmod(0o555)
+    assert omniglot.load(8).grouped.classes == 9
+    assert server.ranges == []
+    assert {path.name for path in user.iterdir()} == {"omniglot.npz", "omniglot-8.npz"}
+
+
+def test_a_damaged_archive_put_there_by_hand(drawings, folders, server):
+    data, _ = folders
+    data.mkdir()
+    (data / "images_background.zip").write_bytes(server.files["images_background.zip"][:-1])
+    with pytest.raises(UserError, match=r"images_background\.zip has md5"):
+        omniglot.load(8)
+
+
+def test_no_place_to_keep_the_resampled_drawings(drawings, folders):
+    data, user = folders
+    omniglot.load(105)
+    data.chmod(0o555)
+    user.write_text("a file where a folder should be")
+    assert omniglot.load(8).grouped.x.shape == (180, 8, 8, 1)
+
+
+@pytest.mark.parametrize("name", ["omniglot.npz", "omniglot-8.npz"])
+def test_a_damaged_or_foreign_file_is_named(drawings, folders, name: str):
+    omniglot.load(8)
+    path = folders[0] / name
+    if name == "omniglot.npz":
+        (folders[0] / "omniglot-8.npz").unlink()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=rf"{name} is damaged"):
+        omniglot.load(8)
+    with path.open("wb") as file:
+        np.savez(file, x=np.zeros(3))
+    with pytest.raises(UserError, match=rf"{name} has no array"):
+        omniglot.load(8)
+    with path.open("wb") as file:
+        few = np.zeros((2, 20, 1379), np.uint8)
+        np.savez(file, bits=few, x=few, names=np.array(["a", "b"]), background=few[:, 0, 0])
+    with pytest.raises(UserError, match=rf"{name} is not Omniglot as quickstudy prepares it"):
+        omniglot.load(8)
+
+
+def test_datasets_do_not_import_jax():
+    modules = ", ".join(f"quickstudy.datasets.{m}" for m in ("omniglot", "folder", "table"))
+    code = f"import sys, {modules}; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def real() -> omniglot.Omniglot:
+    if cache.find("omniglot.npz") is None:
+        pytest.skip("no omniglot.npz in $QUICKSTUDY_DATA or the user's cache")
+    return omniglot.load(28)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [("vinyals", [1028, 172, 423]), ("lake", [813, 151, 659]), ("maml", [1100, 100, 423])],
+)
+def test_splits_of_the_literature(real: omniglot.Omniglot, name: str, sizes: list[int]):
+    parts = real.split(name)
+    assert [part.classes for part in parts.values()] == sizes
+    assert len({n for part in parts.values() for n in part.names}) == 1623
+    assert all((part.count == 20).all() for part in parts.values())
+
+
+def test_the_vinyals_split_is_the_one_on_disk(real: omniglot.Omniglot):
+    path = cache.find("omniglot.npz")
+    assert path is not None
+    with np.load(path) as file:
+        if "vinyals_split" not in file.files:
+            pytest.skip("this omniglot.npz was prepared by quickstudy: there is no second source")
+        expected, names = file["vinyals_split"], file["names"]
+    for i, part in enumerate(real.split("vinyals").values()):
+        assert set(part.names) == set(names[expected == i])
+
+
+def test_the_drawings_are_drawings(real: omniglot.Omniglot):
+    assert real.background.sum() == 964
+    assert (~real.background).sum() == 659
+    ink = real.grouped.x.mean(axis=(1, 2, 3)) / 255
+    assert 0.05 < ink.mean() < 0.12
+    assert ink.min() > 0.001  # a few drawings are a dot
+    assert ink.max() < 0.4
+    assert real.grouped.x.max() == 255
+
+
+def test_a_nearest_neighbour_beats_chance(real: omniglot.Omniglot):
+    """5-way 1-shot on the test characters: pixels alone are right far more often than 1 in 5."""
+    test = real.split("vinyals")["test"]
+    x = (test.x / 255).reshape(423, 20, -1)
+    rng = np.random.default_rng(0)
+    right = []
+    for _ in range(200):
+        support, query = np.moveaxis(
+            x[rng.choice(423, 5, False)][:, rng.choice(20, 2, False)], 1, 0
+        )
+        distance = np.square(query[:, None] - support).sum(axis=2)
+        right.append(np.mean(distance.argmin(axis=1) == np.arange(5)))
+    assert np.mean(right) > 0.35
