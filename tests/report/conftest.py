@@ -34,7 +34,7 @@ def character(k: int, rng: np.random.Generator) -> np.ndarray:
 def image_episode(way: int = 5, shot: int = 1, queries: int = 4) -> ImageEpisode:
     rng = np.random.default_rng(0)
     support, query = np.repeat(np.arange(way), shot), np.repeat(np.arange(way), queries)
-    logits = 3 * np.eye(way)[query] + rng.normal(0, 1.2, (len(query), way))
+    logits = 3 * np.eye(way)[query] + rng.normal(0, 2, (len(query), way))
     return ImageEpisode(
         names=[NAMES[k] if k < len(NAMES) else f"character{k:02}" for k in range(way)],
         support_images=np.stack([character(k, rng) for k in support]),

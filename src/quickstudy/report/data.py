@@ -11,9 +11,18 @@ import numpy as np
 from jaxtyping import Float, Int
 
 
+def called(metric: str) -> str:
+    """A metric's name as people write it.
+
+    >>> called("accuracy"), called("mse")
+    ('accuracy', 'MSE')
+    """
+    return metric.upper() if len(metric) <= 4 else metric
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over episodes and the half-width of its 95 % interval: mean ± half_width."""
+    """A mean over episodes and the half-width of its 95% interval: mean ± half_width."""
 
     mean: float
     half_width: float
@@ -91,7 +100,7 @@ class Line:
     x: Float[np.ndarray, " k"] | Int[np.ndarray, " k"]
     mean: Float[np.ndarray, " k"]
     half_width: Float[np.ndarray, " k"]
-    """Of the 95 % interval over episodes."""
+    """Of the 95% interval over episodes."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,24 +22,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
-from quickstudy.report.data import Calibration, Curve, CurveEpisode, Embedding, Line
+from quickstudy.report.data import Calibration, Curve, CurveEpisode, Embedding, Line, called
 
 COLOURS = {
     "ink": "#1d2329",
     "muted": "#5a6570",
     "rule": "#ccd3da",
     "paper": "#ffffff",
-    "class-0": "#0072b2",
-    "class-1": "#c75000",
-    "class-2": "#00805c",
-    "class-3": "#b3478f",
-    "class-4": "#a87900",
-    "class-5": "#56606b",
+    "class-0": "#0072c6",
+    "class-1": "#c04a00",
+    "class-2": "#00705a",
+    "class-3": "#c43c92",
+    "class-4": "#22282e",
 }
 """The light scheme. `page.css` has the same names for the dark one."""
 
 CLASSES = [colour for name, colour in COLOURS.items() if name.startswith("class-")]
-MARKERS = "os^DvPX"  # 6 colours and 7 markers: the first 42 classes all look different
+MARKERS = "os^DvPX"  # 5 colours and 7 markers: the first 35 classes all look different
 DASHES = ["-", "--", "-.", ":"]
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: selectable, searchable, in the page's own font
@@ -113,32 +112,26 @@ def loss_curve(name: str, curves: Sequence[Curve]) -> str:
     with _drawing(name, f"Training loss against training step: {_ends(curves)}.", 290) as drawing:
         axes = drawing.figure.subplots()
         for i, curve in enumerate(curves):
-            label = curve.name if len(curves) > 1 else "training"
-            _smoothed(axes, i, curve.steps, curve.loss, label)
+            _smoothed(axes, i, curve.steps, curve.loss, curve.name)
         axes.set(xlabel="training step", ylabel="training loss")
         _legend(axes)
     return drawing.svg
 
 
 def metric_curve(name: str, curves: Sequence[Curve], metric: str, higher_is_better: bool) -> str:
-    """The headline metric against steps, as `loss_curve`, with the validation points, the best
-    of them a star."""
-    with _drawing(name, f"{metric} against training step.", 290) as drawing:
+    """The headline metric against steps, as `loss_curve`; validation points, the best a star."""
+    alt = f"{called(metric)} against training step: {', '.join(curve.name for curve in curves)}."
+    with _drawing(name, alt, 290) as drawing:
         axes = drawing.figure.subplots()
         for i, curve in enumerate(curves):
-            prefix = f"{curve.name}, " if len(curves) > 1 else ""
-            _smoothed(axes, i, curve.steps, curve.metric, prefix + "training")
-            best = curve.best(higher_is_better)
+            _smoothed(axes, i, curve.steps, curve.metric, curve.name)
+            colour, best = CLASSES[i % len(CLASSES)], curve.best(higher_is_better)
+            dots: dict[str, Any] = {"color": colour, "markeredgecolor": COLOURS["paper"]}
+            x, y = curve.validation_steps, curve.validation
+            axes.plot(x, y, marker="o", markersize=6, linestyle="none", **dots)
             if best is not None:
-                x, y, colour = curve.validation_steps, curve.validation, CLASSES[i % len(CLASSES)]
-                dots: dict[str, Any] = {
-                    "color": colour,
-                    "markeredgecolor": COLOURS["paper"],
-                    "linestyle": "none",
-                }
-                axes.plot(x, y, marker="o", markersize=6, label=prefix + "validation", **dots)
-                axes.plot(x[best], y[best], marker="*", markersize=17, label="best", **dots)
-        axes.set(xlabel="training step", ylabel=metric)
+                axes.plot(x[best], y[best], marker="*", markersize=17, **dots)
+        axes.set(xlabel="training step", ylabel=called(metric))
         _in_percent(axes, metric)
         _legend(axes)
     return drawing.svg
@@ -161,8 +154,8 @@ def regression(name: str, episode: CurveEpisode) -> str:
 
 
 def sweep(name: str, setting: str, lines: Sequence[Line], metric: str, chance: float | None) -> str:
-    """The metric against a setting at test time, with 95 % intervals."""
-    alt = f"{metric} against {setting} for {', '.join(line.name for line in lines)}."
+    """The metric against a setting at test time, with 95% intervals."""
+    alt = f"{called(metric)} against {setting} for {', '.join(line.name for line in lines)}."
     with _drawing(name, alt, 310) as drawing:
         axes = drawing.figure.subplots()
         if chance is not None:
@@ -187,8 +180,8 @@ def sweep(name: str, setting: str, lines: Sequence[Line], metric: str, chance: f
                 capsize=3,
                 label=line.name,
             )
-        axes.set(xlabel=setting, ylabel=metric)
-        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        axes.set(xlabel=setting, ylabel=called(metric))
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
         _in_percent(axes, metric)
         if len(lines) > 1:
             _legend(axes)
@@ -211,9 +204,13 @@ def reliability(name: str, calibration: Calibration) -> str:
         diagonal = {"color": COLOURS["ink"], "linestyle": "--", "linewidth": 1.2}
         above.plot([0, 1], [0, 1], **diagonal, label="perfect")
         above.legend(loc="upper left")
-        above.set(title=f"{calibration.name}: error {error}", ylabel="came true", ylim=(0, 1.02))
+        above.set(
+            title=f"{calibration.name}: calibration error {error}",
+            ylabel="came true",
+            ylim=(0, 1.02),
+        )
         above.yaxis.set_major_formatter(PercentFormatter(1))
-        below.bar(middle, calibration.counts[held], 0.9 / bins, color=CLASSES[5])
+        below.bar(middle, calibration.counts[held], 0.9 / bins, color=COLOURS["muted"])
         below.set(xlabel="confidence claimed", ylabel="claims", xlim=(0, 1))
         below.xaxis.set_major_formatter(PercentFormatter(1))
         below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
@@ -221,9 +218,10 @@ def reliability(name: str, calibration: Calibration) -> str:
 
 
 def scatter(name: str, embedding: Embedding) -> str:
-    """Examples as points, coloured and shaped by class; prototypes large and numbered."""
+    """Examples as points, coloured and shaped by class; prototypes large."""
     alt = f"{len(embedding.points)} examples of {len(embedding.names)} classes in two dimensions."
-    with _drawing(name, alt, 400 + 20 * (-(-len(embedding.names) // 3))) as drawing:
+    columns = 3 if max(map(len, embedding.names)) <= 16 else 2
+    with _drawing(name, alt, 380 + 20 * (-(-len(embedding.names) // columns))) as drawing:
         axes = drawing.figure.subplots()
         for k, label in enumerate(embedding.names):
             look: dict[str, Any] = {
@@ -238,7 +236,8 @@ def scatter(name: str, embedding: Embedding) -> str:
         axes.set(xlabel="first principal component", ylabel="second principal component")
         axes.set_aspect("equal", "datalim")
         axes.tick_params(length=0, labelbottom=False, labelleft=False)
-        drawing.figure.legend(loc="outside lower center", ncols=3, handletextpad=0.2)
+        axes.grid(False)
+        drawing.figure.legend(loc="outside lower left", ncols=columns, handletextpad=0.2)
     return drawing.svg
 
 
@@ -268,4 +267,4 @@ def _ends(curves: Sequence[Curve]) -> str:
 
 
 def _short(label: str) -> str:
-    return label if len(label) <= 17 else "…" + label[-16:]
+    return label if len(label) <= 24 else "…" + label[-23:]

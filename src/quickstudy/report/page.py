@@ -26,7 +26,8 @@ WORDS = {
     "Adapt": "to learn from a support set; an inner step is one gradient step while doing so.",
     "Prototype": "the mean of a class's support examples, where the network puts them.",
     "Transductive": "a prediction may depend on the other queries; inductive: it may not.",
-    "95 % interval": "were the test repeated, 95 % of such intervals would hold the true mean.",
+    "95% interval": "were the test repeated, 95% of such intervals would hold the true mean.",
+    "MSE": "mean squared error: small is good.",
     "NLL": "negative log-likelihood, in nats: small where the right answer was held probable.",
     "Calibration error": "how far confidence is, on average, from how often it is right.",
 }
