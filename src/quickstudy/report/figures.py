@@ -145,7 +145,7 @@ def regression(name: str, episode: CurveEpisode) -> str:
         axes.plot(episode.x, episode.truth, color=COLOURS["ink"], linewidth=1.2, label="truth")
         for i, (label, y) in enumerate(episode.predictions.items()):
             colour, dashes = CLASSES[i % len(CLASSES)], DASHES[(i + 1) % len(DASHES)]
-            axes.plot(episode.x, y, color=colour, linestyle=dashes, label=label)
+            axes.plot(episode.x, y, color=colour, linestyle=dashes, label=_label(label))
         dots = {"s": 60, "color": COLOURS["ink"], "edgecolor": COLOURS["paper"], "zorder": 3}
         axes.scatter(episode.support_x, episode.support_y, label="support", **dots)
         axes.set(xlabel="x", ylabel="y")
@@ -178,7 +178,7 @@ def sweep(name: str, setting: str, lines: Sequence[Line], metric: str, chance: f
                 linestyle=DASHES[i % len(DASHES)],
                 marker=MARKERS[i % len(MARKERS)],
                 capsize=3,
-                label=line.name,
+                label=_label(line.name),
             )
         axes.set(xlabel=setting, ylabel=called(metric))
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
@@ -229,7 +229,7 @@ def scatter(name: str, embedding: Embedding) -> str:
                 "marker": MARKERS[k % len(MARKERS)],
             }
             x, y = embedding.points[embedding.labels == k].T
-            axes.scatter(x, y, s=26, alpha=0.75, linewidth=0, label=_short(label), **look)
+            axes.scatter(x, y, s=26, alpha=0.75, linewidth=0, label=_label(label), **look)
             if embedding.prototypes is not None:
                 edge = {"edgecolor": COLOURS["ink"], "linewidth": 1.5, "zorder": 3}
                 axes.scatter(*embedding.prototypes[k], s=190, **look, **edge)
@@ -249,7 +249,7 @@ def _smoothed(axes: Axes, i: int, steps: np.ndarray, values: np.ndarray, label: 
     total = np.convolve(np.where(finite, values, 0.0), window, "same")
     smooth = total / np.maximum(np.convolve(finite, window, "same"), 1)
     axes.plot(steps[thin], values[thin], color=colour, alpha=0.3, linewidth=0.8)
-    axes.plot(steps[thin], smooth[thin], color=colour, linestyle=dashes, label=label)
+    axes.plot(steps[thin], smooth[thin], color=colour, linestyle=dashes, label=_label(label))
 
 
 def _in_percent(axes: Axes, metric: str) -> None:
@@ -266,5 +266,7 @@ def _ends(curves: Sequence[Curve]) -> str:
     return "; ".join(f"{c.name} from {c.loss[0]:.3g} to {c.loss[-1]:.3g}" for c in curves)
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= 24 else "…" + label[-23:]
+def _label(name: str) -> str:
+    """A name for the legend: its end, where it is long; matplotlib hides a leading underscore."""
+    shown = name if len(name) <= 24 else "…" + name[-23:]
+    return shown if shown[:1] != "_" else "\u200b" + shown
