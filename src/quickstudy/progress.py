@@ -24,8 +24,9 @@ class Reporter:
 
     def __init__(self, title: str, total: int, done: int, bar: Progress | None):
         self.title, self.total, self.bar = title, total, bar
-        self.first, self.started = done, time.monotonic()
-        self.last_line = self.started
+        self.first = done
+        self.started: float | None = None
+        self.last_line = time.monotonic()
         self.task = None if bar is None else bar.add_task(title, total=total, completed=done)
 
     def at(self, done: int, note: str = "") -> None:
@@ -34,6 +35,8 @@ class Reporter:
             self.bar.update(self.task, completed=done, description=f"{self.title}  {note}".strip())
             return
         now = time.monotonic()
+        if self.started is None:  # the first call's time was the compiler's
+            self.first, self.started = done, now
         if done > self.first and (
             now - self.last_line >= SECONDS_BETWEEN_LINES or done == self.total
         ):

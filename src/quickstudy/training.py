@@ -160,7 +160,8 @@ def meta_train(
 
         return jax.lax.fori_loop(start, stop, body, (trained, state, room))
 
-    def settled(trained: PyTree) -> Learner:
+    @eqx.filter_jit
+    def settled(trained: PyTree, tasks: TaskDistribution) -> Learner:
         learner = eqx.combine(trained, fixed)
         return learner.settle(tasks, key=jax.random.key(SETTLING_SEED))
 
@@ -176,7 +177,8 @@ def meta_train(
     record = Record(folder, configuration or {})
     state = record.resume(state)
     done = int(state.step)
-    last_checkpoint, seconds_per_step = time.monotonic(), 0.0
+    last_checkpoint = time.monotonic()
+    per_call, compiled = log_every, False
 
     with (
         listen_for_signals() as signals,
@@ -186,25 +188,17 @@ def meta_train(
             boundary = steps
             if validation is not None:
                 boundary = min(steps, (done // validation.every + 1) * validation.every)
-            fitting = STEPS_PER_CALL
-            if seconds_per_step:
-                fitting = max(1, int(SECONDS_PER_CALL / seconds_per_step))
-            elif done + log_every < boundary:
-                fitting = log_every  # the first call compiles and says how fast a step is
-            fitting = max(log_every, min(fitting, STEPS_PER_CALL) // log_every * log_every)
-            stop = min(boundary, (done + fitting) // log_every * log_every or log_every)
-            stop = stop if stop > done else boundary
-
+            stop = min(boundary, done - done % log_every + per_call)
             started = time.monotonic()
             trained, optimizer_state, seen = advance(
                 state.trained, state.optimizer, task_arrays, done, stop
             )
             metrics = {k: np.asarray(v)[: stop - done] for k, v in jax.device_get(seen).items()}
-            elapsed = time.monotonic() - started
-            if seconds_per_step or done + log_every >= steps:
-                seconds_per_step = elapsed / (stop - done)
-            else:
-                seconds_per_step = 1e-9 + elapsed / (stop - done) / 10
+            if compiled:
+                seconds = (time.monotonic() - started) / (stop - done)
+                fitting = int(SECONDS_PER_CALL / seconds) // log_every * log_every
+                per_call = max(log_every, min(fitting, STEPS_PER_CALL // log_every * log_every))
+            compiled = True
             state = state._replace(
                 step=np.asarray(stop), trained=trained, optimizer=optimizer_state
             )
@@ -218,7 +212,7 @@ def meta_train(
             done = stop
             if validation is not None and (done % validation.every == 0 or done == steps):
                 result = evaluate(
-                    settled(trained),
+                    settled(trained, tasks),
                     validation.tasks,
                     episodes=validation.episodes,
                     seed=VALIDATION_SEED,
@@ -238,7 +232,7 @@ def meta_train(
                 raise TrainingStopped(done, signals.received[0])
             note = "  ".join(f"{k} {float(np.mean(v)):.3f}" for k, v in metrics.items())
             reporter.at(done, note)
-    return settled(state.best if validation is not None else state.trained)
+    return settled(state.best if validation is not None else state.trained, tasks)
 
 
 def default_tasks_at_once(tasks: TaskDistribution, meta_batch: int) -> int:
@@ -335,7 +329,6 @@ class Record:
             except DamagedFile as error:
                 warn(f"{error}; falling back to the checkpoint before it")
                 continue
-            state = jax.tree.map(lambda x: x, state)
             break
         self._cut_metrics(int(state.step))
         return state

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.networks.layers import BatchNorm, Moments, convolution, max_pool
+from quickstudy.networks.layers import BatchNorm, Moments, convolution, max_pool, moments
 from quickstudy.networks.network import Network, Statistics
 
 
@@ -25,8 +25,16 @@ class ConvBlock(eqx.Module):
     def __call__(
         self, x: Float[Array, "n h w c"], given: Moments | None
     ) -> tuple[Float[Array, "n h2 w2 d"], Moments]:
-        x, used = self.norm(convolution(x, self.kernel, self.stride), given)
-        return jax.nn.relu(x if self.stride > 1 else max_pool(x)), used
+        x = convolution(x, self.kernel, self.stride)
+        if self.stride > 1:
+            x, used = self.norm(x, given)
+            return jax.nn.relu(x), used
+        # Normalisation is monotone in each channel, so pooling before it gives the same numbers
+        # and leaves a quarter of them to normalise; where it falls, the smallest is pooled.
+        used = moments(x) if given is None else given
+        scale, shift = self.norm.affine(used)
+        sign = jnp.where(scale < 0, -1.0, 1.0)
+        return jax.nn.relu(max_pool(x * sign) * (scale * sign) + shift), used
 
 
 class Conv4(Network):

@@ -116,5 +116,10 @@ class BatchNorm(eqx.Module):
         self, x: Float[Array, "*n channels"], given: Moments | None = None
     ) -> tuple[Float[Array, "*n channels"], Moments]:
         used = moments(x) if given is None else given
+        scale, shift = self.affine(used)
+        return x * scale + shift, used
+
+    def affine(self, used: Moments) -> tuple[Float[Array, " channels"], Float[Array, " channels"]]:
+        """The scale and shift that normalise by these moments."""
         scale = self.gamma * jax.lax.rsqrt(used.variance + VARIANCE_FLOOR)
-        return x * scale + (self.beta - used.mean * scale), used
+        return scale, self.beta - used.mean * scale

@@ -3,6 +3,7 @@ it normalised with.
 """
 
 import abc
+from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
@@ -88,7 +89,12 @@ def pooled(batches: Statistics) -> Statistics:
     )
 
 
-def population_statistics(network: Network, batches: Float[Array, "b n ..."]) -> Statistics:
-    """Statistics of the training inputs, from b batches (Wu and Johnson 2021, section 3: more
-    faithful than a running average, and training has no state beyond its parameters)."""
-    return pooled(jax.lax.map(lambda x: network(x)[1], batches))
+def population_statistics(
+    network: Network,
+    draw: Callable[[PRNGKeyArray], Float[Array, "n ..."]],
+    keys: PRNGKeyArray,
+) -> Statistics:
+    """Statistics of the training inputs, of which `draw` gives a batch for each of the `keys`
+    (Wu and Johnson 2021, section 3: more faithful than a running average, and training has no
+    state beyond its parameters)."""
+    return pooled(jax.lax.map(lambda key: network(draw(key))[1], keys))

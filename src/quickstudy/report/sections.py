@@ -131,7 +131,7 @@ def _learning(data: ReportData) -> Section:
     body = panels(
         figure(
             figures.loss_curve("loss", data.curves),
-            "Faint: each step. Line: average over a fortieth of the run.",
+            "Faint: raw values. Line: their moving average over a fortieth of the run.",
         ),
         figure(metric, "Dots: validation. " + " ".join(notes) if notes else ""),
     )

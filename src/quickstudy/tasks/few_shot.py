@@ -90,12 +90,13 @@ class ArraySource(ClassSource):
     first: Int[Array, " classes"]
     count: Int[Array, " classes"]
     classes: int = eqx.field(static=True)
-    name: str = eqx.field(static=True)
+    words: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
-    def __init__(self, x: Any, first: Any, count: Any, name: str):
+    def __init__(self, x: Any, first: Any, count: Any, words: dict[str, Any]):
+        """`words` are those of `protocol`: data, split …"""
         self.x, self.first, self.count = jnp.asarray(x), jnp.asarray(first), jnp.asarray(count)
         self.classes = len(first)
-        self.name = name
+        self.words = tuple(words.items())
 
     def draw(
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int
@@ -104,7 +105,7 @@ class ArraySource(ClassSource):
         return rows.astype(float) / 255 if rows.dtype == jnp.uint8 else rows
 
     def protocol(self) -> dict[str, Any]:
-        return {"data": self.name, "classes": self.classes}
+        return {**dict(self.words), "classes": self.classes}
 
 
 RotationMode = Literal["none", "classes", "episode"]

@@ -18,21 +18,12 @@ import equinox as eqx
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.learner import Learner, Metrics, Predictor
+from quickstudy.learner import Learner, Metrics
+from quickstudy.learners.adapted import NetworkPredictor
 from quickstudy.learners.descent import descend
 from quickstudy.likelihood import Likelihood
-from quickstudy.networks.network import Network, Normalisation, Statistics, query_statistics
+from quickstudy.networks.network import Network, Normalisation, query_statistics
 from quickstudy.task import Episode, Examples
-
-
-class NetworkPredictor(Predictor):
-    """A network with the statistics that it normalises with (None: those of its inputs)."""
-
-    network: Network
-    statistics: Statistics | None
-
-    def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n size"]:
-        return self.network(x, self.statistics)[0]
 
 
 class MAML(Learner):

@@ -17,9 +17,10 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.learner import Learner, Predictor
+from quickstudy.learners.distances import class_means, squared_distances, unit
 from quickstudy.likelihood import Categorical, Likelihood
 from quickstudy.networks.network import (
     Network,
@@ -33,24 +34,6 @@ from quickstudy.task import Episode, Examples, TaskDistribution
 Distance = Literal["euclidean", "cosine"]
 
 SETTLING_EPISODES = 32
-
-
-def class_means(
-    z: Float[Array, "n d"], y: Int[Array, " n"], classes: int
-) -> Float[Array, "classes d"]:
-    """The mean of each class's rows; rows labelled -1 belong to none."""
-    membership = jax.nn.one_hot(y, classes, dtype=z.dtype)
-    return membership.T @ z / jnp.maximum(membership.sum(0), 1.0)[:, None]
-
-
-def squared_distances(a: Float[Array, "n d"], b: Float[Array, "m d"]) -> Float[Array, "n m"]:
-    """‖a_i - b_j‖² = ‖a_i‖² - 2 a_i·b_j + ‖b_j‖²: one matrix product."""
-    return jnp.sum(a**2, -1)[:, None] - 2 * a @ b.T + jnp.sum(b**2, -1)
-
-
-def unit(z: Float[Array, "n d"]) -> Float[Array, "n d"]:
-    """Rows scaled to length 1."""
-    return z * jax.lax.rsqrt(jnp.sum(z**2, -1, keepdims=True) + 1e-12)
 
 
 class Prototypes(Predictor):
@@ -114,9 +97,12 @@ class ProtoNet(Learner):
         """Takes the population statistics of batch normalisation from training episodes."""
         if not self.network.normalises:
             return self
-        episodes = jax.vmap(tasks.sample)(jax.random.split(key, SETTLING_EPISODES))
-        inputs = jnp.concatenate([episodes.support.x, episodes.query.x], axis=1)
-        statistics = population_statistics(self.network, inputs)
+        def inputs(key: PRNGKeyArray) -> Float[Array, "n ..."]:
+            episode = tasks.sample(key)
+            return jnp.concatenate([episode.support.x, episode.query.x])
+
+        keys = jax.random.split(key, SETTLING_EPISODES)
+        statistics = population_statistics(self.network, inputs, keys)
         return eqx.tree_at(
             lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
         )

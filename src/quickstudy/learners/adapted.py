@@ -1,0 +1,16 @@
+"""The predictor of every learner that adapts a network's parameters."""
+
+from jaxtyping import Array, Float
+
+from quickstudy.learner import Predictor
+from quickstudy.networks.network import Network, Statistics
+
+
+class NetworkPredictor(Predictor):
+    """A network with the statistics that it normalises with (None: those of its inputs)."""
+
+    network: Network
+    statistics: Statistics | None
+
+    def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n size"]:
+        return self.network(x, self.statistics)[0]

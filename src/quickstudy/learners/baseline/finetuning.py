@@ -1,0 +1,96 @@
+"""Fine-tuning: train one classifier on all training classes, then a new last layer on the support
+set (the "baseline classifier, softmax, fine-tuned" rows of Vinyals et al. 2016, table 1; see
+Chen et al. 2019 for how far it goes).
+
+Training:   min_{f, W} E_{(x, y)} -log softmax(f(x) W)_y          over all training classes
+A new task: min_V Σ_{(x, y) ∈ D_tr} -log softmax(f(x) V)_y        from V = 0, f fixed
+            or over f and V together, with `whole_network`.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from quickstudy.learner import Learner, Metrics
+from quickstudy.learners.adapted import NetworkPredictor
+from quickstudy.learners.descent import descend
+from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.networks.network import Network, Statistics, WithHead, population_statistics
+from quickstudy.task import Episode, Examples, TaskDistribution
+
+SETTLING_BATCHES = 32
+
+
+class FineTuning(Learner):
+    """A classifier of the training classes whose last layer is learned again for each task.
+
+    Train it on `Batches`. At test it normalises by the statistics of the training inputs.
+
+    >>> learner = FineTuning(WithHead(body, training_classes, key=key), optax.sgd(0.1), steps=50)
+    """
+
+    classifier: WithHead
+    population: Statistics | None
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    steps: int = eqx.field(static=True)
+    whole_network: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        classifier: WithHead,
+        optimizer: optax.GradientTransformation,
+        steps: int = 50,
+        whole_network: bool = False,
+    ):
+        self.classifier = classifier
+        self.population = None
+        self.optimizer = optimizer
+        self.steps = steps
+        self.whole_network = whole_network
+
+    def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        """The classifier's loss on a batch of training examples; there is nothing to adapt to."""
+        logits, _ = self.classifier(task.query.x)
+        loss = task.likelihood.mean_loss(logits, task.query.y)
+        return loss, task.likelihood.metrics(logits, task.query.y)
+
+    def adapt(
+        self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
+    ) -> NetworkPredictor:
+        if not isinstance(likelihood, Categorical):
+            raise ValueError("fine-tuning classifies; this task's targets are not classes")
+        body = self.classifier.body
+        start = WithHead(body, likelihood.size, key=key)
+        start = eqx.tree_at(lambda n: n.head, start, jax.tree.map(jnp.zeros_like, start.head))
+
+        if self.whole_network:
+
+            def loss(network: WithHead) -> Float[Array, ""]:
+                return likelihood.mean_loss(network(support.x, self.population)[0], support.y)
+
+            return NetworkPredictor(
+                descend(loss, start, self.optimizer, self.steps), self.population
+            )
+
+        features, _ = body(support.x, self.population)
+        head = descend(
+            lambda head: likelihood.mean_loss(head(features), support.y),
+            start.head,
+            self.optimizer,
+            self.steps,
+        )
+        return NetworkPredictor(eqx.tree_at(lambda n: n.head, start, head), self.population)
+
+    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "FineTuning":
+        """Takes the population statistics of batch normalisation from training batches."""
+        if not self.classifier.normalises:
+            return self
+        keys = jax.random.split(key, SETTLING_BATCHES)
+        statistics = population_statistics(
+            self.classifier.body, lambda key: tasks.sample(key).query.x, keys
+        )
+        return eqx.tree_at(
+            lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
+        )

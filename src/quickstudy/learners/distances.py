@@ -1,0 +1,23 @@
+"""Comparing feature vectors."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+def class_means(
+    z: Float[Array, "n d"], y: Int[Array, " n"], classes: int
+) -> Float[Array, "classes d"]:
+    """The mean of each class's rows; rows labelled -1 belong to none."""
+    membership = jax.nn.one_hot(y, classes, dtype=z.dtype)
+    return membership.T @ z / jnp.maximum(membership.sum(0), 1.0)[:, None]
+
+
+def squared_distances(a: Float[Array, "n d"], b: Float[Array, "m d"]) -> Float[Array, "n m"]:
+    """‖a_i - b_j‖² = ‖a_i‖² - 2 a_i·b_j + ‖b_j‖²: one matrix product."""
+    return jnp.sum(a**2, -1)[:, None] - 2 * a @ b.T + jnp.sum(b**2, -1)
+
+
+def unit(z: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    """Rows scaled to length 1."""
+    return z * jax.lax.rsqrt(jnp.sum(z**2, -1, keepdims=True) + 1e-12)

@@ -1,0 +1,49 @@
+"""The learners that the command line knows by name, and those that a file defines."""
+
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+
+from quickstudy.errors import UserError, nearest
+from quickstudy.recipes.settings import MAML, FineTuning, LearnerSettings, Pixels, ProtoNet
+
+LEARNERS: dict[str, type[LearnerSettings]] = {
+    settings.name: settings for settings in (Pixels, FineTuning, ProtoNet, MAML)
+}
+"""Every learner of the project; the contract suite runs over these."""
+
+
+def learner_settings(name: str) -> type[LearnerSettings]:
+    """The settings of a learner by its name, or by the path of a Python file that defines one.
+
+    A file is the user's own code and is run. Raises `UserError` for an unknown name, with the
+    nearest ones, and for a file that defines no learner or more than one.
+    """
+    if name in LEARNERS:
+        return LEARNERS[name]
+    if not name.endswith(".py"):
+        raise UserError(f"there is no learner {name!r}: {nearest(name, sorted(LEARNERS))}")
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(f"there is no file {name}")
+    module_name = f"quickstudy_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    found = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, LearnerSettings)
+        and value.__module__ == module_name
+    ]
+    if len(found) != 1:
+        raise UserError(
+            f"{name} defines {len(found)} subclasses of LearnerSettings: it must define one "
+            "(CONTRIBUTING.md shows how)"
+        )
+    return found[0]

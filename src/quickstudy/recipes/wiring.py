@@ -1,0 +1,351 @@
+"""Data, networks, learners and training put together: the only place that knows them all."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+
+from quickstudy import checkpoint
+from quickstudy.datasets import arrays, folder, omniglot, table
+from quickstudy.datasets.grouped import Grouped, read_split, split, standardise
+from quickstudy.datasets.images import ImageFormat
+from quickstudy.errors import UserError, nearest
+from quickstudy.evaluation import Result, evaluate
+from quickstudy.learner import Learner
+from quickstudy.likelihood import Categorical, Gaussian, Likelihood
+from quickstudy.recipes.settings import (
+    LearnerSettings,
+    Problem,
+    RunSettings,
+    TaskSettings,
+    TrainingSettings,
+    run_file,
+)
+from quickstudy.task import Episode, TaskDistribution
+from quickstudy.tasks.few_shot import ArraySource, Batches, FewShot, RotationMode, rotated
+from quickstudy.tasks.glyphs import Glyphs, glyph_splits
+from quickstudy.tasks.sinusoid import Sinusoid
+from quickstudy.tasks.source import ClassSource
+from quickstudy.training import Validation, meta_train
+
+KINDS = ("glyphs", "omniglot", "sinusoid", "folder:PATH", "npz:PATH", "table:PATH")
+
+CLASSES_OF_A_CLASSIFIER = 1000
+"""Glyphs are endless; a classifier of all training classes gets this many."""
+
+LEARNER_FILE = "learner.qs"
+
+
+def image_format(tasks: TaskSettings) -> ImageFormat:
+    """What the user's own images become."""
+    return ImageFormat(tasks.image_size, 3 if tasks.color else 1, ink=not tasks.color)
+
+
+def read_own(tasks: TaskSettings, kind: str, path: Path) -> Grouped:
+    """The user's own examples: a folder of images, an npz archive, or a table."""
+    if kind == "folder":
+        return folder.load(path, image_format(tasks))
+    if kind == "npz":
+        return arrays.load(path)
+    return table.load(path, tasks.label_column)
+
+
+def grouped(tasks: TaskSettings) -> dict[str, Grouped]:
+    """Real data by split."""
+    chosen = (tasks.tasks, tasks.split, tasks.split_seed, tasks.image_size, tasks.color)
+    return _grouped(*chosen, tasks.label_column)
+
+
+@functools.lru_cache(maxsize=4)
+def _grouped(*chosen: Any) -> dict[str, Grouped]:
+    """`grouped`, read once for each choice."""
+    words = ("tasks", "split", "split_seed", "image_size", "color", "label_column")
+    tasks = TaskSettings(**dict(zip(words, chosen, strict=True)))
+    kind, _, path = tasks.tasks.partition(":")
+    if kind == "omniglot":
+        return omniglot.load(tasks.image_size).split(tasks.split or "vinyals")
+    everything = read_own(tasks, kind, Path(path))
+    if tasks.split is None:
+        parts = split(everything, seed=tasks.split_seed)
+    else:
+        parts = read_split(everything, Path(tasks.split))
+    return standardise(parts) if everything.x.ndim == 2 else parts
+
+
+def rotation_mode(tasks: TaskSettings) -> RotationMode:
+    """What was asked for; by default rotations are classes of their own on Omniglot alone."""
+    return tasks.rotations or ("classes" if tasks.tasks == "omniglot" else "none")
+
+
+def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
+    """Training, validation and test classes; None for tasks that are not classification.
+
+    Raises `UserError` for tasks that there are not, with the nearest names.
+    """
+    kind, _, path = tasks.tasks.partition(":")
+    if kind == "sinusoid":
+        return None
+    if kind == "glyphs":
+        made: dict[str, ClassSource] = dict(glyph_splits(tasks.image_size))
+    elif kind == "omniglot" or (kind in ("folder", "npz", "table") and path):
+        parts = grouped(tasks)
+        named = "vinyals" if kind == "omniglot" else f"random, seed {tasks.split_seed}"
+        made = {
+            part: ArraySource(
+                g.x,
+                g.first,
+                g.count,
+                {"data": tasks.tasks, "split": tasks.split or named, "part": part},
+            )
+            for part, g in parts.items()
+        }
+    else:
+        raise UserError(f"there are no tasks {tasks.tasks!r}: {nearest(kind, list(KINDS))}")
+    rotations = rotation_mode(tasks)
+    if rotations != "none" and len(input_shape(made["train"])) != 3:
+        raise UserError("--rotations turns images; these inputs are not images")
+    return {part: rotated(source, rotations) for part, source in made.items()}
+
+
+def class_names(tasks: TaskSettings, part: str) -> Callable[[int], str]:
+    """The name of each class of a split, by its label in the (rotated) source."""
+    kind = tasks.tasks.partition(":")[0]
+    if kind == "glyphs":
+        first = glyph_splits()[part].first  # pyright: ignore[reportArgumentType]
+        return lambda label: f"glyph {first + label}"
+    names = grouped(tasks)[part].names
+    if rotation_mode(tasks) == "classes":
+        return lambda label: f"{names[label // 4]} turned {label % 4 * 90}°"
+    return lambda label: names[label]
+
+
+def input_shape(source: ClassSource) -> tuple[int, ...]:
+    """Of one example."""
+    drawn = jax.eval_shape(
+        lambda key: source.draw(key, jnp.asarray(0), 1), jax.random.key(0)
+    )
+    return drawn.shape[1:]
+
+
+def require(tasks: TaskSettings, part: str, way: int, examples: int) -> None:
+    """Raise `UserError` unless the classes of `part` allow such episodes."""
+    kind = tasks.tasks.partition(":")[0]
+    made = sources(tasks)
+    if kind in ("glyphs", "sinusoid") or made is None:
+        return
+    base = grouped(tasks)[part]
+    turned = made[part].classes // base.classes
+    base.require(-(-way // turned), examples, f"{tasks.tasks} ({part})")
+
+
+def episodes(
+    tasks: TaskSettings, part: str, way: int, shot: int, query: int
+) -> TaskDistribution[Episode]:
+    """Episodes from the classes of one split. Raises `UserError` where they are too few."""
+    made = sources(tasks)
+    if made is None:
+        return Sinusoid(shot, query)
+    require(tasks, part, way, shot + query)
+    return FewShot(made[part], way, shot, query)
+
+
+def problem_of(settings: RunSettings) -> Problem:
+    """What the learner is built for."""
+    made = sources(settings.tasks)
+    if made is None:
+        return Problem((1,), Gaussian(1), None)
+    source = training_source(settings, made["train"])
+    return Problem(input_shape(source), Categorical(settings.tasks.way), source.classes)
+
+
+def training_source(settings: RunSettings, source: ClassSource) -> ClassSource:
+    """All training classes, but no more than a classifier of them can hold."""
+    if not settings.learner.episodic and isinstance(source, Glyphs):
+        return dataclasses.replace(source, classes=CLASSES_OF_A_CLASSIFIER)
+    return source
+
+
+def training_tasks(settings: RunSettings) -> TaskDistribution[Episode]:
+    """Episodes of the training classes, or batches of them for a learner that takes those."""
+    t = settings.tasks
+    assert t.train_way is not None
+    assert t.train_shot is not None
+    assert t.train_query is not None
+    made = sources(t)
+    if settings.learner.episodic or made is None:
+        return episodes(t, "train", t.train_way, t.train_shot, t.train_query)
+    require(t, "train", 2, 1)
+    return Batches(training_source(settings, made["train"]), t.train_query)
+
+
+def outer_optimizer(training: TrainingSettings) -> optax.GradientTransformation:
+    """Adam with the decay asked for (Kingma and Ba 2015)."""
+    rate: float | optax.Schedule = training.learning_rate
+    steps = training.steps or 1
+    if training.decay == "halve":
+        rate = optax.exponential_decay(rate, training.halve_every, 0.5, staircase=True)
+    elif training.decay == "cosine":
+        rate = optax.cosine_decay_schedule(rate, steps)
+    return optax.adam(rate)
+
+
+def build(settings: LearnerSettings, problem: Problem, seed: int) -> Learner:
+    """The untrained learner."""
+    return settings.build(problem, jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
+
+
+def train(settings: RunSettings, run: Path, *, show_progress: bool = True) -> Learner:
+    """Train in the folder `run`, or go on there, and leave the learner in `learner.qs`.
+
+    Raises `UserError` for what the user can put right, `TrainingStopped` after a signal.
+    """
+    settings = settings.resolved()
+    t, training = settings.tasks, settings.training
+    problem = problem_of(settings)
+    learner = build(settings.learner, problem, training.seed)
+    tasks = training_tasks(settings)
+    assert training.steps is not None
+    assert training.meta_batch is not None
+    assert training.validate_every is not None
+    learner = meta_train(
+        learner,
+        tasks,
+        outer_optimizer(training),
+        steps=training.steps,
+        meta_batch=training.meta_batch,
+        tasks_at_once=training.tasks_at_once,
+        seed=training.seed,
+        validation=Validation(
+            episodes(t, "validation", t.way, t.shot, t.query),
+            training.validate_every,
+            training.validation_episodes,
+        ),
+        folder=run,
+        configuration=settings.to_json(),
+        show_progress=show_progress,
+    )
+    header = {"configuration": settings.to_json(), "problem": problem_to_json(problem)}
+    checkpoint.save(run / LEARNER_FILE, learner, header)
+    return learner
+
+
+def problem_to_json(problem: Problem) -> dict[str, Any]:
+    """Plain JSON values, from which `problem_from_json` makes the problem again."""
+    return {
+        "shape": list(problem.shape),
+        "likelihood": type(problem.likelihood).__name__,
+        "size": problem.likelihood.size,
+        "training_classes": problem.training_classes,
+    }
+
+
+def problem_from_json(found: dict[str, Any]) -> Problem:
+    """The inverse of `problem_to_json`."""
+    kinds: dict[str, type[Likelihood]] = {"Categorical": Categorical, "Gaussian": Gaussian}
+    likelihood = kinds[found["likelihood"]](found["size"])  # pyright: ignore[reportCallIssue]
+    return Problem(tuple(found["shape"]), likelihood, found["training_classes"])
+
+
+class Blank(ClassSource):
+    """Examples of zeros: enough to learn the structure of a settled learner."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    classes: int = eqx.field(static=True, default=2)
+
+    def draw(self, key, label, count):
+        return jnp.zeros((count, *self.shape))
+
+    def protocol(self) -> dict[str, Any]:
+        return {"data": "blank"}
+
+
+def skeleton(settings: RunSettings, problem: Problem) -> Any:
+    """The structure of the settled learner, with shapes for arrays."""
+
+    def settled():
+        learner = build(settings.learner, problem, 0)
+        return learner.settle(FewShot(Blank(problem.shape), 2, 1, 1), key=jax.random.key(0))
+
+    return eqx.filter_eval_shape(settled)
+
+
+def load_learner(run: Path, **options: Any) -> tuple[RunSettings, Problem, Learner]:
+    """A trained run. `options` change options of the learner that training does not depend on,
+    such as `normalisation` or `test_steps`.
+
+    Raises `UserError` where `run` is no finished run, or the learner has no such option.
+    """
+    path = run_file(run, LEARNER_FILE)
+    header = checkpoint.read_header(path)
+    settings = RunSettings.from_json(header["configuration"])
+    problem = problem_from_json(header["problem"])
+    known = {f.name for f in dataclasses.fields(settings.learner)}
+    for name in options:
+        if name not in known:
+            raise UserError(f"{settings.learner.name} has no --{name.replace('_', '-')}")
+    settings = dataclasses.replace(
+        settings, learner=dataclasses.replace(settings.learner, **options)
+    )
+    learner, _ = checkpoint.load(path, skeleton(settings, problem))
+    return settings, problem, learner
+
+
+def batch_norm_words(learner: Learner) -> str:
+    """The declared mode of batch normalisation, for a protocol."""
+    mode = getattr(learner, "normalisation", "running")
+    normalises = any(
+        getattr(leaf, "normalises", False)
+        for leaf in jax.tree.leaves(
+            learner, is_leaf=lambda x: x is not learner and hasattr(x, "normalises")
+        )
+    )
+    if not normalises:
+        return "none"
+    return {
+        "batch": "batch statistics (transductive)",
+        "support": "support statistics (inductive)",
+        "running": "training statistics (inductive)",
+    }[mode]
+
+
+def learner_protocol(settings: LearnerSettings, learner: Learner) -> dict[str, Any]:
+    """The words that name a learner beside a result."""
+    words: dict[str, Any] = {"learner": settings.name, "batch norm": batch_norm_words(learner)}
+    for field in ("test_steps", "steps"):
+        if hasattr(learner, field):
+            words["steps at test"] = getattr(learner, field)
+    return words
+
+
+def measure(
+    settings: RunSettings,
+    learner: Learner,
+    *,
+    tasks: TaskSettings | None = None,
+    part: str = "test",
+    episodes_: int = 1000,
+    seed: int = 0,
+    show_progress: bool = True,
+) -> Result:
+    """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in.
+
+    Raises `UserError` where the learner cannot serve those tasks.
+    """
+    t = tasks or settings.tasks
+    distribution = episodes(t, part, t.way, t.shot, t.query)
+    try:
+        result = evaluate(
+            learner, distribution, episodes=episodes_, seed=seed, show_progress=show_progress
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    words = {**result.protocol, **learner_protocol(settings.learner, learner)}
+    return dataclasses.replace(result, protocol=words)
