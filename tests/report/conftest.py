@@ -3,16 +3,15 @@
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image, ImageDraw
 
+from quickstudy.evaluation import Estimate
 from quickstudy.report.data import (
     Calibration,
     Confusion,
     Curve,
     CurveEpisode,
     Embedding,
-    Estimate,
     ImageEpisode,
     Line,
     ReportData,
@@ -88,30 +87,36 @@ def full_report(**changes: Any) -> ReportData:
         "episodes": 600,
         "chance": 0.2,
         "rows": [
-            Row("ProtoNet", Estimate(0.9612, 0.0041), Estimate(0.131, 0.012), 0.021, "inductive"),
+            Row(
+                "ProtoNet",
+                Estimate(0.9612, 0.0041, 600),
+                Estimate(0.131, 0.012, 600),
+                0.021,
+                "inductive",
+            ),
             Row(
                 "MAML",
-                Estimate(0.9433, 0.0052),
-                Estimate(0.182, 0.016),
+                Estimate(0.9433, 0.0052, 600),
+                Estimate(0.182, 0.016, 600),
                 0.034,
                 "transductive",
-                Estimate(-0.0179, 0.0049),
+                Estimate(-0.0179, 0.0049, 600),
             ),
             Row(
                 "fine-tuning",
-                Estimate(0.702, 0.011),
-                Estimate(0.83, 0.03),
+                Estimate(0.702, 0.011, 600),
+                Estimate(0.83, 0.03, 600),
                 0.091,
                 "inductive",
-                Estimate(-0.259, 0.011),
+                Estimate(-0.259, 0.011, 600),
             ),
             Row(
                 "raw pixels",
-                Estimate(0.481, 0.012),
-                Estimate(1.31, 0.02),
+                Estimate(0.481, 0.012, 600),
+                Estimate(1.31, 0.02, 600),
                 0.162,
                 "inductive",
-                Estimate(-0.480, 0.012),
+                Estimate(-0.480, 0.012, 600),
             ),
         ],
         "protocol": {
@@ -152,8 +157,3 @@ def full_report(**changes: Any) -> ReportData:
         ],
     }
     return ReportData(**(fields | changes))
-
-
-@pytest.fixture
-def full() -> ReportData:
-    return full_report()

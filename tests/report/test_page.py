@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from quickstudy.errors import UserError
-from quickstudy.report.data import Calibration, Confusion, Estimate, ReportData, Row
+from quickstudy.evaluation import Estimate
+from quickstudy.report.data import Calibration, Confusion, ReportData, Row
 from quickstudy.report.figures import COLOURS
 from quickstudy.report.markup import number
 from quickstudy.report.page import render, write_report
@@ -105,7 +106,7 @@ def test_a_section_without_data_is_left_out(field: str, empty: object, heading: 
 
 
 def test_regression_in_place_of_classes() -> None:
-    row = Row("MAML", Estimate(0.0321, 0.004))
+    row = Row("MAML", Estimate(0.0321, 0.004, 600))
     data = ReportData("s", "mse", 600, False, rows=[row], episode=sinusoid())
     text = render(data)
     assert "The MSE of MAML" in text
@@ -190,10 +191,10 @@ def test_a_large_episode_is_capped() -> None:
 
 
 def test_numbers_have_two_digits_of_their_interval() -> None:
-    assert number(Estimate(0.98734, 0.0021), "accuracy") == "98.73 ± 0.21%"
-    assert number(Estimate(0.43219, 0.021)) == "0.432 ± 0.021"
-    assert number(Estimate(-0.01, 0.0), "accuracy", "+") == "−1.000 ± 0.000%"
-    assert number(Estimate(0.5, float("nan"))) == "0.500 ± nan"
+    assert number(Estimate(0.98734, 0.0021, 600), "accuracy") == "98.73 ± 0.21%"
+    assert number(Estimate(0.43219, 0.021, 600)) == "0.432 ± 0.021"
+    assert number(Estimate(-0.01, 0.0, 600), "accuracy", "+") == "−1.000 ± 0.000%"
+    assert number(Estimate(0.5, float("nan"), 600)) == "0.500 ± nan"
 
 
 def test_calibration_error_is_the_weighted_gap() -> None:
@@ -203,25 +204,26 @@ def test_calibration_error_is_the_weighted_gap() -> None:
     assert Calibration.from_sums("a", np.zeros((3, 3))).error == 0
 
 
-def test_write_replaces_the_page_and_leaves_nothing_beside(
-    tmp_path: Path, full: ReportData, text: str
-) -> None:
+SHORT = ReportData("t", "accuracy", 10, rows=[Row("a", Estimate(0.5, 0.1, 600))])
+
+
+def test_write_replaces_the_page_and_leaves_nothing_beside(tmp_path: Path) -> None:
     path = tmp_path / "new" / "report.html"
-    write_report(path, full)
-    write_report(path, full)
-    assert path.read_text(encoding="utf-8") == text
+    write_report(path, replace(SHORT, title="before"))
+    write_report(path, SHORT)
+    assert path.read_text(encoding="utf-8") == render(SHORT)
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_folder_in_the_way_is_said_in_one_line(tmp_path: Path, full: ReportData) -> None:
+def test_a_folder_in_the_way_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()
     with pytest.raises(UserError, match=r"cannot write the report to .*report\.html"):
-        write_report(tmp_path / "report.html", full)
+        write_report(tmp_path / "report.html", SHORT)
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_without_matplotlib_it_says_what_to_install(
-    tmp_path: Path, full: ReportData, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = importlib.import_module("quickstudy.report")
     for name in ("figures", "markup", "episode", "sections"):
@@ -229,4 +231,4 @@ def test_without_matplotlib_it_says_what_to_install(
         monkeypatch.delattr(package, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UserError, match=r"pip install 'quickstudy\[report\]'"):
-        write_report(tmp_path / "report.html", full)
+        write_report(tmp_path / "report.html", SHORT)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from quickstudy.evaluation import Estimate
+
 
 def called(metric: str) -> str:
     """A metric's name as people write it.
@@ -18,14 +20,6 @@ def called(metric: str) -> str:
     ('accuracy', 'MSE')
     """
     return metric.upper() if len(metric) <= 4 else metric
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over episodes and the half-width of its 95% interval: mean ± half_width."""
-
-    mean: float
-    half_width: float
 
 
 @dataclass(frozen=True)
@@ -172,7 +166,7 @@ class ReportData:
     """Everything on the page.
 
     >>> ReportData("protonet on glyphs, 5-way 1-shot", "accuracy", episodes=600, chance=0.2,
-    ...            rows=[Row("protonet", Estimate(0.962, 0.004))]).higher_is_better
+    ...            rows=[Row("protonet", Estimate(0.962, 0.004, 600))]).higher_is_better
     True
     """
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from quickstudy.evaluation import Estimate
 from quickstudy.report import figures
-from quickstudy.report.data import Estimate
 
 
 class Section(NamedTuple):
@@ -31,8 +31,10 @@ class Section(NamedTuple):
 def number(estimate: Estimate, metric: str = "", sign: str = "") -> str:
     """An estimate to two significant digits of its interval; accuracy in percent.
 
-    >>> number(Estimate(0.98734, 0.0021), "accuracy"), number(Estimate(0.43219, 0.021))
-    ('98.73 ± 0.21%', '0.432 ± 0.021')
+    >>> number(Estimate(0.98734, 0.0021, 600), "accuracy")
+    '98.73 ± 0.21%'
+    >>> number(Estimate(0.43219, 0.021, 600))
+    '0.432 ± 0.021'
     """
     scale, unit = (100, "%") if metric == "accuracy" else (1, "")
     mean, half = estimate.mean * scale, estimate.half_width * scale

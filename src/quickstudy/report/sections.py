@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from quickstudy.evaluation import Estimate
 from quickstudy.report import episode, figures
-from quickstudy.report.data import Confusion, Embedding, Estimate, ReportData, Row, called
+from quickstudy.report.data import Confusion, Embedding, ReportData, Row, called
 from quickstudy.report.markup import (
     Section,
     figure,
@@ -147,7 +148,7 @@ def _sweep(i: int, data: ReportData) -> Section:
     head = [escape(heading(sweep.setting)), *(escape(line.name) for line in sweep.lines)]
     cells = [
         {
-            float(x): number(Estimate(float(mean), float(half)), metric)
+            float(x): number(Estimate(float(mean), float(half), data.episodes), metric)
             for x, mean, half in zip(line.x, line.mean, line.half_width, strict=True)
         }
         for line in sweep.lines
