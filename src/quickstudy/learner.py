@@ -35,9 +35,7 @@ class Learner(eqx.Module):
     """
 
     @abc.abstractmethod
-    def adapt(
-        self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
-    ) -> Predictor:
+    def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Predictor:
         """φ = f_ω(D_tr, L): learn from the support set.
 
         Raises `ValueError` where the learner cannot serve the task, say a classifier's head

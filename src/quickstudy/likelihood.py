@@ -38,15 +38,11 @@ class Likelihood(eqx.Module):
         """The mean of `negative_log_likelihood` over the labelled examples."""
 
     @abc.abstractmethod
-    def metrics(
-        self, prediction: Float[Array, "n size"], y: Array
-    ) -> dict[str, Float[Array, ""]]:
+    def metrics(self, prediction: Float[Array, "n size"], y: Array) -> dict[str, Float[Array, ""]]:
         """Figures for one task, each a mean over its examples."""
 
     @abc.abstractmethod
-    def calibration(
-        self, prediction: Float[Array, "n size"], y: Array
-    ) -> Float[Array, "bins 3"]:
+    def calibration(self, prediction: Float[Array, "n size"], y: Array) -> Float[Array, "bins 3"]:
         """Sums for a reliability diagram, which add up over tasks: for each of
         `CALIBRATION_BINS` bins, (number of claims, sum of the confidence claimed, number of
         claims that came true)."""

@@ -135,7 +135,9 @@ def meta_train(
         groups = jnp.arange(meta_batch).reshape(-1, at_once)
         if len(groups) == 1:
             return of_group(groups[0])
-        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(of_group, groups[0]))
+        zero = jax.tree.map(
+            lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(of_group, groups[0])
+        )
         total, _ = jax.lax.scan(add_group, zero, groups)
         return jax.tree.map(lambda x: x / len(groups), total)
 
@@ -208,7 +210,7 @@ def meta_train(
                     f"the loss is not a number at step {done + int(np.argmin(finite)) + 1}: "
                     "try a smaller learning rate (--learning-rate)"
                 )
-            record.log(done, metrics, log_every)
+            record.log(done, metrics, log_every, time.monotonic() - started)
             done = stop
             if validation is not None and (done % validation.every == 0 or done == steps):
                 result = evaluate(
@@ -351,16 +353,31 @@ class Record:
         for old in sorted(self.checkpoints.glob("step-*.qs"))[:-2]:
             old.unlink(missing_ok=True)
 
-    def log(self, start: int, metrics: dict[str, Float[np.ndarray, " n"]], every: int) -> None:
-        """One line for each `every` steps: the means over them."""
+    def log(
+        self,
+        start: int,
+        metrics: dict[str, Float[np.ndarray, " n"]],
+        every: int,
+        seconds: float,
+    ) -> None:
+        """One line for each `every` steps: the means over them, and the time that they took."""
         count = len(metrics["loss"])
+        blocks = [slice(i, min(i + every, count)) for i in range(0, count, every)]
         self._append(
             {
-                "step": start + min(i + every, count),
-                **{k: float(np.mean(v[i : i + every])) for k, v in metrics.items()},
+                "step": start + block.stop,
+                **{k: float(np.mean(v[block])) for k, v in metrics.items()},
+                "seconds": seconds * (block.stop - block.start) / count,
             }
-            for i in range(0, count, every)
+            for block in blocks
         )
+
+    def seconds(self) -> float:
+        """Time spent on steps, compiling included, validation not."""
+        if self.folder is None or not self.metrics.exists():
+            return 0.0
+        rows = map(json.loads, self.metrics.read_text().splitlines())
+        return sum(row.get("seconds", 0.0) for row in rows)
 
     def log_validation(self, step: int, metric: str, score: float) -> None:
         """One line with the validation figure."""

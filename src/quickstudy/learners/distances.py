@@ -1,8 +1,13 @@
 """Comparing feature vectors."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+Distance = Literal["euclidean", "cosine"]
+"""Squared Euclidean, or by the cosine of the angle."""
 
 
 def class_means(

@@ -7,9 +7,7 @@ from quickstudy.learner import Learner, Metrics
 from quickstudy.task import Episode
 
 
-def backpropagation(
-    learner: Learner, task: Episode, key: PRNGKeyArray
-) -> tuple[Learner, Metrics]:
+def backpropagation(learner: Learner, task: Episode, key: PRNGKeyArray) -> tuple[Learner, Metrics]:
     """∂/∂ω of `learner.loss(task)`, exactly as the learner computes it, and its metrics with
     the loss among them. The gradient has the learner's structure, None where it has no number.
     """

@@ -22,14 +22,16 @@ class Moments(NamedTuple):
 class Linear(eqx.Module):
     """x W + b, on the last axis.
 
-    W is drawn from N(0, 2 / inputs) (He et al. 2015, eq. 10), b is zero.
+    W is drawn from N(0, 2 / inputs) (He et al. 2015, eq. 10), or with the deviation `scale`;
+    b is zero.
     """
 
     weight: Float[Array, "inputs outputs"]
     bias: Float[Array, " outputs"]
 
-    def __init__(self, inputs: int, outputs: int, *, key: PRNGKeyArray):
-        self.weight = jax.random.normal(key, (inputs, outputs)) * (2 / inputs) ** 0.5
+    def __init__(self, inputs: int, outputs: int, *, scale: float | None = None, key: PRNGKeyArray):
+        scale = (2 / inputs) ** 0.5 if scale is None else scale
+        self.weight = scale * jax.random.normal(key, (inputs, outputs))
         self.bias = jnp.zeros(outputs)
 
     def __call__(self, x: Float[Array, "*n inputs"]) -> Float[Array, "*n outputs"]:

@@ -51,9 +51,11 @@ class WithHead(Network):
     head: Linear
     outputs: int = eqx.field(static=True)
 
-    def __init__(self, body: Network, outputs: int, *, key: PRNGKeyArray):
+    def __init__(
+        self, body: Network, outputs: int, *, scale: float | None = None, key: PRNGKeyArray
+    ):
         self.body = body
-        self.head = Linear(body.outputs, outputs, key=key)
+        self.head = Linear(body.outputs, outputs, scale=scale, key=key)
         self.outputs = outputs
 
     def __call__(
@@ -84,8 +86,7 @@ def pooled(batches: Statistics) -> Statistics:
     By the law of total variance σ² = E[σ_b²] + Var[μ_b].
     """
     return tuple(
-        Moments(jnp.mean(m.mean, 0), jnp.mean(m.variance, 0) + jnp.var(m.mean, 0))
-        for m in batches
+        Moments(jnp.mean(m.mean, 0), jnp.mean(m.variance, 0) + jnp.var(m.mean, 0)) for m in batches
     )
 
 

@@ -156,6 +156,8 @@ class NetworkSettings:
     """Channels of each convolution."""
     hidden: tuple[int, ...] = (40, 40)
     """Widths of an mlp's layers."""
+    initial_scale: float | None = None
+    """Standard deviation of an mlp's initial weights; by default He's."""
 
     def build(self, shape: tuple[int, ...], key: PRNGKeyArray, *, auto: str = "conv4") -> Network:
         """`auto` is what kind of network the learner prefers for images."""
@@ -165,7 +167,13 @@ class NetworkSettings:
         if kind == "auto":
             kind = auto if len(shape) == 3 else "mlp"
         if kind.startswith("mlp"):
-            return MLP(shape, hidden=self.hidden, normalise=kind == "mlp-norm", key=key)
+            return MLP(
+                shape,
+                hidden=self.hidden,
+                normalise=kind == "mlp-norm",
+                scale=self.initial_scale,
+                key=key,
+            )
         if len(shape) != 3:
             raise UserError(f"--network {kind} needs images; these inputs have shape {shape}")
         stride = 2 if kind == "conv4-stride" else 1
@@ -183,11 +191,16 @@ class Pixels(LearnerSettings):
     name: ClassVar[str] = "pixels"
     defaults: ClassVar[dict[str, Any]] = {"steps": 0}
 
+    distance: Literal["euclidean", "cosine"] = "euclidean"
+    """Squared Euclidean distance, or cosine similarity."""
+    invert: bool = False
+    """Compare 1 - x: makes the paper bright, not the ink, which matters to the cosine."""
+
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         from quickstudy.learners.baseline.nearest import NearestNeighbour
 
         self.only_classifies(problem)
-        return NearestNeighbour()
+        return NearestNeighbour(self.distance, self.invert)
 
 
 @dataclass(frozen=True)
@@ -283,14 +296,15 @@ class MAML(LearnerSettings):
         import jax
 
         from quickstudy.learners.gradient.maml import MAML
-        from quickstudy.networks import WithHead
+        from quickstudy.networks import MLP, WithHead
 
         classify = problem.training_classes is not None
         rate = self.inner_rate or (0.4 if classify else 0.02)
         for_body, for_head = jax.random.split(key)
         body = self.network.build(problem.shape, for_body, auto="conv4-stride")
+        scale = self.network.initial_scale if isinstance(body, MLP) else None
         return MAML(
-            network=WithHead(body, problem.likelihood.size, key=for_head),
+            network=WithHead(body, problem.likelihood.size, scale=scale, key=for_head),
             optimizer=optax_optimizer(self.inner_optimizer, rate),
             train_steps=self.inner_steps,
             test_steps=(3 if classify else self.inner_steps)

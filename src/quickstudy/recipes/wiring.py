@@ -21,6 +21,7 @@ from quickstudy.errors import UserError, nearest
 from quickstudy.evaluation import Result, evaluate
 from quickstudy.learner import Learner
 from quickstudy.likelihood import Categorical, Gaussian, Likelihood
+from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.settings import (
     LearnerSettings,
     Problem,
@@ -34,7 +35,7 @@ from quickstudy.tasks.few_shot import ArraySource, Batches, FewShot, RotationMod
 from quickstudy.tasks.glyphs import Glyphs, glyph_splits
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource
-from quickstudy.training import Validation, meta_train
+from quickstudy.training import Record, Validation, meta_train
 
 KINDS = ("glyphs", "omniglot", "sinusoid", "folder:PATH", "npz:PATH", "table:PATH")
 
@@ -129,9 +130,7 @@ def class_names(tasks: TaskSettings, part: str) -> Callable[[int], str]:
 
 def input_shape(source: ClassSource) -> tuple[int, ...]:
     """Of one example."""
-    drawn = jax.eval_shape(
-        lambda key: source.draw(key, jnp.asarray(0), 1), jax.random.key(0)
-    )
+    drawn = jax.eval_shape(lambda key: source.draw(key, jnp.asarray(0), 1), jax.random.key(0))
     return drawn.shape[1:]
 
 
@@ -232,7 +231,12 @@ def train(settings: RunSettings, run: Path, *, show_progress: bool = True) -> Le
         configuration=settings.to_json(),
         show_progress=show_progress,
     )
-    header = {"configuration": settings.to_json(), "problem": problem_to_json(problem)}
+    header = {
+        "configuration": settings.to_json(),
+        "problem": problem_to_json(problem),
+        "provenance": provenance(),
+        "seconds": Record(run, settings.to_json()).seconds(),
+    }
     checkpoint.save(run / LEARNER_FILE, learner, header)
     return learner
 

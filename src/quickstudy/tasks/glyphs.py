@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.scipy.special import ndtri
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from quickstudy.tasks.source import ClassSource
 
@@ -58,8 +58,8 @@ class Program(eqx.Module):
 
     shapes: Float[Array, "strokes controls 2"]
     """Control points of each stroke, from its first; all 0 for a stroke that is not there."""
-    attached: Float[Array, " strokes"]
-    """1: the stroke is placed on an earlier stroke; 0: on the page."""
+    attached: Bool[Array, " strokes"]
+    """Whether a stroke is placed on an earlier one, or else on the page."""
     start: Float[Array, "strokes 2"]
     """Where on the page a free stroke is placed."""
     parent: Int[Array, " strokes"]
@@ -98,7 +98,7 @@ def _place(
         origin = program.start[i]
         if placed:
             joint = jnp.stack(placed)[program.parent[i], along[i]]
-            origin = jnp.where(program.attached[i] > 0, joint, origin)
+            origin = jnp.where(program.attached[i], joint, origin)
         placed.append(origin + curve - curve[pivot[i]])
     return jnp.stack(placed)
 
@@ -106,7 +106,7 @@ def _place(
 def sample_program(key: PRNGKeyArray) -> Program:
     """ψ ~ p(ψ): a new glyph, scaled and moved to the middle of the unit square."""
     # One call for all randomness: each takes the compiler about half a second.
-    chance = jr.uniform(key, (27, STROKES))
+    chance = jr.uniform(key, (27, STROKES), minval=1e-6)  # never 0, of which ndtri is -∞
     angle, tilt, scale, repeat, touch, cross, parent, along, pivot, x, y = chance[:11]
     joint, straight, arc, corner, length = chance[11:26].reshape(5, PARTS, STROKES).swapaxes(1, 2)
     count, size = chance[26, :2]
@@ -138,7 +138,7 @@ def sample_program(key: PRNGKeyArray) -> Program:
     along, crossing = jnp.clip(1.6 * jnp.stack([along, pivot]) - 0.3, 0, 1)
     program = Program(
         shapes=shapes,
-        attached=attached.at[0].set(False).astype(jnp.float32),
+        attached=attached.at[0].set(False),
         start=SPREAD * ndtri(jnp.stack([x, y], -1)),
         parent=parent,
         along=along,
@@ -208,7 +208,8 @@ def render(
     middles = (points[:, 1:] + points[:, :-1]).reshape(-1, 2) / 2
     pixels = (jnp.arange(size) + 0.5) / size
     x, y = jnp.exp(-0.5 * ((pixels - middles.T[:, :, None]) / pen) ** 2)
-    depth = DARKNESS / (pen * np.sqrt(2 * np.pi)) * jnp.sqrt(jnp.sum(steps**2, -1))
+    # With 1e-16, the length of a pen that stands still has a gradient.
+    depth = DARKNESS / (pen * np.sqrt(2 * np.pi)) * jnp.sqrt(jnp.sum(steps**2, -1) + 1e-16)
     return 1 - jnp.exp(-(y * depth[:, None]).T @ x)
 
 

@@ -30,7 +30,9 @@ class ClassSource(eqx.Module):
         """The words that name this source beside a result: data, split, rotations …"""
 
 
-def distinct(key: PRNGKeyArray, population: int | Int[Array, ""], count: int) -> Int[Array, " count"]:
+def distinct(
+    key: PRNGKeyArray, population: int | Int[Array, ""], count: int
+) -> Int[Array, " count"]:
     """`count` distinct integers from 0 … population - 1, every ordered choice equally likely.
 
     Floyd's algorithm (Bentley and Floyd 1987), then a shuffle: it takes count² comparisons

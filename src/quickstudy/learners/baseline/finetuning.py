@@ -17,7 +17,7 @@ from quickstudy.learner import Learner, Metrics
 from quickstudy.learners.adapted import NetworkPredictor
 from quickstudy.learners.descent import descend
 from quickstudy.likelihood import Categorical, Likelihood
-from quickstudy.networks.network import Network, Statistics, WithHead, population_statistics
+from quickstudy.networks.network import Statistics, WithHead, population_statistics
 from quickstudy.task import Episode, Examples, TaskDistribution
 
 SETTLING_BATCHES = 32

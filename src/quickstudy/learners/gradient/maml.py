@@ -60,9 +60,7 @@ class MAML(Learner):
         loss = task.likelihood.mean_loss(predictions, task.query.y)
         return loss, task.likelihood.metrics(predictions, task.query.y)
 
-    def take_steps(
-        self, support: Examples, likelihood: Likelihood, steps: int
-    ) -> NetworkPredictor:
+    def take_steps(self, support: Examples, likelihood: Likelihood, steps: int) -> NetworkPredictor:
         """φ after `steps` inner steps."""
         if self.network.outputs != likelihood.size:
             raise ValueError(

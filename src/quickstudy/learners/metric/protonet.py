@@ -12,15 +12,13 @@ Differences from the paper: support and query images are normalised as two batch
 (the paper's code joins them); at test by the statistics of the training tasks, or as asked.
 """
 
-from typing import Literal
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.learner import Learner, Predictor
-from quickstudy.learners.distances import class_means, squared_distances, unit
+from quickstudy.learners.distances import Distance, class_means, squared_distances, unit
 from quickstudy.likelihood import Categorical, Likelihood
 from quickstudy.networks.network import (
     Network,
@@ -30,8 +28,6 @@ from quickstudy.networks.network import (
     query_statistics,
 )
 from quickstudy.task import Episode, Examples, TaskDistribution
-
-Distance = Literal["euclidean", "cosine"]
 
 SETTLING_EPISODES = 32
 
@@ -78,9 +74,7 @@ class ProtoNet(Learner):
         self.distance = distance
         self.normalisation = normalisation
 
-    def adapt(
-        self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
-    ) -> Prototypes:
+    def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Prototypes:
         if not isinstance(likelihood, Categorical):
             raise ValueError("prototypical networks classify; this task's targets are not classes")
         given = self.population if self.normalisation == "running" else None
@@ -97,6 +91,7 @@ class ProtoNet(Learner):
         """Takes the population statistics of batch normalisation from training episodes."""
         if not self.network.normalises:
             return self
+
         def inputs(key: PRNGKeyArray) -> Float[Array, "n ..."]:
             episode = tasks.sample(key)
             return jnp.concatenate([episode.support.x, episode.query.x])

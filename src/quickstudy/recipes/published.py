@@ -1,0 +1,239 @@
+"""Rows of published tables as data, and what it takes to measure ours beside them.
+
+A recipe has two budgets: `full`, the published protocol, and `cpu`, which trains for less so
+that two processor cores reach a figure within the hour. Results say which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from quickstudy.recipes.settings import (
+    MAML,
+    FineTuning,
+    NetworkSettings,
+    Pixels,
+    ProtoNet,
+    RunSettings,
+    TaskSettings,
+    TrainingSettings,
+)
+
+Budget = Literal["cpu", "full"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One cell of a table."""
+
+    label: str
+    """5-way 1-shot, after 5 steps …"""
+    run: RunSettings
+    """How the learner is trained; figures with equal settings share one run."""
+    test: TaskSettings
+    """What it is tested on: way, shot and query count; part `test`."""
+    published: float | None
+    """In percent for accuracies; None where the paper has no such figure."""
+    options: tuple[tuple[str, Any], ...] = ()
+    """Options of the learner at test, say its inner steps."""
+    episodes: int = 1000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One row."""
+
+    title: str
+    source: str
+    """Paper and table."""
+    figures: tuple[Figure, ...]
+    differences: str = ""
+    """Where this budget's protocol is not the published one."""
+
+
+OMNIGLOT = TaskSettings(tasks="omniglot", split="vinyals", rotations="classes")
+
+COLUMNS = ((5, 1), (5, 5), (20, 1), (20, 5))
+
+
+def omniglot_test(way: int, shot: int, budget: Budget, *, query: int = 15) -> TaskSettings:
+    """Episodes to test on: with fewer queries at 20-way on the small budget."""
+    query = min(query, 5) if way > 5 and budget == "cpu" else query
+    return replace(OMNIGLOT, way=way, shot=shot, query=query)
+
+
+FEWER_QUERIES = "5 queries a class instead of 15 at 20-way"
+
+
+def pixels_omniglot(budget: Budget) -> Recipe:
+    """Nearest neighbour on raw pixels."""
+    run = RunSettings(Pixels("cosine", invert=True), OMNIGLOT)
+    published = (41.7, 63.2, 26.7, 42.6)
+    return Recipe(
+        "Nearest neighbour on raw pixels, cosine",
+        "Vinyals et al. 2016, table 1 (pixels, cosine)",
+        tuple(
+            Figure(f"{w}-way {s}-shot", run, replace(OMNIGLOT, way=w, shot=s, query=15), p)
+            for (w, s), p in zip(COLUMNS, published, strict=True)
+        ),
+        "the vinyals split's 423 test characters; 28 × 28 images resampled with antialiasing",
+    )
+
+
+def finetune_omniglot(budget: Budget) -> Recipe:
+    """A classifier of all training classes, its last layer tuned on the support set."""
+    steps = 4000 if budget == "cpu" else 40000
+    training = TrainingSettings(
+        steps=steps,
+        decay="cosine",
+        validate_every=steps // 4,
+        validation_episodes=100,
+    )
+    run = RunSettings(FineTuning(), replace(OMNIGLOT, train_query=128), training)
+    published = (86.0, 97.6, 72.9, 92.3)
+    return Recipe(
+        "Fine-tuning: softmax classifier of the training classes, new last layer",
+        "Vinyals et al. 2016, table 1 (baseline classifier, softmax, fine-tuned)",
+        tuple(
+            Figure(f"{w}-way {s}-shot", run, omniglot_test(w, s, budget), p)
+            for (w, s), p in zip(COLUMNS, published, strict=True)
+        ),
+        "the last layer alone is tuned"
+        + (f"; {steps} steps of 128; {FEWER_QUERIES}" if budget == "cpu" else ""),
+    )
+
+
+def protonet_omniglot(budget: Budget) -> Recipe:
+    """Prototypical networks, one trained model per shot."""
+
+    def run(shot: int) -> RunSettings:
+        if budget == "full":
+            tasks = replace(OMNIGLOT, shot=shot, train_way=60, train_query=5)
+            training = TrainingSettings(
+                steps=30000, decay="halve", halve_every=2000, validate_every=500
+            )
+        else:
+            way, query = (40, 2) if shot == 1 else (25, 3)
+            tasks = replace(OMNIGLOT, shot=shot, train_way=way, train_query=query)
+            training = TrainingSettings(
+                steps=6000 if shot == 1 else 4000,
+                decay="halve",
+                halve_every=1200 if shot == 1 else 800,
+                validate_every=1000,
+                validation_episodes=100,
+            )
+        return RunSettings(ProtoNet(), tasks, training)
+
+    published = (98.8, 99.7, 96.0, 98.9)
+    return Recipe(
+        "Prototypical networks, squared Euclidean",
+        "Snell et al. 2017, table 1",
+        tuple(
+            Figure(f"{w}-way {s}-shot", run(s), omniglot_test(w, s, budget), p)
+            for (w, s), p in zip(COLUMNS, published, strict=True)
+        ),
+        "not retrained on training and validation classes together"
+        if budget == "full"
+        else "trained 40-way with 2 queries a class for 6,000 episodes (1-shot), 25-way with 3 "
+        f"for 4,000 (5-shot), instead of 60-way with 5; {FEWER_QUERIES}",
+    )
+
+
+def protonet_glyphs_to_omniglot(budget: Budget) -> Recipe:
+    """Trained on glyphs alone, tested on real characters."""
+    steps = 4000 if budget == "cpu" else 20000
+    run = RunSettings(
+        ProtoNet(),
+        TaskSettings(tasks="glyphs", train_way=40, train_query=2),
+        TrainingSettings(
+            steps=steps,
+            decay="halve",
+            halve_every=steps // 5,
+            validate_every=steps // 4,
+            validation_episodes=100,
+        ),
+    )
+    return Recipe(
+        "Prototypical networks trained on glyphs alone, tested on Omniglot",
+        "no published figure; the aim is 93 % at 5-way 1-shot",
+        tuple(
+            Figure(f"{w}-way {s}-shot", run, omniglot_test(w, s, budget), None) for w, s in COLUMNS
+        ),
+    )
+
+
+def maml_omniglot(budget: Budget) -> Recipe:
+    """MAML, second order, stride-2 conv4."""
+    split = replace(OMNIGLOT, split="maml", rotations="episode")
+
+    def figure(way: int, shot: int, published: float) -> Figure:
+        five = way == 5
+        tasks = replace(
+            split, way=way, shot=shot, query=15, train_way=way, train_shot=shot, train_query=shot
+        )
+        training = TrainingSettings(
+            steps=6000 if budget == "cpu" else 60000,
+            meta_batch=32 if five else 16,
+            validate_every=1000,
+            validation_episodes=200,
+        )
+        if budget == "cpu":
+            tasks = replace(tasks, train_query=5)
+            training = replace(training, meta_batch=16, decay="cosine")
+        learner = MAML(
+            network=NetworkSettings("conv4-stride"),
+            inner_rate=0.4 if five else 0.1,
+            inner_steps=1 if five else 5,
+            test_steps=3 if five else 5,
+        )
+        return Figure(
+            f"{way}-way {shot}-shot",
+            RunSettings(learner, tasks, training),
+            replace(split, way=way, shot=shot, query=15),
+            published,
+        )
+
+    columns = COLUMNS if budget == "full" else COLUMNS[:1]
+    return Recipe(
+        "MAML, second order, transductive batch norm",
+        "Finn et al. 2017, table 1",
+        tuple(
+            figure(w, s, p) for (w, s), p in zip(columns, (98.7, 99.9, 95.8, 98.9), strict=False)
+        ),
+        "15 queries a class at test"
+        + (
+            ""
+            if budget == "full"
+            else "; 6,000 meta-steps of 16 tasks with 5 queries a class and a cosine decay, "
+            "instead of 60,000 of 32 with 1; 5-way 1-shot alone"
+        ),
+    )
+
+
+def maml_sinusoid(budget: Budget) -> Recipe:
+    """MAML on sine curves: the full protocol on either budget."""
+    run = RunSettings(
+        MAML(NetworkSettings(initial_scale=0.01), inner_steps=1, test_steps=5),
+        TaskSettings(tasks="sinusoid", shot=5, query=100, train_shot=5, train_query=10),
+        TrainingSettings(steps=70000, meta_batch=25, validate_every=2000, validation_episodes=500),
+    )
+    return Recipe(
+        "MAML on the sinusoid, 5-shot, mean squared error",
+        "Finn et al. 2017, section 5.1 and figure 3",
+        tuple(
+            Figure(f"after {n} steps", run, run.tasks, p, options=(("test_steps", n),))
+            for n, p in ((1, 0.67), (5, 0.38), (10, 0.35))
+        ),
+        "1,000 test tasks instead of 600",
+    )
+
+
+RECIPES = {
+    "pixels-omniglot": pixels_omniglot,
+    "finetune-omniglot": finetune_omniglot,
+    "protonet-omniglot": protonet_omniglot,
+    "protonet-glyphs-to-omniglot": protonet_glyphs_to_omniglot,
+    "maml-omniglot": maml_omniglot,
+    "maml-sinusoid": maml_sinusoid,
+}

@@ -1,0 +1,142 @@
+"""Measure a row of a published table, and write down what came out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from quickstudy.checkpoint import read_header, write_atomically
+from quickstudy.errors import UserError, nearest
+from quickstudy.recipes.evidence import command, provenance
+from quickstudy.recipes.published import RECIPES, Budget, Figure, Recipe
+from quickstudy.recipes.settings import RunSettings
+from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, measure, train
+
+
+def recipe(name: str, budget: Budget) -> Recipe:
+    """A recipe by its name. Raises `UserError` for an unknown one, with the nearest names."""
+    if name not in RECIPES:
+        raise UserError(f"there is no recipe {name!r}: {nearest(name, sorted(RECIPES))}")
+    return RECIPES[name](budget)
+
+
+def run_folder(runs: Path, settings: RunSettings) -> Path:
+    """Where a training lies: the same settings, the same folder, whatever the recipe."""
+    words = json.dumps(settings.resolved().to_json(), sort_keys=True)
+    return runs / f"{settings.learner.name}-{hashlib.sha256(words.encode()).hexdigest()[:10]}"
+
+
+def reproduce(
+    name: str, budget: Budget, runs: Path, results: Path, *, show_progress: bool = True
+) -> dict[str, Any]:
+    """Train what the recipe needs (or go on, or use what is there), test each figure once on the
+    test classes, and write `results/NAME.json` (`NAME-cpu.json` for the small budget).
+
+    Raises `UserError` for what the user can put right.
+    """
+    made = recipe(name, budget)
+    figures = [_measured(figure, runs, show_progress) for figure in made.figures]
+    row = {
+        "recipe": name,
+        "title": made.title,
+        "source": made.source,
+        "budget": budget,
+        "differences": made.differences,
+        "command": command(),
+        **provenance(),
+        "figures": figures,
+    }
+    path = results / (f"{name}.json" if budget == "full" else f"{name}-cpu.json")
+    write_atomically(path, json.dumps(row, indent=2, ensure_ascii=False).encode() + b"\n")
+    return row
+
+
+def _measured(figure: Figure, runs: Path, show_progress: bool) -> dict[str, Any]:
+    """Train unless it is done, test, and put everything beside the figure."""
+    folder = run_folder(runs, figure.run)
+    if not (folder / LEARNER_FILE).exists():
+        train(figure.run, folder, show_progress=show_progress)
+    settings, _, learner = load_learner(folder, **dict(figure.options))
+    header = read_header(folder / LEARNER_FILE)
+    started = time.monotonic()
+    result = measure(
+        settings,
+        learner,
+        tasks=figure.test,
+        episodes_=figure.episodes,
+        show_progress=show_progress,
+    )
+    return {
+        "label": figure.label,
+        "metric": result.headline,
+        **result.summary(),
+        "published": figure.published,
+        "training": {
+            **settings.to_json(),
+            "commit": header["provenance"]["commit"],
+            "machine": header["provenance"]["machine"],
+            "seconds": round(header["seconds"], 1),
+        },
+        "evaluation_seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def table(results: Path) -> str:
+    """`docs/results.md`: every row that was measured, beside the published one, in Markdown.
+
+    Raises `UserError` where there is nothing measured, or a file is not one of ours.
+    """
+    files = sorted(results.glob("*.json"))
+    if not files:
+        raise UserError(f"there are no results in {results}: quickstudy reproduce NAME makes some")
+    lines = [
+        "# Results",
+        "",
+        "Written by `quickstudy tables` from the files in `results/`; do not edit. Each figure is",
+        "a mean over test episodes with its 95 % interval. The files hold the whole protocol,",
+        "command, commit, machine, versions and time.",
+    ]
+    for file in files:
+        try:
+            row = json.loads(file.read_text())
+            lines += _section(row)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{file} is not a result of quickstudy: take it away") from error
+    return "\n".join(lines) + "\n"
+
+
+def _section(row: dict[str, Any]) -> list[str]:
+    machine = row["machine"]
+    lines = [
+        "",
+        f"## {row['title']}",
+        "",
+        f"`{row['command']}` · {row['source']}",
+        "",
+        "| | ours | published | negative log-likelihood | calibration error | episodes "
+        "| batch norm | training |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for figure in row["figures"]:
+        metric, protocol = figure[figure["metric"]], figure["protocol"]
+        share = figure["metric"] == "accuracy"
+        factor, digits = (100, 2) if share else (1, 3)
+        ours = f"{factor * metric['mean']:.{digits}f} ± {factor * metric['interval_95']:.{digits}f}"
+        published = "–" if figure["published"] is None else f"{figure['published']:g}"
+        lines.append(
+            f"| {figure['label']} | **{ours}**{' %' if share else ''} | {published} "
+            f"| {figure['nll']['mean']:.3f} | {figure['calibration_error']:.3f} "
+            f"| {protocol['episodes']} | {protocol['batch norm']} "
+            f"| {figure['training']['seconds'] / 60:.0f} min |"
+        )
+    budget = "the published protocol" if row["budget"] == "full" else "a smaller budget on a CPU"
+    differences = f": {row['differences']}" if row["differences"] else ""
+    lines += [
+        "",
+        f"Budget: {budget}{differences}. Commit {row['commit']}, {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['device']}.",
+    ]
+    return lines

@@ -1,0 +1,286 @@
+"""A learner that has learned: one file with all that it takes to answer.
+
+    quickstudy adapt runs/omniglot --support new_symbols/ --out symbols.qs
+    quickstudy predict symbols.qs image.png
+
+The file holds the arrays of the predictor, its network among them, and a header with what
+rebuilds its structure: it needs neither the run, nor the support set, nor the training data.
+(A learner of the user's own needs the Python file that defines it.)
+
+Predictions are for each input by itself. A learner set to normalise queries by each other
+(`--normalisation batch`, MAML's default, as in its paper) is adapted with the statistics of the
+support set instead: the statistics of a single image would tell nothing about it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from quickstudy import checkpoint
+from quickstudy.checkpoint import DamagedFile
+from quickstudy.compilation import enable_compilation_cache
+from quickstudy.errors import UserError
+from quickstudy.learner import Learner, Predictor
+from quickstudy.likelihood import Categorical
+from quickstudy.recipes.settings import Problem, RunSettings, run_file
+from quickstudy.recipes.wiring import (
+    LEARNER_FILE,
+    load_learner,
+    problem_from_json,
+    problem_to_json,
+    skeleton,
+)
+from quickstudy.serving.inputs import Inputs
+from quickstudy.task import Examples
+from quickstudy.training import warn
+
+KIND = "adapted learner"
+"""What the header calls such a file."""
+
+AT_ONCE = 32
+"""Inputs are predicted in batches of this size, so that one program serves any number."""
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A predictor of the user's own classes, and what is known of it.
+
+    >>> symbols = load(Path("symbols.qs"))
+    >>> symbols.classes, symbols.probabilities(x).shape
+    (('alpha', 'beta', 'gamma'), (10, 3))
+    """
+
+    predictor: Predictor
+    settings: RunSettings
+    problem: Problem
+    """Of the run."""
+    inputs: Inputs
+    classes: tuple[str, ...]
+    """Output k is for classes[k]."""
+    counts: tuple[int, ...]
+    """How many support examples each class had."""
+    right: int
+    """How many of the support examples it gives their own class."""
+    transductive: bool
+    """Whether a prediction may depend on the inputs predicted with it: warn before use."""
+
+    def probabilities(self, x: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n classes"]:
+        """p(class | input) for inputs as `Inputs.queries` gives them."""
+        if self.transductive:
+            return np.asarray(_probabilities(self.predictor, jnp.asarray(x)))
+        padded = np.pad(x, [(0, -len(x) % AT_ONCE)] + [(0, 0)] * (x.ndim - 1))
+        batches = padded.reshape(-1, AT_ONCE, *x.shape[1:])
+        parts = [np.asarray(_probabilities(self.predictor, jnp.asarray(b))) for b in batches]
+        return np.concatenate([np.empty((0, len(self.classes)), np.float32), *parts])[: len(x)]
+
+
+class Prediction(NamedTuple):
+    """What is said of one input."""
+
+    input: str
+    """Its path, or its file and row."""
+    name: str
+    """The most probable class."""
+    probability: float
+    probabilities: dict[str, float]
+    """Of every class, by name."""
+
+
+@eqx.filter_jit
+def _probabilities(predictor: Predictor, x: Array) -> Float[Array, "n classes"]:
+    return jax.nn.softmax(predictor(x))
+
+
+@eqx.filter_jit
+def _adapt(learner: Learner, support: Examples, ways: int) -> tuple[Predictor, Array, Array]:
+    """The predictor, how many support examples it gets right, and whether it gives numbers."""
+    predictor = learner.adapt(support, Categorical(ways), key=jax.random.key(SEED))
+    logits = predictor(support.x)
+    right = jnp.sum(jnp.argmax(logits, -1) == support.y)
+    return predictor, right, jnp.all(jnp.isfinite(jax.nn.softmax(logits)))
+
+
+def adapt(run: Path, support: Path, out: Path) -> Adapted:
+    """Adapt the learner of a run to a labelled set of new classes, and write it to `out`.
+
+    `support` is a folder with a sub-folder for each class, an .npz with x and y, or a table, of
+    what the run was trained on; classes may have different numbers of examples.
+
+    Raises `UserError`, before anything is written, where the run or the support set cannot be
+    read or do not fit each other, and where `out` is another file than an adapted learner.
+    """
+    _may_write(out)
+    _is_run(run)
+    header = checkpoint.read_header(run_file(run, LEARNER_FILE))
+    if header.get("kind") == KIND:
+        raise UserError(f"{run / LEARNER_FILE} is an adapted learner, not a trained one")
+    settings, problem, learner = load_learner(run, **_inductive(header))
+    if not isinstance(problem.likelihood, Categorical):
+        raise UserError(f"{run} learned regression: adapt and predict are for classes")
+    inputs = Inputs.of(settings.tasks, problem, header)
+    read = inputs.support(support)
+    if read.classes < 2:
+        raise UserError(f"{support} has one class, {read.names[0]!r}: add another to tell it from")
+    enable_compilation_cache()
+    y = np.repeat(np.arange(read.classes), read.count)
+    examples = Examples(jnp.asarray(read.x), jnp.asarray(y))
+    try:
+        predictor, right, finite = _adapt(learner, examples, read.classes)
+    except ValueError as error:
+        raise _unfit(run, settings, problem, support, read.classes, error) from error
+    if not finite:
+        raise UserError(f"adapting {run} to {support} gave no numbers: it diverged")
+    adapted = Adapted(
+        predictor,
+        settings,
+        problem,
+        inputs.names_columns(support),
+        read.names,
+        tuple(map(int, read.count)),
+        int(right),
+        learner.transductive,
+    )
+    checkpoint.save(out, predictor, _header(adapted))
+    return adapted
+
+
+def load(path: Path) -> Adapted:
+    """An adapted learner. No data set is read, and nothing is unpickled.
+
+    Raises `UserError` where there is no such file or it is of another kind, `DamagedFile` where
+    it does not hold what was written.
+    """
+    header = checkpoint.read_header(path)
+    if header.get("kind") != KIND:
+        what = (
+            f"{path} is a trained learner" if "problem" in header else f"{path} is something else"
+        )
+        raise UserError(
+            f"{what}, not an adapted one: make one with quickstudy adapt RUN --support FOLDER "
+            "--out FILE"
+        )
+    try:
+        settings = RunSettings.from_json(header["configuration"])
+        problem = problem_from_json(header["problem"])
+        known = Adapted(
+            predictor=_blank(settings, problem, tuple(header["counts"])),
+            settings=settings,
+            problem=problem,
+            inputs=Inputs.from_json(header["inputs"]),
+            classes=tuple(header["classes"]),
+            counts=tuple(header["counts"]),
+            right=header["right"],
+            transductive=header["transductive"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedFile(f"{path} is damaged: its header makes no sense ({error})") from error
+    predictor, _ = checkpoint.load(path, known.predictor)
+    return dataclasses.replace(known, predictor=predictor)
+
+
+def predict(path: Path, inputs: Sequence[Path]) -> list[Prediction]:
+    """What the adapted learner in the file `path` says of images, folders of images, .npz files
+    with x, or tables; in the order given.
+
+    Raises `UserError` where one of them cannot be read or does not fit.
+
+    >>> predict(Path("symbols.qs"), [Path("image.png")])[0].name
+    'beta'
+    """
+    adapted = load(path)
+    names, x = adapted.inputs.queries(inputs)
+    if adapted.transductive:
+        warn(
+            f"{adapted.settings.learner.name} is transductive: each of these predictions depends "
+            "on the other inputs given with it"
+        )
+    enable_compilation_cache()
+    rows = []
+    for name, p in zip(names, adapted.probabilities(x), strict=True):
+        k = int(np.argmax(p))
+        everything = dict(zip(adapted.classes, map(float, p), strict=True))
+        rows.append(Prediction(name, adapted.classes[k], float(p[k]), everything))
+    return rows
+
+
+def _header(adapted: Adapted) -> dict[str, Any]:
+    """All that `load` needs, as plain JSON values."""
+    return {
+        "kind": KIND,
+        "configuration": adapted.settings.to_json(),
+        "problem": problem_to_json(adapted.problem),
+        "inputs": adapted.inputs.to_json(),
+        "classes": list(adapted.classes),
+        "counts": list(adapted.counts),
+        "right": adapted.right,
+        "transductive": adapted.transductive,
+        "seed": SEED,
+    }
+
+
+def _blank(settings: RunSettings, problem: Problem, counts: tuple[int, ...]) -> Any:
+    """The structure of a predictor, with shapes for arrays."""
+    examples = sum(counts)
+    x = jax.ShapeDtypeStruct((examples, *problem.shape), jnp.float32)
+    support = Examples(x, jax.ShapeDtypeStruct((examples,), jnp.int32))  # pyright: ignore
+    return eqx.filter_eval_shape(
+        lambda learner, support: learner.adapt(
+            support, Categorical(len(counts)), key=jax.random.key(SEED)
+        ),
+        skeleton(settings, problem),
+        support,
+    )
+
+
+def _inductive(header: dict[str, Any]) -> dict[str, Any]:
+    """The option that makes predictions independent of each other, where there is one."""
+    settings = RunSettings.from_json(header["configuration"])
+    in_batch = getattr(settings.learner, "normalisation", None) == "batch"
+    return {"normalisation": "support"} if in_batch else {}
+
+
+def _may_write(out: Path) -> None:
+    """Raise `UserError` unless `out` is free, or an adapted learner to be replaced."""
+    if not out.exists():
+        return
+    try:
+        ours = checkpoint.read_header(out).get("kind") == KIND
+    except UserError:
+        ours = False
+    if not ours:
+        raise UserError(f"{out} exists and is not an adapted learner: choose another --out")
+
+
+def _is_run(run: Path) -> None:
+    """Raise `UserError` where `run` is a file, with what to give instead."""
+    if not run.is_file():
+        return
+    if run.name == LEARNER_FILE:
+        raise UserError(f"{run} is a file of a run: give the folder, {run.parent}")
+    raise UserError(f"{run} is a file: give the folder of a run (to use an adapted one: predict)")
+
+
+def _unfit(
+    run: Path, settings: RunSettings, problem: Problem, support: Path, ways: int, error: ValueError
+) -> UserError:
+    """What to say when the learner cannot serve the support set."""
+    trained = problem.likelihood.size
+    if ways == trained:
+        return UserError(f"{run} cannot adapt to {support}: {error}")
+    return UserError(
+        f"{support} has {ways} classes, but the {settings.learner.name} in {run} was trained for "
+        f"{trained} and takes no other number: give it {trained}, train one with --way {ways}, or "
+        "take protonet, which takes any"
+    )
