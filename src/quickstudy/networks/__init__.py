@@ -1,4 +1,4 @@
-"""Networks: conv4 and the multi-layer perceptrons of the papers, and the layers they are made of."""
+"""Networks of the papers (conv4, multi-layer perceptrons), and the layers they are made of."""
 
 from quickstudy.networks.conv4 import Conv4 as Conv4
 from quickstudy.networks.mlp import MLP as MLP

@@ -1,4 +1,4 @@
-"""The four-block convolutional network of the few-shot papers (Vinyals et al. 2016, section 4.1)."""
+"""The four-block convolutional network of few-shot papers (Vinyals et al. 2016, section 4.1)."""
 
 import equinox as eqx
 import jax

@@ -88,7 +88,7 @@ def convolution(
 
 def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
     """The largest of each 2 × 2 square; an odd last row or column is dropped."""
-    n, h, w, c = x.shape
+    _, h, w, _ = x.shape
     x = x[:, : h // 2 * 2, : w // 2 * 2]
     top = jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
     return jnp.maximum(top, jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2]))

@@ -70,7 +70,11 @@ class Inputs:
     @staticmethod
     def from_json(found: dict[str, Any]) -> Inputs:
         """From plain JSON values."""
-        return Inputs(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+        values: dict[str, Any] = {
+            word: tuple(value) if isinstance(value, list) else value
+            for word, value in found.items()
+        }
+        return Inputs(**values)
 
     @property
     def words(self) -> str:

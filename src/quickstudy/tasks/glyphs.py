@@ -91,16 +91,18 @@ def _place(
 ) -> Float[Array, "strokes points 2"]:
     """Strokes of the given shapes, each put where the program says."""
     curves = SPLINE @ shapes
-    pivot = jnp.round(program.pivot * (POINTS - 1)).astype(int)
-    along = jnp.round(program.along * (POINTS - 1)).astype(int)
-    placed = []
-    for i, curve in enumerate(curves):
-        origin = program.start[i]
-        if placed:
-            joint = jnp.stack(placed)[program.parent[i], along[i]]
-            origin = jnp.where(program.attached[i], joint, origin)
-        placed.append(origin + curve - curve[pivot[i]])
-    return jnp.stack(placed)
+    stroke = jnp.arange(STROKES)
+    pivots = curves[stroke, jnp.round(program.pivot * (POINTS - 1)).astype(int)]
+    joints = curves[program.parent, jnp.round(program.along * (POINTS - 1)).astype(int)]
+    hops = joints - pivots[program.parent]  # from where the parent is placed to where I am
+
+    def place(origins: Array, i: Array) -> tuple[Array, None]:
+        attached = origins[program.parent[i]] + hops[i]
+        origin = jnp.where(program.attached[i], attached, program.start[i])
+        return origins.at[i].set(origin), None
+
+    origins, _ = jax.lax.scan(place, program.start, stroke)
+    return (origins - pivots)[:, None] + curves
 
 
 def sample_program(key: PRNGKeyArray) -> Program:

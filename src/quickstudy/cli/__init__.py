@@ -1,0 +1,3 @@
+"""The command line: `quickstudy COMMAND`."""
+
+from quickstudy.cli.main import main as main

@@ -1,0 +1,84 @@
+"""quickstudy compare RUN RUN …: paired differences on the same episodes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from quickstudy.cli import show
+from quickstudy.cli.evaluate import TestOptions, test_tasks
+from quickstudy.errors import UserError
+
+if TYPE_CHECKING:
+    from quickstudy.evaluation import Comparison
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Several runs on the same episodes: each one's figures, and its difference from the best,
+    episode by episode, with a 95 % interval. Tasks are the first run's, where nothing is said."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """The folders of two finished runs or more."""
+    test: Annotated[TestOptions, tyro.conf.OmitArgPrefixes]
+    json: bool = False
+    """Print JSON."""
+
+
+def show_comparison(title: str, comparison: Comparison) -> None:
+    """The table, best first."""
+    results = comparison.results
+    sign = -1 if results[comparison.best].higher_is_better else 1
+    order = sorted(results, key=lambda name: sign * results[name].estimate().mean)
+    rows = []
+    for name in order:
+        *row, mode = show.result_row(name, results[name])
+        metric = results[name].headline
+        behind = (
+            "best" if name == comparison.best else show.amount(comparison.behind_best(name), metric)
+        )
+        rows.append([*row, behind, mode])
+    *columns, last = show.RESULT_COLUMNS
+    columns[1] = results[order[0]].headline
+    show.table(title, [*columns, "difference from the best", last], rows, figures=True)
+
+
+def run(words: list[str]) -> int:
+    """The command."""
+    options = tyro.cli(Compare, args=words, prog="quickstudy compare")
+    if len(options.runs) < 2 or len(set(options.runs)) < len(options.runs):
+        raise UserError("compare takes two different runs or more")
+
+    from quickstudy.evaluation import Comparison
+    from quickstudy.recipes.wiring import load_learner, measure
+
+    loaded = {str(path): load_learner(path) for path in options.runs}
+    tasks = test_tasks(options.test, next(iter(loaded.values()))[0])
+    comparison = Comparison(
+        {
+            name: measure(
+                settings,
+                learner,
+                tasks=tasks,
+                part=options.test.part,
+                episodes_=options.test.episodes,
+                seed=options.test.seed,
+            )
+            for name, (settings, _, learner) in loaded.items()
+        }
+    )
+    if options.json:
+        found = {}
+        for name, result in comparison.results.items():
+            behind = comparison.behind_best(name)
+            difference = {"mean": behind.mean, "interval_95": behind.half_width}
+            found[name] = {**result.summary(), "difference_from_best": difference}
+        print(json.dumps({"best": comparison.best, "runs": found}, indent=2))
+        return 0
+    show_comparison("the same episodes", comparison)
+    show.protocol(comparison.results[comparison.best].protocol)
+    return 0

@@ -1,0 +1,101 @@
+"""quickstudy demo: four learners on characters that they have never seen."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from quickstudy.cli import show
+from quickstudy.recipes.settings import (
+    MAML,
+    FineTuning,
+    LearnerSettings,
+    NetworkSettings,
+    Pixels,
+    ProtoNet,
+    RunSettings,
+    TaskSettings,
+    TrainingSettings,
+)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Train four learners on glyphs, procedural characters that are drawn as they are needed,
+    and test them on characters that none has seen, from one example each. Nothing to download."""
+
+    out: Path = Path("demo")
+    """Where the runs and the report go. The same command goes on with what is there."""
+    episodes: int = 600
+    """Test episodes."""
+
+
+SMALL = NetworkSettings(filters=32)
+
+LEARNERS: dict[str, tuple[LearnerSettings, TaskSettings, TrainingSettings]] = {
+    "pixels": (Pixels(), TaskSettings(), TrainingSettings()),
+    "finetune": (
+        FineTuning(SMALL),
+        TaskSettings(train_query=64),
+        TrainingSettings(steps=600, decay="cosine"),
+    ),
+    "protonet": (
+        ProtoNet(SMALL),
+        TaskSettings(train_way=20, train_query=3),
+        TrainingSettings(steps=600, decay="cosine"),
+    ),
+    "maml": (
+        MAML(SMALL),
+        TaskSettings(train_query=5),
+        TrainingSettings(steps=300, meta_batch=8, decay="cosine", learning_rate=3e-3),
+    ),
+}
+"""What two cores train in a few minutes."""
+
+
+def run(words: list[str]) -> int:
+    """The command."""
+    options = tyro.cli(Demo, args=words, prog="quickstudy demo")
+    started = time.monotonic()
+
+    from quickstudy.cli.compare import show_comparison
+    from quickstudy.cli.main import complain
+    from quickstudy.evaluation import Comparison
+    from quickstudy.recipes.wiring import load_learner, measure, train
+    from quickstudy.training import TrainingStopped
+
+    runs, results = {}, {}
+    for i, (name, (learner, tasks, training)) in enumerate(LEARNERS.items(), 1):
+        show.line(f"{i}/{len(LEARNERS)} {name}: {(learner.__doc__ or '').splitlines()[0]}")
+        runs[name] = options.out / name
+        steps = training.steps or 0
+        training = TrainingSettings(
+            **{**vars(training), "validate_every": max(1, steps // 3), "validation_episodes": 50}
+        )
+        try:
+            train(RunSettings(learner, tasks, training), runs[name])
+        except TrainingStopped as stopped:
+            return complain(str(stopped), status=128 + stopped.signum)
+        settings, _, trained = load_learner(runs[name])
+        results[name] = measure(settings, trained, episodes_=options.episodes)
+    comparison = Comparison(results)
+    show_comparison(
+        "5-way 1-shot: five characters never seen before, one example of each", comparison
+    )
+    show.protocol(
+        {
+            k: v
+            for k, v in results["protonet"].protocol.items()
+            if k not in ("learner", "batch norm")
+        }
+    )
+
+    from quickstudy.report.collect import write_comparison
+
+    page = write_comparison(runs, comparison, options.out / "report.html")
+    show.line(f"the report: {page}    ({time.monotonic() - started:.0f} s in all)")
+    show.line("next: quickstudy train protonet --tasks omniglot --run runs/a    (real characters)")
+    return 0

@@ -1,0 +1,106 @@
+"""quickstudy evaluate RUN: figures on unseen classes, with the protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from quickstudy.cli import show
+from quickstudy.errors import UserError
+from quickstudy.recipes.settings import RunSettings, TaskSettings
+
+
+@dataclass(frozen=True)
+class TestOptions:
+    """On which episodes; what is not said is as in training."""
+
+    tasks: str | None = None
+    """Other tasks than the run's: glyphs, omniglot, folder:PATH …"""
+    way: int | None = None
+    """Classes in an episode."""
+    shot: int | None = None
+    """Labelled examples of each class."""
+    query: int | None = None
+    """Test examples of each class."""
+    split: str | None = None
+    """Another split."""
+    rotations: Literal["none", "classes", "episode"] | None = None
+    """Other rotations."""
+    part: Literal["test", "validation", "train"] = "test"
+    """Which classes of the split."""
+    episodes: int = 1000
+    """How many episodes."""
+    seed: int = 0
+    """Which episodes: the same seed gives any learner the same ones."""
+
+    def __post_init__(self):
+        if self.episodes < 2:
+            raise UserError(f"--episodes {self.episodes}: it must be at least 2")
+
+
+def test_tasks(options: TestOptions, settings: RunSettings) -> TaskSettings:
+    """The run's tasks with what the options change."""
+    own = {
+        f.name: getattr(options, f.name)
+        for f in dataclasses.fields(TaskSettings)
+        if hasattr(options, f.name)
+    }
+    changed: dict[str, Any] = {k: v for k, v in own.items() if v is not None}
+    if options.tasks is not None and options.tasks != settings.tasks.tasks:
+        changed = {"split": None, "rotations": None, **changed}
+    return dataclasses.replace(settings.tasks, **changed)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Accuracy (or squared error) with its 95 % interval, negative log-likelihood, and
+    calibration error of a trained run, on classes that it has not seen."""
+
+    run: tyro.conf.Positional[Path]
+    """The folder of a finished run."""
+    test: Annotated[TestOptions, tyro.conf.OmitArgPrefixes]
+    normalisation: tuple[Literal["batch", "support", "running"], ...] = ()
+    """Whose batch statistics normalise queries: `batch support` gives the transductive and the
+    inductive figure. By default the learner's own."""
+    test_steps: int | None = None
+    """Inner steps, for learners that take some."""
+    json: bool = False
+    """Print JSON."""
+
+
+def run(words: list[str]) -> int:
+    """The command."""
+    options = tyro.cli(Evaluate, args=words, prog="quickstudy evaluate")
+
+    from quickstudy.recipes.evidence import command, provenance
+    from quickstudy.recipes.wiring import load_learner, measure
+
+    fixed = {} if options.test_steps is None else {"test_steps": options.test_steps}
+    variants = [{**fixed, "normalisation": mode} for mode in options.normalisation] or [fixed]
+    results = []
+    for variant in variants:
+        settings, _, learner = load_learner(options.run, **variant)
+        result = measure(
+            settings,
+            learner,
+            tasks=test_tasks(options.test, settings),
+            part=options.test.part,
+            episodes_=options.test.episodes,
+            seed=options.test.seed,
+        )
+        results.append((settings.learner.name, result))
+    if options.json:
+        evidence = {"command": command(), "run": str(options.run), **provenance()}
+        print(json.dumps({**evidence, "results": [r.summary() for _, r in results]}, indent=2))
+        return 0
+    rows = [show.result_row(name, result) for name, result in results]
+    columns = list(show.RESULT_COLUMNS)
+    columns[1] = results[0][1].headline
+    show.table(str(options.run), columns, rows, figures=True)
+    show.protocol(results[0][1].protocol)
+    return 0

@@ -1,0 +1,29 @@
+"""quickstudy list: what there is by name."""
+
+from __future__ import annotations
+
+from quickstudy.cli import show
+from quickstudy.recipes.published import RECIPES
+from quickstudy.recipes.registry import LEARNERS
+
+TASKS = {
+    "glyphs": "procedural characters without end; nothing to download",
+    "omniglot": "1,623 handwritten characters of 50 alphabets (Lake et al. 2015)",
+    "sinusoid": "sine curves of random amplitude and phase (Finn et al. 2017)",
+    "folder:PATH": "your own images: a sub-folder for each class",
+    "npz:PATH": "your own arrays x and y",
+    "table:PATH": "your own rows: a CSV or Parquet table with a label column",
+}
+
+
+def first_line(thing: object) -> str:
+    """Of its docstring."""
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
+def run(words: list[str]) -> int:
+    """The command."""
+    show.table("learners", ["name", ""], [[n, first_line(s)] for n, s in LEARNERS.items()])
+    show.table("tasks", ["name", ""], [list(item) for item in TASKS.items()])
+    show.table("recipes", ["name", ""], [[n, first_line(r)] for n, r in RECIPES.items()])
+    return 0

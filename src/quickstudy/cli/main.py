@@ -1,0 +1,82 @@
+"""Which command was meant, and how a mistake is told.
+
+No command's module is imported before it is asked for, and JAX not before there is something to
+compute: `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from quickstudy.errors import UserError, nearest
+
+COMMANDS = {
+    "demo": "see it work: four learners on characters that they have never seen, in minutes",
+    "train": "meta-train a learner on many tasks",
+    "evaluate": "accuracy, likelihood and calibration of a run on unseen classes",
+    "compare": "several runs on the same episodes, with paired differences",
+    "adapt": "give a trained learner a few examples of your classes",
+    "predict": "classify files with what adapt has made",
+    "report": "a page about a run, to open in a browser",
+    "list": "learners, tasks and recipes",
+    "data": "which data sets are here; download and prepare one",
+    "reproduce": "measure a row of a published table",
+    "tables": "render docs/results.md from the measured rows",
+}
+
+
+def usage() -> str:
+    """What `quickstudy --help` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [
+        "usage: quickstudy COMMAND [OPTIONS]        quickstudy COMMAND --help for its options",
+        "",
+        "Meta-learning: models that learn a new thing from a few examples.",
+        "",
+        *(f"  {name:<{width}}  {words}" for name, words in COMMANDS.items()),
+        "",
+        "for example",
+        "  quickstudy demo",
+        "  quickstudy train protonet --tasks omniglot --way 5 --shot 1 --run runs/a",
+        "  quickstudy evaluate runs/a --way 20 --shot 5",
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, or 2 after one line about what the user
+    can put right, or 128 + the signal that ended a training.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    name, *rest = words
+    if name == "--version":
+        from importlib.metadata import version
+
+        print(f"quickstudy {version('quickstudy')}")
+        return 0
+    try:
+        if name not in COMMANDS:
+            raise UserError(f"there is no command {name!r}: {nearest(name, list(COMMANDS))}")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the compiler keeps to itself
+        command = importlib.import_module(f"quickstudy.cli.{name.replace('list', 'listing')}")
+        return command.run(rest)
+    except UserError as error:
+        return complain(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return complain(f"{where}{error.strerror or error}")
+    except BrokenPipeError:
+        return 0
+    except KeyboardInterrupt:
+        return complain("interrupted", status=130)
+
+
+def complain(message: str, status: int = 2) -> int:
+    """One line on standard error."""
+    print(f"quickstudy: {' '.join(message.split())}", file=sys.stderr)
+    return status

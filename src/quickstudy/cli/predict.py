@@ -1,0 +1,45 @@
+"""quickstudy predict FILE INPUT …: classify with what adapt has made."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from quickstudy.cli import show
+from quickstudy.errors import UserError
+
+
+@dataclass(frozen=True)
+class Predict:
+    """The most probable class of each image (or of each row of a table)."""
+
+    file: tyro.conf.Positional[Path]
+    """What adapt has written."""
+    inputs: tyro.conf.Positional[tuple[Path, ...]]
+    """Images, or tables."""
+    json: bool = False
+    """Print JSON, with the probabilities of all classes."""
+
+
+def run(words: list[str]) -> int:
+    """The command."""
+    options = tyro.cli(Predict, args=words, prog="quickstudy predict")
+    if not options.inputs:
+        raise UserError("nothing to classify: name images (or tables) after the file")
+
+    from quickstudy.serving.adapted import predict
+
+    rows = predict(options.file, list(options.inputs))
+    if options.json:
+        print(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+        return 0
+    show.table(
+        str(options.file),
+        ["input", "class", "probability"],
+        [[row.input, row.name, f"{row.probability:.3f}"] for row in rows],
+    )
+    return 0

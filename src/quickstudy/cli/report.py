@@ -1,0 +1,31 @@
+"""quickstudy report RUN: a page about a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from quickstudy.cli import show
+
+
+@dataclass(frozen=True)
+class Report:
+    """One self-contained HTML page: protocol, learning curves, an episode with its predictions,
+    calibration, the embedding, what gets confused."""
+
+    run: tyro.conf.Positional[Path]
+    """The folder of a finished run."""
+    out: Path | None = None
+    """The page to write; by default report.html in the run's folder."""
+
+
+def run(words: list[str]) -> int:
+    """The command."""
+    options = tyro.cli(Report, args=words, prog="quickstudy report")
+
+    from quickstudy.report.collect import write
+
+    show.line(f"written: {write(options.run, options.out)}")
+    return 0

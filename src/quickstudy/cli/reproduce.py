@@ -1,0 +1,51 @@
+"""quickstudy reproduce NAME: measure a row of a published table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from quickstudy.cli import show
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """Train what a row of a published table needs, test it once on the test classes, and write
+    results/NAME.json. The same command goes on where it was stopped."""
+
+    name: tyro.conf.Positional[str]
+    """A recipe: see quickstudy list."""
+    budget: Literal["cpu", "full"] = "cpu"
+    """full: the published protocol. cpu: less training, for two cores within the hour."""
+    runs: Path = Path("runs/reproduce")
+    """Where trainings are kept."""
+    results: Path = Path("results")
+    """Where the row is written."""
+
+
+def run(words: list[str]) -> int:
+    """The command."""
+    options = tyro.cli(Reproduce, args=words, prog="quickstudy reproduce")
+
+    from quickstudy.cli.main import complain
+    from quickstudy.evaluation import Estimate
+    from quickstudy.recipes.reproduce import reproduce
+    from quickstudy.training import TrainingStopped
+
+    try:
+        row = reproduce(options.name, options.budget, options.runs, options.results)
+    except TrainingStopped as stopped:
+        return complain(str(stopped), status=128 + stopped.signum)
+    rows = []
+    for figure in row["figures"]:
+        found = figure[figure["metric"]]
+        estimate = Estimate(found["mean"], found["interval_95"], figure["protocol"]["episodes"])
+        published = "–" if figure["published"] is None else f"{figure['published']:g}"
+        rows.append([figure["label"], show.amount(estimate, figure["metric"]), published])
+    show.table(row["title"], ["", "ours", "published"], rows, figures=True)
+    if row["differences"]:
+        show.line(f"differences: {row['differences']}")
+    return 0

@@ -1,0 +1,55 @@
+"""Tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from quickstudy.evaluation import Estimate, Result
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, figures: bool = False
+) -> None:
+    """A table on standard output: words to the left; with `figures`, all columns but the first
+    to the right."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for i, column in enumerate(columns):
+        made.add_column(column, justify="right" if figures and i else "left")
+    for row in rows:
+        made.add_row(*row)
+    Console().print(made)
+
+
+def line(text: str) -> None:
+    """One line on standard output, unadorned."""
+    Console().print(text, highlight=False, soft_wrap=True)
+
+
+def amount(estimate: Estimate, metric: str) -> str:
+    """A figure with its interval: accuracies in percent."""
+    return estimate.percent() + " %" if metric == "accuracy" else estimate.plain()
+
+
+RESULT_COLUMNS = ("learner", "figure", "nll", "calibration error", "batch norm")
+
+
+def result_row(name: str, result: Result) -> list[str]:
+    """One learner's figures, under `RESULT_COLUMNS`."""
+    return [
+        name,
+        amount(result.estimate(), result.headline),
+        f"{result.estimate('nll').mean:.3f}",
+        f"{result.calibration_error:.3f}",
+        str(result.protocol.get("batch norm", "")),
+    ]
+
+
+def protocol(words: Mapping[str, Any]) -> None:
+    """The protocol beside a result, in one paragraph."""
+    line("protocol: " + ", ".join(f"{k} {v}" for k, v in words.items()))

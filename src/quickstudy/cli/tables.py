@@ -1,0 +1,32 @@
+"""quickstudy tables: docs/results.md from the measured rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from quickstudy.cli import show
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Render the measured rows as a page of tables."""
+
+    results: Path = Path("results")
+    """Where the measured rows are."""
+    out: Path = Path("docs/results.md")
+    """The page to write."""
+
+
+def run(words: list[str]) -> int:
+    """The command."""
+    options = tyro.cli(Tables, args=words, prog="quickstudy tables")
+
+    from quickstudy.checkpoint import write_atomically
+    from quickstudy.recipes.reproduce import table
+
+    write_atomically(options.out, table(options.results).encode())
+    show.line(f"written: {options.out}")
+    return 0
