@@ -207,6 +207,7 @@ def train(settings: RunSettings, run: Path, *, show_progress: bool = True) -> Le
     Raises `UserError` for what the user can put right, `TrainingStopped` after a signal.
     """
     settings = settings.resolved()
+    evidence = provenance()
     t, training = settings.tasks, settings.training
     problem = problem_of(settings)
     learner = build(settings.learner, problem, training.seed)
@@ -234,7 +235,7 @@ def train(settings: RunSettings, run: Path, *, show_progress: bool = True) -> Le
     header = {
         "configuration": settings.to_json(),
         "problem": problem_to_json(problem),
-        "provenance": provenance(),
+        "provenance": evidence,
         "seconds": Record(run, settings.to_json()).seconds(),
     }
     checkpoint.save(run / LEARNER_FILE, learner, header)
