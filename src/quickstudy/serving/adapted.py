@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -58,7 +58,7 @@ class Adapted:
     """A predictor of the user's own classes, and what is known of it.
 
     >>> symbols = load(Path("symbols.qs"))
-    >>> symbols.classes, symbols.probabilities(x).shape
+    >>> symbols.names, symbols.probabilities(x).shape
     (('alpha', 'beta', 'gamma'), (10, 3))
     """
 
@@ -67,8 +67,8 @@ class Adapted:
     problem: Problem
     """Of the run."""
     inputs: Inputs
-    classes: tuple[str, ...]
-    """Output k is for classes[k]."""
+    names: tuple[str, ...]
+    """Of the classes: output k is for names[k]."""
     counts: tuple[int, ...]
     """How many support examples each class had."""
     right: int
@@ -83,10 +83,11 @@ class Adapted:
         padded = np.pad(x, [(0, -len(x) % AT_ONCE)] + [(0, 0)] * (x.ndim - 1))
         batches = padded.reshape(-1, AT_ONCE, *x.shape[1:])
         parts = [np.asarray(_probabilities(self.predictor, jnp.asarray(b))) for b in batches]
-        return np.concatenate([np.empty((0, len(self.classes)), np.float32), *parts])[: len(x)]
+        return np.concatenate([np.empty((0, len(self.names)), np.float32), *parts])[: len(x)]
 
 
-class Prediction(NamedTuple):
+@dataclass(frozen=True)
+class Prediction:
     """What is said of one input."""
 
     input: str
@@ -134,7 +135,7 @@ def adapt(run: Path, support: Path, out: Path) -> Adapted:
     if read.classes < 2:
         raise UserError(f"{support} has one class, {read.names[0]!r}: add another to tell it from")
     enable_compilation_cache()
-    y = np.repeat(np.arange(read.classes), read.count)
+    y = np.repeat(np.arange(read.classes, dtype=np.int32), read.count)
     examples = Examples(jnp.asarray(read.x), jnp.asarray(y))
     try:
         predictor, right, finite = _adapt(learner, examples, read.classes)
@@ -179,7 +180,7 @@ def load(path: Path) -> Adapted:
             settings=settings,
             problem=problem,
             inputs=Inputs.from_json(header["inputs"]),
-            classes=tuple(header["classes"]),
+            names=tuple(header["classes"]),
             counts=tuple(header["counts"]),
             right=header["right"],
             transductive=header["transductive"],
@@ -210,8 +211,8 @@ def predict(path: Path, inputs: Sequence[Path]) -> list[Prediction]:
     rows = []
     for name, p in zip(names, adapted.probabilities(x), strict=True):
         k = int(np.argmax(p))
-        everything = dict(zip(adapted.classes, map(float, p), strict=True))
-        rows.append(Prediction(name, adapted.classes[k], float(p[k]), everything))
+        everything = dict(zip(adapted.names, map(float, p), strict=True))
+        rows.append(Prediction(name, adapted.names[k], float(p[k]), everything))
     return rows
 
 
@@ -222,7 +223,7 @@ def _header(adapted: Adapted) -> dict[str, Any]:
         "configuration": adapted.settings.to_json(),
         "problem": problem_to_json(adapted.problem),
         "inputs": adapted.inputs.to_json(),
-        "classes": list(adapted.classes),
+        "classes": list(adapted.names),
         "counts": list(adapted.counts),
         "right": adapted.right,
         "transductive": adapted.transductive,
@@ -232,16 +233,14 @@ def _header(adapted: Adapted) -> dict[str, Any]:
 
 def _blank(settings: RunSettings, problem: Problem, counts: tuple[int, ...]) -> Any:
     """The structure of a predictor, with shapes for arrays."""
-    examples = sum(counts)
-    x = jax.ShapeDtypeStruct((examples, *problem.shape), jnp.float32)
-    support = Examples(x, jax.ShapeDtypeStruct((examples,), jnp.int32))  # pyright: ignore
-    return eqx.filter_eval_shape(
-        lambda learner, support: learner.adapt(
-            support, Categorical(len(counts)), key=jax.random.key(SEED)
-        ),
-        skeleton(settings, problem),
-        support,
-    )
+
+    def adapted(learner: Learner) -> Predictor:
+        support = Examples(
+            jnp.zeros((sum(counts), *problem.shape)), jnp.zeros(sum(counts), jnp.int32)
+        )
+        return learner.adapt(support, Categorical(len(counts)), key=jax.random.key(SEED))
+
+    return eqx.filter_eval_shape(adapted, skeleton(settings, problem))
 
 
 def _inductive(header: dict[str, Any]) -> dict[str, Any]:
