@@ -23,7 +23,6 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from quickstudy.tasks.source import ClassSource
@@ -107,8 +106,8 @@ def _place(
 
 def sample_program(key: PRNGKeyArray) -> Program:
     """ψ ~ p(ψ): a new glyph, scaled and moved to the middle of the unit square."""
-    # One call for all randomness: each takes the compiler about half a second.
-    chance = jr.uniform(key, (27, STROKES), minval=1e-6)  # never 0, of which ndtri is -∞
+    # One flat draw of all randomness: it compiles several times faster than many.
+    chance = jr.uniform(key, (27 * STROKES,)).reshape(27, STROKES)
     angle, tilt, scale, repeat, touch, cross, parent, along, pivot, x, y = chance[:11]
     joint, straight, arc, corner, length = chance[11:26].reshape(5, PARTS, STROKES).swapaxes(1, 2)
     count, size = chance[26, :2]
@@ -117,7 +116,7 @@ def sample_program(key: PRNGKeyArray) -> Program:
     # A stroke is a turtle walk. Hands like to go right and down. At each joint of its parts it
     # turns a corner and begins another arc, or goes on as before.
     heading = jnp.where(angle < 0.35, 0.0, jnp.where(angle < 0.7, np.pi / 2, 21 * angle))
-    heading += 0.15 * ndtri(tilt)
+    heading += 0.6 * (tilt - 0.5)
     turned = (joint < CORNERED).at[:, 0].set(False)
     origin = jax.lax.cummax(jnp.where(turned, jnp.arange(PARTS), 0), axis=1)
     bend = jnp.where(straight < STRAIGHT, 0.0, _signed(arc, 0.4, 2.4))
@@ -126,7 +125,7 @@ def sample_program(key: PRNGKeyArray) -> Program:
     turns = turns.at[:, ::STEPS].add(jnp.where(turned, _signed(corner, 1.2, 2.5), 0.0))
     headings = heading[:, None] + jnp.cumsum(turns, 1)
     length = jnp.take_along_axis(0.5 + length, origin, 1)
-    length *= jnp.where(present, jnp.exp(0.4 * ndtri(scale)), 0.0)[:, None]
+    length *= jnp.where(present, jnp.exp(1.6 * (scale - 0.5)), 0.0)[:, None]
     steps = jnp.repeat(length, STEPS, 1)
     walk = steps[..., None] * jnp.stack([jnp.cos(headings), jnp.sin(headings)], -1)
     shapes = jnp.pad(jnp.cumsum(walk, 1), ((0, 0), (1, 0), (0, 0)))
@@ -141,7 +140,7 @@ def sample_program(key: PRNGKeyArray) -> Program:
     program = Program(
         shapes=shapes,
         attached=attached.at[0].set(False),
-        start=SPREAD * ndtri(jnp.stack([x, y], -1)),
+        start=SPREAD * jnp.stack([x, y], -1),
         parent=parent,
         along=along,
         pivot=jnp.where(attached, jnp.where(crosses, crossing, 0.0), 0.5),
@@ -155,7 +154,7 @@ def _signed(chance: Float[Array, "*shape"], low: float, high: float) -> Float[Ar
     return jnp.sign(signed) * low + signed * (high - low)
 
 
-CORNERED, STRAIGHT, REPEATS, ATTACHED, CROSSES, SPREAD = 0.4, 0.5, 0.2, 0.7, 0.35, 4.0
+CORNERED, STRAIGHT, REPEATS, ATTACHED, CROSSES, SPREAD = 0.4, 0.5, 0.2, 0.7, 0.35, 10.0
 
 
 def _centre(program: Program, size: Float[Array, ""]) -> Program:
@@ -175,7 +174,7 @@ def perform(program: Program, key: PRNGKeyArray) -> Float[Array, "strokes points
 
     A stroke that is not there is a pen that stands still: all its points are equal.
     """
-    normal = jr.normal(key, (STROKES + 1, CONTROLS + 4, 2))
+    normal = jr.normal(key, ((STROKES + 1) * (CONTROLS + 4) * 2,)).reshape(STROKES + 1, -1, 2)
     motor, warp, start, slip = jnp.split(normal[:-1], (CONTROLS, CONTROLS + 2, CONTROLS + 3), 1)
     stretch, shift = normal[-1, :2], normal[-1, 2]
     # The errors of the hand add up along a stroke, in proportion to its size.
