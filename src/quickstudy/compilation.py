@@ -10,7 +10,7 @@ def enable_compilation_cache() -> None:
     Compiling takes seconds, finding the program again a fraction of one. Leaves a cache alone
     that is configured already.
     """
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
         folder = platformdirs.user_cache_path("quickstudy") / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

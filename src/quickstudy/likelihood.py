@@ -22,10 +22,10 @@ class Likelihood(eqx.Module):
     size: eqx.AbstractVar[int]
     """How many outputs a network needs for one prediction."""
 
-    headline: eqx.AbstractClassVar[str]
+    headline: ClassVar[str]
     """The metric that chooses between models, one of those in `metrics`."""
 
-    higher_is_better: eqx.AbstractClassVar[bool]
+    higher_is_better: ClassVar[bool]
 
     @abc.abstractmethod
     def negative_log_likelihood(

@@ -42,9 +42,10 @@ def show_comparison(title: str, comparison: Comparison) -> None:
             "best" if name == comparison.best else show.amount(comparison.behind_best(name), metric)
         )
         rows.append([*row, behind, mode])
-    *columns, last = show.RESULT_COLUMNS
-    columns[1] = results[order[0]].headline
-    show.table(title, [*columns, "difference from the best", last], rows, figures=True)
+    first, _, *middle, last = show.RESULT_COLUMNS
+    metric = results[order[0]].headline
+    columns = [first, metric, *middle, "difference from the best", last]
+    show.table(title, columns, rows, figures=True)
 
 
 def run(words: list[str]) -> int:

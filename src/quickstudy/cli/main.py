@@ -67,11 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
         return command.run(rest)
     except UserError as error:
         return complain(str(error))
+    except BrokenPipeError:
+        return 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return complain(f"{where}{error.strerror or error}")
-    except BrokenPipeError:
-        return 0
     except KeyboardInterrupt:
         return complain("interrupted", status=130)
 

@@ -1,7 +1,7 @@
 """Gradient descent on a support set: the inner loop."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import equinox as eqx
 import jax
@@ -44,5 +44,5 @@ def descend(
     if rematerialise:
         step = jax.checkpoint(step)
     start = (trainable, optimizer.init(trainable))
-    (trainable, _), _ = jax.lax.scan(step, start, length=steps)
-    return eqx.combine(trainable, fixed)
+    (adapted, _), _ = jax.lax.scan(step, start, length=steps)
+    return eqx.combine(cast(Parameters, adapted), fixed)

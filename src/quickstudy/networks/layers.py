@@ -30,8 +30,8 @@ class Linear(eqx.Module):
     bias: Float[Array, " outputs"]
 
     def __init__(self, inputs: int, outputs: int, *, scale: float | None = None, key: PRNGKeyArray):
-        scale = (2 / inputs) ** 0.5 if scale is None else scale
-        self.weight = scale * jax.random.normal(key, (inputs, outputs))
+        deviation = (2 / inputs) ** 0.5 if scale is None else scale
+        self.weight = deviation * jax.random.normal(key, (inputs, outputs))
         self.bias = jnp.zeros(outputs)
 
     def __call__(self, x: Float[Array, "*n inputs"]) -> Float[Array, "*n outputs"]:

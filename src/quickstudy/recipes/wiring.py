@@ -95,7 +95,7 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
     if kind == "sinusoid":
         return None
     if kind == "glyphs":
-        made: dict[str, ClassSource] = dict(glyph_splits(tasks.image_size))
+        made: dict[str, ClassSource] = {**glyph_splits(tasks.image_size)}
     elif kind == "omniglot" or (kind in ("folder", "npz", "table") and path):
         parts = grouped(tasks)
         named = "vinyals" if kind == "omniglot" else f"random, seed {tasks.split_seed}"
@@ -277,7 +277,7 @@ def skeleton(settings: RunSettings, problem: Problem) -> Any:
 
     def settled():
         learner = build(settings.learner, problem, 0)
-        return learner.settle(FewShot(Blank(problem.shape), 2, 1, 1), key=jax.random.key(0))
+        return learner.settle(FewShot(Blank(shape=problem.shape), 2, 1, 1), key=jax.random.key(0))
 
     return eqx.filter_eval_shape(settled)
 
