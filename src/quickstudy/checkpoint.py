@@ -4,11 +4,11 @@ A file is an npz archive: a JSON header (as bytes) and the tree's array leaves i
 header holds whatever the writer says, the leaves' names, shapes and types, and their SHA-256.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import os
-import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,7 +54,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise UserError(
             f"cannot write {path}: {error.strerror or error}; free some space or choose another "
             "folder (what was there is untouched)"
@@ -74,8 +75,8 @@ def save(path: Path, tree: Any, header: dict[str, Any]) -> None:
         "sha256": digest(leaves),
     }
     content = io.BytesIO()
-    named = {f"{i:05d}": leaf for i, leaf in enumerate(leaves)}
-    np.savez(content, header=np.frombuffer(json.dumps(full).encode(), np.uint8), **named)
+    arrays: dict[str, Any] = {f"{i:05d}": leaf for i, leaf in enumerate(leaves)}
+    np.savez(content, header=np.frombuffer(json.dumps(full).encode(), np.uint8), **arrays)
     write_atomically(path, content.getvalue())
 
 
@@ -96,7 +97,14 @@ def load(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
     flat, structure = jax.tree.flatten(wanted)
     if describe(flat) != header["leaves"]:
         raise DamagedFile(f"{path} holds other parameters than its configuration describes")
-    return eqx.combine(jax.tree.unflatten(structure, map(jax.numpy.asarray, leaves)), rest), header
+    loaded = [_as(leaf, wanted) for leaf, wanted in zip(leaves, flat, strict=True)]
+    return eqx.combine(jax.tree.unflatten(structure, loaded), rest), header
+
+
+def _as(leaf: np.ndarray, wanted: Any) -> Any:
+    """NumPy's arrays stay NumPy's: JAX's would lose 64 bits. npz files know no bfloat16."""
+    leaf = leaf.view(wanted.dtype)
+    return leaf if isinstance(wanted, np.ndarray | np.generic) else jax.numpy.asarray(leaf)
 
 
 def _is_shape(x: Any) -> bool:
@@ -115,10 +123,12 @@ def _read(path: Path, *, with_leaves: bool) -> tuple[dict[str, Any], list[np.nda
             if not with_leaves:
                 return header, []
             leaves = [archive[f"{i:05d}"] for i in range(len(header["leaves"]))]
+            if digest(leaves) != header["sha256"]:
+                raise DamagedFile(f"{path} is damaged: its checksum does not match")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise UserError(f"there is no file {path}") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except UserError:
+        raise
+    except Exception as error:  # what NumPy and zipfile raise on other bytes has many names
         raise DamagedFile(f"{path} is damaged or not a quickstudy file") from error
-    if digest(leaves) != header["sha256"]:
-        raise DamagedFile(f"{path} is damaged: its checksum does not match")
     return header, leaves

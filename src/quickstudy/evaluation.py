@@ -27,6 +27,12 @@ NORMAL_QUANTILE = 1.959964
 
 EPISODES_PER_CALL = 50
 
+EPISODE_WORDS = (
+    *("data", "split", "part", "classes", "first", "size", "rotations"),
+    *("way", "shot", "queries per class", "queries", "episodes", "seed"),
+)
+"""The words of a protocol that say which episodes were met; others are about the learner."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -162,8 +168,7 @@ def paired_difference(a: Result, b: Result, metric: str | None = None) -> Estima
 
     Raises `ValueError` unless both were measured on the same episodes.
     """
-    shared = ("data", "split", "way", "shot", "queries per class", "rotations", "episodes", "seed")
-    for word in shared:
+    for word in EPISODE_WORDS:
         if a.protocol.get(word) != b.protocol.get(word):
             raise ValueError(
                 f"not the same episodes: {word} is {a.protocol.get(word)} and "

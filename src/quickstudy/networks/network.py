@@ -9,7 +9,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from quickstudy.networks.layers import Linear, Moments
 
@@ -93,7 +93,7 @@ def pooled(batches: Statistics) -> Statistics:
 def population_statistics(
     network: Network,
     draw: Callable[[PRNGKeyArray], Float[Array, "n ..."]],
-    keys: PRNGKeyArray,
+    keys: Key[Array, " batches"],
 ) -> Statistics:
     """Statistics of the training inputs, of which `draw` gives a batch for each of the `keys`
     (Wu and Johnson 2021, section 3: more faithful than a running average, and training has no

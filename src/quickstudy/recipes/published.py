@@ -117,10 +117,10 @@ def protonet_omniglot(budget: Budget) -> Recipe:
             way, query = (40, 2) if shot == 1 else (25, 3)
             tasks = replace(OMNIGLOT, shot=shot, train_way=way, train_query=query)
             training = TrainingSettings(
-                steps=6000 if shot == 1 else 3000,
+                steps=6000 if shot == 1 else 2400,
                 decay="halve",
-                halve_every=1200 if shot == 1 else 600,
-                validate_every=1000,
+                halve_every=1200 if shot == 1 else 500,
+                validate_every=1000 if shot == 1 else 800,
                 validation_episodes=100,
             )
         return RunSettings(ProtoNet(), tasks, training)
@@ -136,7 +136,7 @@ def protonet_omniglot(budget: Budget) -> Recipe:
         "not retrained on training and validation classes together"
         if budget == "full"
         else "trained 40-way with 2 queries a class for 6,000 episodes (1-shot), 25-way with 3 "
-        f"for 3,000 (5-shot), instead of 60-way with 5; {FEWER_QUERIES}",
+        f"for 2,400 (5-shot), instead of 60-way with 5; {FEWER_QUERIES}",
     )
 
 
