@@ -1,0 +1,165 @@
+"""A mistake of the user's: one clear line, status 2, nothing overwritten."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from quickstudy.cli import main
+
+
+@pytest.fixture
+def mistake(capsys):
+    """Run a command that must fail, and give the one line that it says."""
+
+    def run(*words: str) -> str:
+        assert main([str(word) for word in words]) == 2
+        captured = capsys.readouterr()
+        lines = captured.err.strip().splitlines()
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("quickstudy: ")
+        assert "Traceback" not in captured.err
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Six classes of eight small pictures."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "pictures"
+    for c in range(6):
+        (folder / f"class{c}").mkdir(parents=True)
+        for i in range(8):
+            pixels = rng.integers(0, 255, (20, 20), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"class{c}" / f"{i}.png")
+    return folder
+
+
+def test_an_unknown_command_learner_task_and_recipe_name_the_nearest(mistake, tmp_path):
+    assert "did you mean train" in mistake("trian")
+    assert "did you mean protonet" in mistake("train", "protonte", "--run", tmp_path / "a")
+    train = ("train", "protonet", "--run", tmp_path / "a", "--tasks")
+    assert "did you mean omniglot" in mistake(*train, "omnigot")
+    assert "did you mean protonet-omniglot" in mistake("reproduce", "protonet-omnigot")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--way", "0"),
+        ("--way", "1"),
+        ("--shot", "-3"),
+        ("--shot", "0"),
+        ("--query", "0"),
+        ("--train-way", "1"),
+        ("--steps", "-1"),
+        ("--meta-batch", "0"),
+        ("--learning-rate", "0"),
+        ("--image-size", "3"),
+    ],
+)
+def test_numbers_out_of_range_are_named_with_their_flag(mistake, tmp_path, flag, value):
+    said = mistake("train", "protonet", "--run", tmp_path / "a", flag, value)
+    assert f"{flag} {value}" in said
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_class_with_too_few_examples_is_named(mistake, pictures, tmp_path):
+    for i in range(2, 8):
+        (pictures / "class3" / f"{i}.png").unlink()
+    split = tmp_path / "split.json"
+    split.write_text(
+        json.dumps(
+            {
+                "train": ["class0", "class3"],
+                "validation": ["class1", "class2"],
+                "test": ["class4", "class5"],
+            }
+        )
+    )
+    words = ("--tasks", f"folder:{pictures}", "--split", split, "--way", "2", "--query", "3")
+    options = ("--train-way", "2", "--train-query", "2")
+    assert "'class3' has 2" in mistake(
+        "train", "protonet", "--run", tmp_path / "a", *words, *options
+    )
+
+
+def test_fewer_classes_than_ways(mistake, pictures, tmp_path):
+    words = ("--tasks", f"folder:{pictures}", "--query", "2", "--way", "5")
+    said = mistake("train", "protonet", "--run", tmp_path / "a", *words)
+    assert "needs" in said
+    assert "classes" in said
+
+
+def test_a_truncated_image_is_named(mistake, pictures, tmp_path):
+    damaged = pictures / "class2" / "5.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    said = mistake("train", "protonet", "--run", tmp_path / "a", "--tasks", f"folder:{pictures}")
+    assert str(damaged) in said
+
+
+def test_a_table_without_the_label_column(mistake, tmp_path):
+    table = tmp_path / "rows.csv"
+    table.write_text("width,height,kind\n1,2,a\n3,4,b\n")
+    words = ("train", "protonet", "--run", tmp_path / "a", "--tasks", f"table:{table}")
+    assert "label" in mistake(*words)
+    assert "kind" in mistake(*words)
+
+
+def test_commands_on_what_is_no_run(mistake, tmp_path):
+    for command in ("evaluate", "report"):
+        assert "is not a run" in mistake(command, tmp_path / "nothing")
+    support = ("--support", tmp_path, "--out", tmp_path / "x.qs")
+    assert "is not a run" in mistake("adapt", tmp_path / "nothing", *support)
+    assert "no file" in mistake("predict", tmp_path / "nothing.qs", tmp_path / "a.png")
+    assert "two different runs" in mistake("compare", tmp_path / "a", tmp_path / "a")
+
+
+def test_a_run_of_another_configuration_is_left_alone(mistake, tmp_path):
+    run = tmp_path / "a"
+    assert main(["train", "pixels", "--run", str(run)]) == 0
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    said = mistake("train", "pixels", "--run", run, "--seed", "7")
+    assert "belongs to another configuration" in said
+    assert "'seed': 7" in said or "seed" in said
+    assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+
+def test_a_folder_of_something_else_is_left_alone(mistake, tmp_path):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "home.txt").write_text("dear all")
+    said = mistake("train", "pixels", "--run", tmp_path / "letters")
+    assert "is not a run of quickstudy" in said
+    assert [p.name for p in (tmp_path / "letters").iterdir()] == ["home.txt"]
+
+
+def test_a_learner_with_a_fixed_head_says_so(mistake, tmp_path):
+    run = tmp_path / "maml"
+    words = ["train", "maml", "--run", str(run), "--steps", "0", "--filters", "4"]
+    assert main([*words, "--image-size", "16"]) == 0
+    said = mistake("evaluate", run, "--way", "7", "--episodes", "2")
+    assert "5 outputs" in said
+    assert "7" in said
+
+
+def test_an_option_that_the_learner_lacks(mistake, tmp_path):
+    run = tmp_path / "pixels"
+    assert main(["train", "pixels", "--run", str(run)]) == 0
+    assert "has no --test-steps" in mistake("evaluate", run, "--test-steps", "3")
+
+
+def test_a_damaged_learner_file(mistake, tmp_path):
+    run = tmp_path / "pixels"
+    assert main(["train", "pixels", "--run", str(run)]) == 0
+    (run / "learner.qs").write_bytes(b"not an archive")
+    assert "damaged" in mistake("evaluate", run)
+
+
+def test_a_learner_file_of_ones_own_that_defines_none(mistake, tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text("x = 1\n")
+    assert "defines 0" in mistake("train", mine, "--run", tmp_path / "a")
+    assert "no file" in mistake("train", tmp_path / "absent.py", "--run", tmp_path / "a")

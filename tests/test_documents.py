@@ -1,0 +1,68 @@
+"""What the documents tell users to do works word for word."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"```{language}\n(.*?)```", document.read_text(), re.DOTALL)
+
+
+def test_a_learner_in_one_file_as_contributing_tells_it(tmp_path):
+    contributing = ROOT / "CONTRIBUTING.md"
+    (source,) = blocks(contributing, "python")
+    (tmp_path / "diagonal_means.py").write_text(source)
+    for name in ("tests", "pyproject.toml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTEST_ADDOPTS": "-p no:cacheprovider -k diagonal",
+    }
+    said = ""
+    for commands in blocks(contributing, "console"):
+        for command in commands.strip().splitlines():
+            done = subprocess.run(
+                shlex.split(command), cwd=tmp_path, env=environment, capture_output=True, text=True
+            )
+            assert done.returncode == 0, (command, done.stdout[-2000:], done.stderr[-2000:])
+            said += done.stdout
+    assert "difference from the best" in said
+    assert re.search(r"\d+ passed", said)
+
+
+def test_the_library_example_of_the_readme_runs(tmp_path):
+    example = blocks(ROOT / "README.md", "python")[-1]
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "±" in done.stdout
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_commands_exist(document):
+    from quickstudy.cli.main import COMMANDS
+    from quickstudy.recipes.published import RECIPES
+
+    for command in re.findall(r"quickstudy ([a-z]+) ", document.read_text()):
+        assert command in COMMANDS
+    for recipe in re.findall(r"quickstudy reproduce ([a-z-]+)", document.read_text()):
+        assert recipe in RECIPES
