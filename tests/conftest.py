@@ -1,0 +1,59 @@
+"""What every test has: shapes checked at run time, the compiler's cache, two devices, and small
+classification problems that are quick to learn."""
+
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+
+from beartype import BeartypeConf, beartype
+from jaxtyping import install_import_hook
+
+# Shapes and types of every call are checked; a whole number will do for a float (PEP 484).
+checker = SimpleNamespace(check=beartype(conf=BeartypeConf(is_pep484_tower=True)))
+sys.modules["checker_of_quickstudy"] = checker  # pyright: ignore[reportArgumentType]
+install_import_hook("quickstudy", "checker_of_quickstudy.check")  # before it is imported
+
+import hypothesis  # noqa: E402
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from quickstudy.compilation import enable_compilation_cache  # noqa: E402
+from quickstudy.tasks.few_shot import ArraySource  # noqa: E402
+
+jax.config.update("jax_num_cpu_devices", 2)  # computations stay on the first unless told
+enable_compilation_cache()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+hypothesis.settings.register_profile("quickstudy", deadline=None)  # no test times anything
+hypothesis.settings.load_profile("quickstudy")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--learner",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a Python file that defines a learner: it has to pass the contract suite as well",
+    )
+
+
+def make_clusters(
+    classes: int = 12, each: int = 12, shape: tuple[int, ...] = (8,), noise: float = 0.4
+) -> ArraySource:
+    """Classes that are Gaussian clusters around random points."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(classes, 1, *shape))
+    x = centres + noise * rng.normal(size=(classes, each, *shape))
+    return ArraySource(
+        x.reshape(-1, *shape).astype(np.float32),
+        each * np.arange(classes),
+        np.full(classes, each),
+        {"data": "clusters"},
+    )
+
+
+@pytest.fixture(scope="session")
+def clusters() -> Callable[..., ArraySource]:
+    return make_clusters

@@ -1,0 +1,362 @@
+"""What every learner promises, whatever its method.
+
+Each learner of the registry is tried in its default form and with every value of its
+either-or options, one at a time. A learner of your own: `pytest tests/contract --learner my.py`.
+Where a promise does not suit a method, its settings say so and why:
+`exempt: ClassVar[dict[str, str]] = {"test_the_order_of_the_support_set_does_not_matter": "…"}`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from quickstudy import checkpoint
+from quickstudy.evaluation import evaluate
+from quickstudy.learner import Learner
+from quickstudy.likelihood import Categorical
+from quickstudy.metagradients import backpropagation
+from quickstudy.recipes.registry import LEARNERS, learner_settings
+from quickstudy.recipes.settings import LearnerSettings, NetworkSettings, Problem
+from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.training import meta_train
+
+WAY, SHOT, QUERY, INPUTS = 3, 3, 4, 8
+LIKELIHOOD = Categorical(WAY)
+TRAINING_CLASSES = 12
+
+EXEMPT = {
+    "maml": {
+        "test_labels_are_names_only": "the head is part of the initialisation; "
+        "see test_maml_is_equivariant_together_with_its_head"
+    }
+}
+
+
+def variants(name: str) -> Iterator[tuple[str, LearnerSettings]]:
+    """The learner by its defaults, and with each other value of an option that has few; batch
+    statistics are tried where the network has some."""
+    cls = learner_settings(name)
+    networks: dict[str, Any] = {}
+    normalised: dict[str, Any] = {}
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    if "network" in fields:
+        networks = {"network": NetworkSettings("mlp", hidden=(16, 16))}
+        normalised = {"network": NetworkSettings("mlp-norm", hidden=(16, 16))}
+    yield cls.name, cls(**networks)
+    if normalised and "normalisation" not in fields:
+        yield f"{cls.name}-mlp-norm", cls(**normalised)
+    for option, kind in get_type_hints(cls).items():
+        if option not in fields or not (get_origin(kind) is Literal or kind is bool):
+            continue
+        for value in (True, False) if kind is bool else get_args(kind):
+            if option == "normalisation":
+                yield f"{cls.name}-{option}={value}", cls(**normalised, **{option: value})
+            elif value != fields[option].default:
+                yield f"{cls.name}-{option}={value}", cls(**networks, **{option: value})
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        names = [*LEARNERS, *metafunc.config.getoption("--learner")]
+        named = [variant for name in names for variant in variants(name)]
+        metafunc.parametrize(
+            "case", [s for _, s in named], ids=[i for i, _ in named], indirect=True, scope="module"
+        )
+
+
+def examples(seed: int, classes: Sequence[int] = range(WAY), each: int = SHOT) -> Examples:
+    """Of clusters around fixed centres, in random order; labelled by their place in `classes`."""
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.repeat(np.arange(len(classes)), each))
+    x = CENTRES[np.asarray(classes)[y]] + 0.5 * rng.normal(size=(len(y), INPUTS))
+    return Examples(jnp.asarray(x, jnp.float32), jnp.asarray(y))
+
+
+CENTRES = np.random.default_rng(0).normal(size=(TRAINING_CLASSES + 8, INPUTS))
+SUPPORT, QUERIES = examples(0), np.asarray(examples(1, each=QUERY).x)
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+
+
+class Prepared(TaskDistribution[Episode]):
+    """Each task is one of a table, so that sampling costs the compiler nothing."""
+
+    table: Episode
+
+    @staticmethod
+    def of(tasks: list[Episode]) -> "Prepared":
+        return Prepared(jax.tree.map(lambda *leaves: jnp.stack(leaves), *tasks))
+
+    def sample(self, key):
+        number = jax.random.randint(key, (), 0, len(self.table.query.y))
+        return jax.tree.map(lambda x: x[number], self.table)
+
+    def protocol(self):
+        return {"data": "clusters"}
+
+
+def episodes(first: int, last: int, *, shuffled: bool = False) -> Prepared:
+    """Classification of three of the clusters; support labels that are shuffled leave nothing
+    to learn from."""
+
+    def episode(seed: int) -> Episode:
+        rng = np.random.default_rng(seed)
+        classes = rng.choice(np.arange(first, last), WAY, replace=False)
+        support, query = examples(2 * seed, classes), examples(2 * seed + 1, classes, QUERY)
+        if shuffled:
+            support = Examples(support.x, jnp.asarray(rng.permutation(support.y)))
+        return Episode(support, query, LIKELIHOOD)
+
+    return Prepared.of([episode(seed) for seed in range(60)])
+
+
+def batches() -> Prepared:
+    """Examples of all training classes, for learners that do not train on episodes."""
+
+    def batch(seed: int) -> Episode:
+        query = examples(seed, range(TRAINING_CLASSES), each=2)
+        return Episode(Examples(query.x[:0], query.y[:0]), query, Categorical(TRAINING_CLASSES))
+
+    return Prepared.of([batch(seed) for seed in range(60)])
+
+
+TRAINING_EPISODES = episodes(0, TRAINING_CLASSES)
+TEST_EPISODES, SHUFFLED_EPISODES = (
+    episodes(TRAINING_CLASSES, len(CENTRES), shuffled=shuffled) for shuffled in (False, True)
+)
+TRAINING_BATCHES = batches()
+
+
+class Case:
+    """One learner, made for the problem, and what is compiled for it only once."""
+
+    def __init__(self, settings: LearnerSettings):
+        self.settings = settings
+        self.training = TRAINING_EPISODES if settings.episodic else TRAINING_BATCHES
+        self.traces: list[str] = []
+
+    def build(self) -> Learner:
+        problem = Problem((INPUTS,), LIKELIHOOD, TRAINING_CLASSES)
+        return self.settings.build(problem, jax.random.key(0))
+
+    @functools.cached_property
+    def learner(self) -> Learner:
+        """Settled, but not trained."""
+        return eqx.filter_jit(self.settle)(self.build())
+
+    def settle(self, learner: Learner) -> Learner:
+        return learner.settle(self.training, key=jax.random.key(1))
+
+    @property
+    def parameters(self) -> list[jax.Array]:
+        return jax.tree.leaves(eqx.filter(self.build(), eqx.is_inexact_array))
+
+    @functools.cached_property
+    def adapt(self) -> Callable:
+        @eqx.filter_jit
+        def adapt(learner, support, key):
+            self.traces.append("adapt")
+            return learner.adapt(support, LIKELIHOOD, key=key)
+
+        return adapt
+
+    @functools.cached_property
+    def apply(self) -> Callable:
+        @eqx.filter_jit
+        def apply(predictor, x):
+            self.traces.append("apply")
+            return predictor(x)
+
+        return apply
+
+    def predict(self, support: Examples, x: Any, learner: Learner | None = None) -> np.ndarray:
+        learner = self.learner if learner is None else learner
+        predictor = self.adapt(learner, support, jax.random.key(2))
+        return np.asarray(self.apply(predictor, jnp.asarray(x, jnp.float32)))
+
+
+@pytest.fixture(scope="module")
+def case(request: pytest.FixtureRequest) -> Case:
+    return Case(request.param)
+
+
+@pytest.fixture(autouse=True)
+def exempt(request: pytest.FixtureRequest) -> None:
+    if "case" in request.fixturenames:
+        settings = request.getfixturevalue("case").settings
+        reasons = EXEMPT.get(settings.name, {}) | getattr(settings, "exempt", {})
+        if reason := reasons.get(request.node.originalname):
+            pytest.skip(reason)
+
+
+def test_predictions_have_one_row_a_query_and_one_number_a_class(case: Case):
+    predictions = case.predict(SUPPORT, QUERIES)
+    assert predictions.shape == (WAY * QUERY, WAY)
+    assert np.isfinite(predictions).all()
+
+
+def test_traces_once(case: Case):
+    """Other values, and other parameters as a training step leaves them, reuse the program."""
+    case.predict(SUPPORT, QUERIES)
+    case.traces.clear()
+    stepped = jax.tree.map(
+        lambda p: p - 0.01 * jnp.ones_like(p) if eqx.is_inexact_array(p) else p, case.learner
+    )
+    case.predict(examples(2), 2 * QUERIES, stepped)
+    assert case.traces == []
+
+
+def test_a_batch_of_tasks_gives_what_each_gives_alone(case: Case):
+    tasks = [(examples(seed), jnp.asarray(QUERIES + seed)) for seed in range(2)]
+    keys = jax.random.split(jax.random.key(3), 2)
+
+    def predict(support, x, key):
+        return case.apply(case.adapt(case.learner, support, key), x)
+
+    support, x = jax.tree.map(lambda *leaves: jnp.stack(leaves), *tasks)
+    together = eqx.filter_vmap(predict)(support, x, keys)
+    for (s, q), key, found in zip(tasks, keys, together, strict=True):
+        np.testing.assert_allclose(found, predict(s, q, key), **CLOSE)
+
+
+def test_the_order_of_the_support_set_does_not_matter(case: Case):
+    order = np.random.default_rng(4).permutation(WAY * SHOT)
+    turned = Examples(SUPPORT.x[order], SUPPORT.y[order])
+    np.testing.assert_allclose(
+        case.predict(turned, QUERIES), case.predict(SUPPORT, QUERIES), **CLOSE
+    )
+
+
+RENAMED = np.asarray([2, 0, 1])
+
+
+def renamed(support: Examples) -> Examples:
+    """Class k is called RENAMED[k]."""
+    return Examples(support.x, jnp.asarray(RENAMED)[support.y])
+
+
+def test_labels_are_names_only(case: Case):
+    expected = case.predict(SUPPORT, QUERIES)
+    np.testing.assert_allclose(
+        case.predict(renamed(SUPPORT), QUERIES)[:, RENAMED], expected, **CLOSE
+    )
+
+
+def test_maml_is_equivariant_together_with_its_head(case: Case):
+    if case.settings.name != "maml":
+        pytest.skip("about MAML's head")
+    head = lambda learner: (learner.network.head.weight, learner.network.head.bias)  # noqa: E731
+    weight, bias = head(case.learner)
+    back = np.argsort(RENAMED)
+    learner = eqx.tree_at(head, case.learner, (weight[:, back], bias[back]))
+    found = case.predict(renamed(SUPPORT), QUERIES, learner)[:, RENAMED]
+    np.testing.assert_allclose(found, case.predict(SUPPORT, QUERIES), **CLOSE)
+
+
+def test_a_query_sees_the_others_if_and_only_if_the_learner_is_transductive(case: Case):
+    others = QUERIES.copy()
+    others[1:] = 3 * others[1:] + 1
+    before, after = (case.predict(SUPPORT, x)[0] for x in (QUERIES, others))
+    if case.learner.transductive:
+        assert np.max(np.abs(before - after)) > 1e-3
+    else:
+        np.testing.assert_allclose(before, after, **CLOSE)
+
+
+def test_unlabelled_support_examples_do_not_count(case: Case):
+    if "mlp-norm" in str(case.settings):
+        pytest.skip("the statistics of batch normalisation are those of all support inputs")
+    hidden = np.asarray([1, 5])
+    y = SUPPORT.y.at[hidden].set(-1)
+    a, b = (
+        case.predict(Examples(SUPPORT.x.at[hidden].set(value), y), QUERIES) for value in (0.0, 7.0)
+    )
+    np.testing.assert_allclose(a, b, **CLOSE)
+    assert np.max(np.abs(a - case.predict(SUPPORT, QUERIES))) > 1e-4
+
+
+def test_the_meta_gradient_is_the_slope_of_the_meta_objective(case: Case):
+    if not case.parameters:
+        pytest.skip("nothing to train")
+    if getattr(case.settings, "first_order", False):
+        pytest.skip("first-order gradients leave terms out; tests/oracles/test_maml.py has them")
+    with jax.enable_x64(True):
+        trained, fixed = eqx.partition(eqx.filter_jit(case.build)(), eqx.is_inexact_array)
+        task = jax.tree.map(
+            lambda x: np.asarray(x[0], float) if eqx.is_inexact_array(x) else np.asarray(x[0]),
+            case.training.table,
+        )
+        task = jax.tree.map(jnp.asarray, task)
+
+        @jax.jit
+        def slope(trained, direction, distance):
+            moved = jax.tree.map(lambda p, d: p + distance * d, trained, direction)
+            loss = lambda t: eqx.combine(t, fixed).loss(task, key=jax.random.key(6))[0]  # noqa: E731
+            gradient, _ = backpropagation(eqx.combine(trained, fixed), task, jax.random.key(6))
+            terms = jax.tree.map(
+                lambda g, d: jnp.sum(g * d), eqx.filter(gradient, eqx.is_inexact_array), direction
+            )
+            return loss(moved), sum(jax.tree.leaves(terms))
+
+        rng = np.random.default_rng(7)
+        for _ in range(3):
+            direction = jax.tree.map(lambda p: jnp.asarray(rng.normal(size=p.shape)), trained)
+            ahead, claimed = slope(trained, direction, 1e-6)
+            behind, _ = slope(trained, direction, -1e-6)
+            assert claimed.dtype == np.float64
+            np.testing.assert_allclose(claimed, (ahead - behind) / 2e-6, rtol=1e-5, atol=1e-7)
+
+
+def test_trained_it_learns_from_labels_and_not_from_shuffled_ones(case: Case):
+    learner = case.build()
+    if case.parameters:
+        learner = meta_train(
+            learner, case.training, optax.adam(1e-2), steps=60, meta_batch=2, tasks_at_once=2
+        )
+    accuracy, by_chance = (
+        evaluate(learner, tasks, episodes=50).estimate("accuracy").mean
+        for tasks in (TEST_EPISODES, SHUFFLED_EPISODES)
+    )
+    assert accuracy > 1 / WAY + 0.25
+    assert accuracy > by_chance + 0.25
+
+
+def test_saved_and_loaded_it_predicts_the_same(case: Case, tmp_path):
+    path = tmp_path / "learner.qs"
+    checkpoint.save(path, case.learner, {})
+    blank = eqx.filter_eval_shape(lambda: case.settle(case.build()))
+    loaded, _ = checkpoint.load(path, blank)
+    np.testing.assert_array_equal(
+        case.predict(SUPPORT, QUERIES, loaded), case.predict(SUPPORT, QUERIES)
+    )
+
+
+@pytest.mark.skipif(len(jax.devices()) < 2, reason="needs two devices")
+def test_two_devices_give_the_gradient_of_one(case: Case):
+    if not case.parameters:
+        pytest.skip("nothing to train")
+    learner = case.build()
+    mesh = jax.make_mesh((2,), ("tasks",), axis_types=(AxisType.Auto,))
+
+    @eqx.filter_jit
+    def gradient(learner, keys):
+        def of_task(key):
+            gradient, _ = backpropagation(learner, case.training.sample(key), key)
+            return eqx.filter(gradient, eqx.is_inexact_array)
+
+        return jax.tree.map(lambda g: jnp.mean(g, 0), jax.vmap(of_task)(keys))
+
+    keys = jax.random.split(jax.random.key(8), 4)
+    sharded = jax.device_put(keys, NamedSharding(mesh, PartitionSpec("tasks")))
+    one, two = gradient(learner, keys), gradient(learner, sharded)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+        assert len(b.devices()) == 2
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
