@@ -8,11 +8,8 @@ Randomness is a function of (seed, step, index of the task in the meta-batch). S
 interrupted and resumed ends in the same bits as one that was not.
 """
 
-import json
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,16 +19,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from quickstudy import checkpoint
-from quickstudy.checkpoint import DamagedFile
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.errors import UserError
 from quickstudy.evaluation import evaluate
 from quickstudy.learner import Learner, Metrics
 from quickstudy.metagradients import backpropagation
 from quickstudy.progress import progress
+from quickstudy.record import Record
+from quickstudy.signals import listen_for_signals
 from quickstudy.task import Task, TaskDistribution
 
 SECONDS_PER_CALL = 1.0
@@ -115,35 +112,11 @@ def meta_train(
     trained, fixed = eqx.partition(learner, eqx.is_inexact_array)
     task_arrays, task_rest = eqx.partition(tasks, eqx.is_array)
 
-    def gradient(trained: PyTree, tasks: TaskDistribution, key: PRNGKeyArray):
-        """The mean meta-gradient of the meta-batch that `key` stands for."""
-        learner = eqx.combine(trained, fixed)
-
-        def of_task(index: Int[Array, ""]):
-            for_task, for_learner = jax.random.split(jax.random.fold_in(key, index))
-            gradient, metrics = meta_gradient(learner, tasks.sample(for_task), for_learner)
-            return eqx.filter(gradient, eqx.is_inexact_array), metrics
-
-        def of_group(indices: Int[Array, " at_once"]):
-            if at_once == 1:
-                return of_task(indices[0])
-            return jax.tree.map(lambda x: jnp.mean(x, 0), jax.vmap(of_task)(indices))
-
-        def add_group(total, indices):
-            return jax.tree.map(jnp.add, total, of_group(indices)), None
-
-        groups = jnp.arange(meta_batch).reshape(-1, at_once)
-        if len(groups) == 1:
-            return of_group(groups[0])
-        zero = jax.tree.map(
-            lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(of_group, groups[0])
-        )
-        total, _ = jax.lax.scan(add_group, zero, groups)
-        return jax.tree.map(lambda x: x / len(groups), total)
-
     def step(trained: PyTree, state: PyTree, tasks: TaskDistribution, number: Int[Array, ""]):
         key = jax.random.fold_in(jax.random.key(seed), number)
-        direction, metrics = gradient(trained, tasks, key)
+        direction, metrics = mean_gradient(
+            eqx.combine(trained, fixed), tasks, key, meta_gradient, meta_batch, at_once
+        )
         updates, state = optimizer.update(direction, state, trained)
         return optax.apply_updates(trained, updates), state, metrics
 
@@ -237,167 +210,41 @@ def meta_train(
     return settled(state.best if validation is not None else state.trained, tasks)
 
 
+def mean_gradient(
+    learner: Learner,
+    tasks: TaskDistribution[Task],
+    key: PRNGKeyArray,
+    meta_gradient: MetaGradient,
+    meta_batch: int,
+    at_once: int,
+) -> tuple[PyTree, Metrics]:
+    """The mean of the meta-gradients, and of the metrics, over the meta-batch that `key` stands
+    for: `at_once` tasks side by side, one such group after the other."""
+
+    def of_task(index: Int[Array, ""]):
+        for_task, for_learner = jax.random.split(jax.random.fold_in(key, index))
+        gradient, metrics = meta_gradient(learner, tasks.sample(for_task), for_learner)
+        return eqx.filter(gradient, eqx.is_inexact_array), metrics
+
+    def of_group(indices: Int[Array, " at_once"]):
+        if at_once == 1:
+            return of_task(indices[0])
+        return jax.tree.map(lambda x: jnp.mean(x, 0), jax.vmap(of_task)(indices))
+
+    def add_group(total, indices):
+        return jax.tree.map(jnp.add, total, of_group(indices)), None
+
+    groups = jnp.arange(meta_batch).reshape(-1, at_once)
+    if len(groups) == 1:
+        return of_group(groups[0])
+    shapes = jax.eval_shape(of_group, groups[0])
+    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    total, _ = jax.lax.scan(add_group, zero, groups)
+    return jax.tree.map(lambda x: x / len(groups), total)
+
+
 def default_tasks_at_once(tasks: TaskDistribution, meta_batch: int) -> int:
     """One at a time for images on a CPU, whose caches a single task fills; else all of them."""
     inputs = jax.eval_shape(tasks.sample, jax.random.key(0))
     largest = max(leaf.size for leaf in jax.tree.leaves(inputs))
     return 1 if jax.default_backend() == "cpu" and largest > 2000 else meta_batch
-
-
-class Signals:
-    """Those received so far."""
-
-    def __init__(self) -> None:
-        self.received: list[int] = []
-
-
-@contextmanager
-def listen_for_signals() -> Iterator[Signals]:
-    """Collect SIGINT and SIGTERM instead of dying of them; a second one acts as usual."""
-    signals = Signals()
-    before: dict[int, Any] = {}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        before.clear()
-
-    def receive(number: int, frame: Any) -> None:
-        signals.received.append(number)
-        restore()
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, receive)
-    except ValueError:  # not in the main thread, where Python handles no signals
-        before.clear()
-    try:
-        yield signals
-    finally:
-        restore()
-
-
-class Record:
-    """The files of a run: `config.json`, `metrics.jsonl`, `checkpoints/`. Without a folder it
-    keeps nothing.
-
-    Raises `UserError` where the folder belongs to a run with another configuration.
-    """
-
-    def __init__(self, folder: Path | None, configuration: dict[str, Any]):
-        self.folder = folder
-        self.configuration = json.loads(json.dumps(configuration))
-        if folder is None:
-            return
-        self.metrics = folder / "metrics.jsonl"
-        self.checkpoints = folder / "checkpoints"
-        written = folder / "config.json"
-        if written.exists():
-            self._compare(written)
-        else:
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise UserError(
-                    f"{folder} exists and is not a run of quickstudy: choose another --run folder"
-                )
-            checkpoint.write_atomically(
-                written, json.dumps(self.configuration, indent=2).encode() + b"\n"
-            )
-
-    def _compare(self, written: Path) -> None:
-        try:
-            found = json.loads(written.read_text())
-        except ValueError as error:
-            raise UserError(f"{written} is damaged: choose another --run folder") from error
-        if found != self.configuration:
-            words = sorted(found.keys() | self.configuration.keys())
-            differ = [
-                f"{word} {found.get(word)!r} there, {self.configuration.get(word)!r} now"
-                for word in words
-                if found.get(word) != self.configuration.get(word)
-            ]
-            raise UserError(
-                f"{written.parent} belongs to another configuration ({'; '.join(differ)}): "
-                "choose another --run folder"
-            )
-
-    def resume(self, state: State) -> State:
-        """The newest whole checkpoint, or `state` where there is none. A damaged one is passed
-        over for the one before it, and said so on standard error."""
-        if self.folder is None:
-            return state
-        for path in sorted(self.checkpoints.glob("step-*.qs"), reverse=True):
-            try:
-                state, _ = checkpoint.load(path, state)
-            except DamagedFile as error:
-                warn(f"{error}; falling back to the checkpoint before it")
-                continue
-            break
-        self._cut_metrics(int(state.step))
-        return state
-
-    def _cut_metrics(self, step: int) -> None:
-        """Forget the figures of steps that will be taken again."""
-        if self.metrics.exists():
-            lines = [x for x in self.metrics.read_text().splitlines() if x.endswith("}")]
-            kept = [x for x in lines if json.loads(x)["step"] <= step]
-            content = "".join(x + "\n" for x in kept).encode()
-            checkpoint.write_atomically(self.metrics, content)
-
-    def save(self, state: State) -> None:
-        """Write a checkpoint and keep the one before it."""
-        if self.folder is None:
-            return
-        path = self.checkpoints / f"step-{int(state.step):09d}.qs"
-        header = {"step": int(state.step), "configuration": self.configuration}
-        checkpoint.save(path, state, {**header, "jax": jax.__version__})
-        for old in sorted(self.checkpoints.glob("step-*.qs"))[:-2]:
-            old.unlink(missing_ok=True)
-
-    def log(
-        self,
-        start: int,
-        metrics: dict[str, Float[np.ndarray, " n"]],
-        every: int,
-        seconds: float,
-    ) -> None:
-        """One line for each `every` steps: the means over them, and the time that they took."""
-        count = len(metrics["loss"])
-        blocks = [slice(i, min(i + every, count)) for i in range(0, count, every)]
-        self._append(
-            {
-                "step": start + block.stop,
-                **{k: float(np.mean(v[block])) for k, v in metrics.items()},
-                "seconds": seconds * (block.stop - block.start) / count,
-            }
-            for block in blocks
-        )
-
-    def seconds(self) -> float:
-        """Time spent on steps, compiling included, validation not."""
-        if self.folder is None or not self.metrics.exists():
-            return 0.0
-        rows = map(json.loads, self.metrics.read_text().splitlines())
-        return sum(row.get("seconds", 0.0) for row in rows)
-
-    def log_validation(self, step: int, metric: str, score: float) -> None:
-        """One line with the validation figure."""
-        self._append([{"step": step, f"validation {metric}": score}])
-
-    def _append(self, rows: Any) -> None:
-        if self.folder is None:
-            return
-        try:
-            with open(self.metrics, "a") as file:
-                file.writelines(json.dumps(row) + "\n" for row in rows)
-        except OSError as error:
-            raise UserError(
-                f"cannot write {self.metrics}: {error.strerror}; free some space and run the same "
-                "command again: it goes on from the last checkpoint"
-            ) from error
-
-
-def warn(message: str) -> None:
-    """One line on standard error."""
-    import sys
-
-    print(f"quickstudy: {message}", file=sys.stderr, flush=True)

@@ -30,12 +30,13 @@ from quickstudy.recipes.settings import (
     TrainingSettings,
     run_file,
 )
+from quickstudy.record import Record
 from quickstudy.task import Episode, TaskDistribution
 from quickstudy.tasks.few_shot import ArraySource, Batches, FewShot, RotationMode, rotated
 from quickstudy.tasks.glyphs import Glyphs, glyph_splits
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource
-from quickstudy.training import Record, Validation, meta_train
+from quickstudy.training import Validation, meta_train
 
 KINDS = ("glyphs", "omniglot", "sinusoid", "folder:PATH", "npz:PATH", "table:PATH")
 

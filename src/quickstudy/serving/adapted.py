@@ -40,9 +40,9 @@ from quickstudy.recipes.wiring import (
     problem_to_json,
     skeleton,
 )
+from quickstudy.record import warn
 from quickstudy.serving.inputs import Inputs
 from quickstudy.task import Examples
-from quickstudy.training import warn
 
 KIND = "adapted learner"
 """What the header calls such a file."""

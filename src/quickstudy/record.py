@@ -1,0 +1,147 @@
+"""The folder of a run: its configuration, its figures, its checkpoints."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from quickstudy import checkpoint
+from quickstudy.checkpoint import DamagedFile
+from quickstudy.errors import UserError
+
+
+class Record:
+    """The files of a run: `config.json`, `metrics.jsonl`, `checkpoints/`. Without a folder it
+    keeps nothing.
+
+    Raises `UserError` where the folder belongs to a run with another configuration.
+    """
+
+    def __init__(self, folder: Path | None, configuration: dict[str, Any]):
+        self.folder = folder
+        self.configuration = json.loads(json.dumps(configuration))
+        if folder is None:
+            return
+        self.metrics = folder / "metrics.jsonl"
+        self.checkpoints = folder / "checkpoints"
+        written = folder / "config.json"
+        if written.exists():
+            self._compare(written)
+        else:
+            if folder.exists() and not (folder.is_dir() and _is_unused(folder)):
+                raise UserError(
+                    f"{folder} exists and is not a run of quickstudy: choose another --run folder"
+                )
+            checkpoint.write_atomically(
+                written, json.dumps(self.configuration, indent=2).encode() + b"\n"
+            )
+
+    def _compare(self, written: Path) -> None:
+        try:
+            found = json.loads(written.read_text())
+        except ValueError as error:
+            raise UserError(f"{written} is damaged: choose another --run folder") from error
+        if found != self.configuration:
+            words = sorted(found.keys() | self.configuration.keys())
+            differ = [
+                f"{word} {found.get(word)!r} there, {self.configuration.get(word)!r} now"
+                for word in words
+                if found.get(word) != self.configuration.get(word)
+            ]
+            raise UserError(
+                f"{written.parent} belongs to another configuration ({'; '.join(differ)}): "
+                "choose another --run folder"
+            )
+
+    def resume(self, state: Any) -> Any:
+        """The newest whole checkpoint of a state (a pytree with a leaf `step`), or `state` where
+        there is none. A damaged one is passed
+        over for the one before it, and said so on standard error."""
+        if self.folder is None:
+            return state
+        for path in sorted(self.checkpoints.glob("step-*.qs"), reverse=True):
+            try:
+                state, _ = checkpoint.load(path, state)
+            except DamagedFile as error:
+                warn(f"{error}; falling back to the checkpoint before it")
+                continue
+            break
+        self._cut_metrics(int(state.step))
+        return state
+
+    def _cut_metrics(self, step: int) -> None:
+        """Forget the figures of steps that will be taken again."""
+        if self.metrics.exists():
+            lines = [x for x in self.metrics.read_text().splitlines() if x.endswith("}")]
+            kept = [x for x in lines if json.loads(x)["step"] <= step]
+            content = "".join(x + "\n" for x in kept).encode()
+            checkpoint.write_atomically(self.metrics, content)
+
+    def save(self, state: Any) -> None:
+        """Write a checkpoint and keep the one before it. Any of later steps are damaged ones,
+        which `resume` has passed over."""
+        if self.folder is None:
+            return
+        path = self.checkpoints / f"step-{int(state.step):09d}.qs"
+        header = {"step": int(state.step), "configuration": self.configuration}
+        checkpoint.save(path, state, {**header, "jax": jax.__version__})
+        written = sorted(self.checkpoints.glob("step-*.qs"))
+        place = written.index(path)
+        for other in written[: max(place - 1, 0)] + written[place + 1 :]:
+            other.unlink(missing_ok=True)
+
+    def log(
+        self,
+        start: int,
+        metrics: dict[str, Float[np.ndarray, " n"]],
+        every: int,
+        seconds: float,
+    ) -> None:
+        """One line for each `every` steps: the means over them, and the time that they took."""
+        count = len(metrics["loss"])
+        blocks = [slice(i, min(i + every, count)) for i in range(0, count, every)]
+        self._append(
+            {
+                "step": start + block.stop,
+                **{k: float(np.mean(v[block])) for k, v in metrics.items()},
+                "seconds": seconds * (block.stop - block.start) / count,
+            }
+            for block in blocks
+        )
+
+    def seconds(self) -> float:
+        """Time spent on steps, compiling included, validation not."""
+        if self.folder is None or not self.metrics.exists():
+            return 0.0
+        rows = map(json.loads, self.metrics.read_text().splitlines())
+        return sum(row.get("seconds", 0.0) for row in rows)
+
+    def log_validation(self, step: int, metric: str, score: float) -> None:
+        """One line with the validation figure."""
+        self._append([{"step": step, f"validation {metric}": score}])
+
+    def _append(self, rows: Any) -> None:
+        if self.folder is None:
+            return
+        try:
+            with open(self.metrics, "a") as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.metrics}: {error.strerror}; free some space and run the same "
+                "command again: it goes on from the last checkpoint"
+            ) from error
+
+
+def _is_unused(folder: Path) -> bool:
+    """Whether it holds nothing but what a run left that was killed in its first moment."""
+    return all(path.match(".config.json.*.partial") for path in folder.iterdir())
+
+
+def warn(message: str) -> None:
+    """One line on standard error."""
+    print(f"quickstudy: {message}", file=sys.stderr, flush=True)
