@@ -64,10 +64,23 @@ def variants(name: str) -> Iterator[tuple[str, LearnerSettings]]:
                 yield f"{cls.name}-{option}={value}", cls(**networks, **{option: value})
 
 
+COSTLY = {
+    "test_trained_it_learns_from_labels_and_not_from_shuffled_ones": "normalisation=",
+    "test_two_devices_give_the_gradient_of_one": "=none of them",
+}
+"""What compiles longest is tried for each learner's default form, and these options."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         names = [*LEARNERS, *metafunc.config.getoption("--learner")]
-        named = [variant for name in names for variant in variants(name)]
+        option = COSTLY.get(metafunc.function.__name__, "")
+        named = [
+            (case, settings)
+            for name in names
+            for case, settings in variants(name)
+            if case == settings.name or option in case
+        ]
         metafunc.parametrize(
             "case", [s for _, s in named], ids=[i for i, _ in named], indirect=True, scope="module"
         )

@@ -1,0 +1,389 @@
+"""Meta-training: what it computes, and that nothing that interrupts it changes a bit."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jaxtyping import Array, Float
+
+from quickstudy import checkpoint
+from quickstudy.errors import UserError
+from quickstudy.learner import Learner, Predictor
+from quickstudy.likelihood import Gaussian
+from quickstudy.metagradients import backpropagation
+from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.training import TrainingStopped, Validation, meta_train
+
+
+class Around(TaskDistribution[Episode]):
+    """Targets around a level that all tasks share."""
+
+    level: Float[Array, ""]
+
+    def sample(self, key):
+        y = self.level + jax.random.normal(key, (4, 1))
+        x = jnp.zeros((4, 1))
+        return Episode(Examples(x[:2], y[:2]), Examples(x[2:], y[2:]), Gaussian(1))
+
+    def protocol(self):
+        return {"data": "around"}
+
+
+class Everywhere(Predictor):
+    level: Float[Array, ""]
+
+    def __call__(self, x):
+        return jnp.full((len(x), 1), self.level)
+
+
+class Guess(Learner):
+    """Somewhere between what it has learned and what it sees; adapting is random a little."""
+
+    level: Float[Array, ""]
+    share: Float[Array, ""]
+    settled_at: Float[Array, ""] | None = None
+
+    def adapt(self, support, likelihood, *, key):
+        seen = jnp.mean(support.y) + 0.1 * jax.random.normal(key)
+        return Everywhere(self.level + self.share * (seen - self.level))
+
+    def settle(self, tasks, *, key):
+        return eqx.tree_at(
+            lambda g: g.settled_at, self, 2 * self.level, is_leaf=lambda x: x is None
+        )
+
+
+START = Guess(jnp.asarray(0.0), jnp.asarray(0.5))
+TASKS = Around(jnp.asarray(5.0))
+CONFIGURATION = {"learner": {"name": "guess"}, "training": {"steps": 30, "seed": 0}}
+
+
+def train(folder: Path | None = None, **changed) -> Guess:
+    """Thirty short steps, a checkpoint as often as can be."""
+    options = {
+        "learner": START,
+        "tasks": TASKS,
+        "optimizer": optax.adam(0.05),
+        "steps": 30,
+        "meta_batch": 4,
+        "folder": folder,
+        "configuration": CONFIGURATION,
+        "checkpoint_seconds": 0,
+    }
+    return meta_train(**(options | changed))
+
+
+def same_bits(a, b) -> bool:
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all(np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in pairs)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> Guess:
+    return train()
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return sorted((folder / "checkpoints").glob("step-*.qs"))
+
+
+def steps_in(folder: Path) -> list[int]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(x)["step"] for x in lines if "loss" in json.loads(x)]
+
+
+def test_a_step_follows_the_mean_meta_gradient_of_tasks_named_by_seed_step_and_index():
+    found = train(steps=1, seed=7, optimizer=optax.sgd(1.0))
+    gradients = []
+    of_task = jax.jit(lambda for_task, key: backpropagation(START, TASKS.sample(for_task), key))
+    for index in range(4):
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(7), 0), index)
+        for_task, for_learner = jax.random.split(key)
+        gradient, _ = of_task(for_task, for_learner)
+        gradients.append([gradient.level, gradient.share])
+    expected = np.asarray([START.level, START.share]) - np.mean(gradients, axis=0)
+    np.testing.assert_allclose([found.level, found.share], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tasks_at_once", [1, 2])
+def test_how_many_tasks_run_at_once_changes_nothing(uninterrupted, tasks_at_once):
+    found = train(tasks_at_once=tasks_at_once)
+    np.testing.assert_allclose(found.level, uninterrupted.level, rtol=1e-5)
+    np.testing.assert_allclose(found.share, uninterrupted.share, rtol=1e-5)
+
+
+def test_a_meta_batch_that_does_not_divide_is_refused():
+    with pytest.raises(ValueError, match="a meta-batch of 4 does not divide into groups of 3"):
+        train(tasks_at_once=3)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(uninterrupted):
+    assert same_bits(train(), uninterrupted)
+    assert not same_bits(train(seed=1), uninterrupted)
+
+
+def test_the_learner_that_comes_back_is_settled(uninterrupted):
+    assert uninterrupted.settled_at == 2 * uninterrupted.level
+    assert train(steps=0).settled_at == 0
+
+
+def test_the_best_on_validation_comes_back():
+    """On the way from 0 to 5, it passes the level of the validation tasks."""
+    found = train(
+        steps=100,
+        optimizer=optax.adam(0.1),
+        learner=eqx.tree_at(lambda g: g.share, START, jnp.asarray(0.0)),
+        validation=Validation(Around(jnp.asarray(2.0)), every=2, episodes=50),
+        meta_gradient=only_level,
+    )
+    assert abs(float(found.level) - 2) < 0.3
+
+
+def only_level(learner, task, key):
+    gradient, metrics = backpropagation(learner, task, key)
+    return eqx.tree_at(lambda g: g.share, gradient, jnp.zeros(())), metrics
+
+
+def interrupting(signum: int):
+    """A meta-gradient during whose compilation, in the first call, a signal arrives."""
+
+    def meta_gradient(learner, task, key):
+        os.kill(os.getpid(), signum)
+        return backpropagation(learner, task, key)
+
+    return meta_gradient
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_after_a_signal_it_goes_on_as_if_nothing_had_been(tmp_path, uninterrupted, signum):
+    handler = signal.getsignal(signum)
+
+    def ignore(*_):  # tracing repeats itself, and only the first signal is collected
+        pass
+
+    signal.signal(signum, ignore)
+    try:
+        for stop in (1, 2, 3):  # stopped again and again
+            with pytest.raises(TrainingStopped, match=f"stopped at step {stop};") as raised:
+                train(tmp_path, meta_gradient=interrupting(signum))
+            assert raised.value.signum == signum
+            assert signal.getsignal(signum) is ignore
+    finally:
+        signal.signal(signum, handler)
+    assert checkpoints(tmp_path)[-1].stem == "step-000000003"
+    assert same_bits(train(tmp_path), uninterrupted)
+    assert steps_in(tmp_path) == list(range(1, 31))
+    assert same_bits(train(tmp_path), uninterrupted)  # finished already
+
+
+def test_the_best_so_far_survives_interruptions(tmp_path):
+    """Validation is best at the first look; the rest of the run is taken up twice."""
+    options = {"validation": Validation(Around(jnp.asarray(-1.0)), every=1, episodes=20)}
+    whole = train(**options)
+    signal_handler = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        for _ in range(3):
+            with pytest.raises(TrainingStopped):
+                train(tmp_path, **options, meta_gradient=interrupting(signal.SIGTERM))
+    finally:
+        signal.signal(signal.SIGTERM, signal_handler)
+    assert len({path.stem for path in checkpoints(tmp_path)}) == 2
+    assert same_bits(train(tmp_path, **options), whole)
+    rows = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in rows if "validation mse" in r] == list(range(1, 31))
+
+
+def damage(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "truncated":
+        content = content[: len(content) // 2]
+    elif how == "empty":
+        content = bytearray()
+    else:
+        content[content.index(b'"sha256"') + 12] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated", "empty"])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, uninterrupted, capsys, how):
+    train(tmp_path)
+    newest = checkpoints(tmp_path)[-1]
+    damage(newest, how)
+    found = train(tmp_path)
+    assert f"{newest} is damaged" in (said := capsys.readouterr().err)
+    assert said.count("falling back to the checkpoint before it") == 1
+    assert same_bits(found, uninterrupted)
+    assert checkpoint.read_header(newest)["step"] == 30
+
+
+def test_without_a_whole_checkpoint_it_starts_over(tmp_path, uninterrupted, capsys):
+    train(tmp_path)
+    for path in checkpoints(tmp_path):
+        damage(path, "flipped")
+    assert same_bits(train(tmp_path), uninterrupted)
+    assert capsys.readouterr().err.count("falling back") == 2
+    assert steps_in(tmp_path) == list(range(1, 31))
+
+
+def test_a_checkpoint_just_written_stays(tmp_path):
+    """Also beside damaged ones of later steps."""
+    train(tmp_path)
+    for path in checkpoints(tmp_path):
+        damage(path, "flipped")
+    handler = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with pytest.raises(TrainingStopped):
+            train(tmp_path, meta_gradient=interrupting(signal.SIGTERM))
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert "step-000000001" in [path.stem for path in checkpoints(tmp_path)]
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_folder_of_another_configuration_is_refused_and_left_alone(tmp_path):
+    train(tmp_path, steps=2)
+    before = snapshot(tmp_path)
+    other = {**CONFIGURATION, "training": {"steps": 30, "seed": 99}}
+    with pytest.raises(UserError, match=r"belongs to another configuration .*seed.*99"):
+        train(tmp_path, configuration=other)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("ten years of work")
+    with pytest.raises(UserError, match="is not a run of quickstudy"):
+        train(tmp_path)
+    assert snapshot(tmp_path) == {"thesis.tex": b"ten years of work"}
+
+
+def test_a_run_killed_while_its_first_file_was_written_starts(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train(run, steps=1)
+    monkeypatch.undo()
+    train(run, steps=1)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, uninterrupted, monkeypatch):
+    flush, flushed = os.fsync, []
+
+    def fsync(file):
+        flushed.append(file)
+        if len(flushed) > 3:  # config.json, and two checkpoints
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flush(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(UserError, match="No space left on device; free some space"):
+        train(tmp_path, steps=100)
+    monkeypatch.undo()
+    kept = checkpoints(tmp_path)
+    assert [checkpoint.read_header(path)["step"] for path in kept] == [1, 2]
+    assert not list(tmp_path.rglob("*.partial"))
+    assert same_bits(train(tmp_path), uninterrupted)
+
+
+def test_a_loss_that_is_no_number_ends_training_and_is_not_saved(tmp_path):
+    with pytest.raises(UserError, match=r"the loss is not a number at step \d+: try") as raised:
+        train(tmp_path, optimizer=optax.sgd(1e15))
+    at = int(str(raised.value).partition("at step ")[2].partition(":")[0])
+    assert checkpoint.read_header(checkpoints(tmp_path)[-1])["step"] < at
+
+
+KILLED = """
+import os, random, sys, time, warnings
+from pathlib import Path
+
+warnings.simplefilter("ignore")  # about forking: no thread of JAX's has started yet
+import jax, optax
+from quickstudy import checkpoint, training
+from quickstudy.learners.gradient.maml import MAML
+from quickstudy.networks import MLP, WithHead
+from quickstudy.tasks.sinusoid import Sinusoid
+
+STEPS, KILLS = 2000, 10
+
+
+def train(folder):
+    key = jax.random.key(0)
+    network = WithHead(MLP((1,), hidden=(8,), key=key), 1, key=key)
+    learner = training.meta_train(
+        MAML(network, optax.sgd(0.02), 1, 1), Sinusoid(4, 4), optax.adam(1e-2),
+        steps=STEPS, meta_batch=3, folder=folder, checkpoint_seconds=0,
+        validation=training.Validation(Sinusoid(4, 20), every=200, episodes=10),
+    )
+    checkpoint.save(folder / "learner.qs", learner, {})
+
+
+def child(folder):
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            train(folder)
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+
+def newest(folder):
+    found = sorted((folder / "checkpoints").glob("step-*.qs"))
+    return int(found[-1].stem[5:]) if found else 0
+
+
+whole, killed = map(Path, sys.argv[1:])
+assert os.waitpid(child(whole), 0)[1] == 0
+
+training.SECONDS_PER_CALL = 0  # few steps at a time, so that kills strike anywhere
+chance = random.Random()
+seed = chance.randrange(2**32)
+print("seed", seed)
+chance.seed(seed)
+for target in sorted(chance.sample(range(int(0.9 * STEPS)), KILLS)):
+    pid = child(killed)
+    while newest(killed) <= target and os.waitpid(pid, os.WNOHANG)[0] == 0:
+        time.sleep(0.001)
+    time.sleep(chance.uniform(0, 0.03))
+    os.kill(pid, 9)
+    assert os.waitpid(pid, 0)[1] == 9, "it had ended before it was killed"
+    print("killed after", newest(killed))
+    assert newest(killed) < STEPS
+assert os.waitpid(child(killed), 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+def test_killed_ten_times_at_random_moments_it_ends_in_the_same_bits(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(whole), str(killed)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert said.count("killed after") == 10
+    assert "damaged" not in said, said
+    a, b = (checkpoint.read_header(folder / "learner.qs") for folder in (whole, killed))
+    assert a["sha256"] == b["sha256"], said
+    assert steps_in(killed) == sorted(set(steps_in(killed)))
+    assert steps_in(killed)[-1] == 2000
+    rows = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (whole, killed)]
+    assert rows[0] == rows[1]
