@@ -110,6 +110,7 @@ def meta_train(
     if meta_batch % at_once:
         raise ValueError(f"a meta-batch of {meta_batch} does not divide into groups of {at_once}")
     trained, fixed = eqx.partition(learner, eqx.is_inexact_array)
+    trained = jax.tree.map(lambda x: jnp.asarray(x, x.dtype), trained)  # or it compiles twice
     task_arrays, task_rest = eqx.partition(tasks, eqx.is_array)
 
     def step(trained: PyTree, state: PyTree, tasks: TaskDistribution, number: Int[Array, ""]):

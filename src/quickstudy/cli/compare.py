@@ -44,7 +44,7 @@ def show_comparison(title: str, comparison: Comparison) -> None:
         rows.append([*row, behind, mode])
     first, _, *middle, last = show.RESULT_COLUMNS
     metric = results[order[0]].headline
-    columns = [first, metric, *middle, "difference from the best", last]
+    columns = [first, show.unit(metric), *middle, "from the best", last]
     show.table(title, columns, rows, figures=True)
 
 

@@ -100,7 +100,7 @@ def run(words: list[str]) -> int:
         return 0
     rows = [show.result_row(name, result) for name, result in results]
     columns = list(show.RESULT_COLUMNS)
-    columns[1] = results[0][1].headline
+    columns[1] = show.unit(results[0][1].headline)
     show.table(str(options.run), columns, rows, figures=True)
     show.protocol(results[0][1].protocol)
     return 0

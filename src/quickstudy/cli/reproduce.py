@@ -45,7 +45,8 @@ def run(words: list[str]) -> int:
         estimate = Estimate(found["mean"], found["interval_95"], figure["protocol"]["episodes"])
         published = "–" if figure["published"] is None else f"{figure['published']:g}"
         rows.append([figure["label"], show.amount(estimate, figure["metric"]), published])
-    show.table(row["title"], ["", "ours", "published"], rows, figures=True)
+    metric = show.unit(row["figures"][0]["metric"])
+    show.table(row["title"], [metric, "ours", "published"], rows, figures=True)
     if row["differences"]:
         show.line(f"differences: {row['differences']}")
     return 0

@@ -20,7 +20,8 @@ def table(
     to the right."""
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for i, column in enumerate(columns):
-        made.add_column(column, justify="right" if figures and i else "left")
+        right = figures and i > 0
+        made.add_column(column, justify="right" if right else "left", no_wrap=right)
     for row in rows:
         made.add_row(*row)
     Console().print(made)
@@ -33,10 +34,15 @@ def line(text: str) -> None:
 
 def amount(estimate: Estimate, metric: str) -> str:
     """A figure with its interval: accuracies in percent."""
-    return estimate.percent() + " %" if metric == "accuracy" else estimate.plain()
+    return estimate.percent() if metric == "accuracy" else estimate.plain()
 
 
-RESULT_COLUMNS = ("learner", "figure", "nll", "calibration error", "batch norm")
+def unit(metric: str) -> str:
+    """A metric's name as a column's head."""
+    return "accuracy, %" if metric == "accuracy" else metric
+
+
+RESULT_COLUMNS: tuple[str, ...] = ("learner", "figure", "nll", "calibration error", "batch norm")
 
 
 def result_row(name: str, result: Result) -> list[str]:
@@ -46,7 +52,7 @@ def result_row(name: str, result: Result) -> list[str]:
         amount(result.estimate(), result.headline),
         f"{result.estimate('nll').mean:.3f}",
         f"{result.calibration_error:.3f}",
-        str(result.protocol.get("batch norm", "")),
+        str(result.protocol["batch norm"]).replace("statistics ", ""),
     ]
 
 

@@ -40,7 +40,7 @@ from quickstudy.training import Validation, meta_train
 
 KINDS = ("glyphs", "omniglot", "sinusoid", "folder:PATH", "npz:PATH", "table:PATH")
 
-CLASSES_OF_A_CLASSIFIER = 1000
+CLASSES_OF_A_CLASSIFIER = 200
 """Glyphs are endless; a classifier of all training classes gets this many."""
 
 LEARNER_FILE = "learner.qs"
@@ -122,7 +122,7 @@ def class_names(tasks: TaskSettings, part: str) -> Callable[[int], str]:
     kind = tasks.tasks.partition(":")[0]
     if kind == "glyphs":
         first = glyph_splits()[part].first  # pyright: ignore[reportArgumentType]
-        return lambda label: f"glyph {first + label}"
+        return lambda label: f"glyph {int(first) + label}"
     names = grouped(tasks)[part].names
     if rotation_mode(tasks) == "classes":
         return lambda label: f"{names[label // 4]} turned {label % 4 * 90}°"

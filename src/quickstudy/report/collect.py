@@ -306,10 +306,10 @@ def drawn(run: Run, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embe
     if isinstance(tasks, Sinusoid):
         return drawn_curve(run, tasks, for_task, for_learner), None
     called = wiring.class_names(run.settings.tasks, "test")
-    names = [called(int(label)) for label in classes_of(tasks, for_task)]
-    task, probabilities, features, prototypes = jax.device_get(
+    classes, task, probabilities, features, prototypes = jax.device_get(
         _look(run.learner, tasks, for_task, for_learner)
     )
+    names = [called(int(label)) for label in classes]
     embedding = None if features is None else embedded(names, features, task.query.y, prototypes)
     if not is_image(task.query.x.shape[1:]):
         return None, embedding
@@ -324,20 +324,22 @@ def drawn(run: Run, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embe
     return episode, embedding
 
 
-def classes_of(tasks: FewShot, key: PRNGKeyArray) -> Int[np.ndarray, " way"]:
+def classes_of(tasks: FewShot, key: PRNGKeyArray) -> Int[Array, " way"]:
     """The classes of the episode `tasks.sample(key)`, in the order of its labels."""
-    return np.asarray(distinct(jax.random.split(key)[0], tasks.source.classes, tasks.way))
+    return distinct(jax.random.split(key)[0], tasks.source.classes, tasks.way)
 
 
 @eqx.filter_jit
 def _look(
     learner: Learner, tasks: FewShot, for_task: PRNGKeyArray, for_learner: PRNGKeyArray
-) -> tuple[Episode, Array, Array | None, Array | None]:
-    """An episode; of its queries, p(class) and features; and the classes' prototypes."""
+) -> tuple[Array, Episode, Array, Array | None, Array | None]:
+    """The classes of an episode; the episode; of its queries, p(class) and features; and the
+    classes' prototypes."""
     task = tasks.sample(for_task)
     predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
     probabilities = jax.nn.softmax(predictor(task.query.x))
-    return task, probabilities, *features_of(predictor, task.query.x)
+    features = features_of(predictor, task.query.x)
+    return classes_of(tasks, for_task), task, probabilities, *features
 
 
 def features_of(predictor: Predictor, x: Array) -> tuple[Array | None, Array | None]:
@@ -389,8 +391,7 @@ def drawn_curve(
         learners = {run.name: run.learner}
     predictions = {}
     for name, learner in learners.items():
-        predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
-        predictions[name] = np.asarray(predictor(task.query.x))[order, 0]
+        predictions[name] = np.asarray(_curve(learner, task, for_learner))[order, 0]
     return CurveEpisode(
         support_x=np.asarray(task.support.x[:, 0]),
         support_y=np.asarray(task.support.y[:, 0]),
@@ -398,6 +399,12 @@ def drawn_curve(
         truth=np.asarray(task.query.y[:, 0])[order],
         predictions=predictions,
     )
+
+
+@eqx.filter_jit
+def _curve(learner: Learner, task: Episode, key: PRNGKeyArray) -> Float[Array, "n size"]:
+    """Predictions of an episode's queries."""
+    return learner.adapt(task.support, task.likelihood, key=key)(task.query.x)
 
 
 class Chosen(ClassSource):
@@ -421,8 +428,10 @@ def confused(run: Run, seed: int) -> list[Confusion]:
         return []
     key = jax.random.key(seed)
     count = min(CONFUSED_CLASSES, tasks.source.classes)
-    labels = distinct(key, tasks.source.classes, count)
-    few = FewShot(Chosen(count, tasks.source, labels), tasks.way, tasks.shot, tasks.query)
+    labels, examples = jax.device_get(_some_classes(tasks.source, key, count))
+    few = FewShot(
+        Chosen(count, tasks.source, jnp.asarray(labels)), tasks.way, tasks.shot, tasks.query
+    )
     classes, taken = jax.device_get(_mistakes(run.learner, few, key))
     confusion = np.zeros((count, count), int)
     total = np.zeros((count, count), int)
@@ -434,8 +443,7 @@ def confused(run: Run, seed: int) -> list[Confusion]:
     worst = np.argsort(share, axis=None, kind="stable")[::-1][:CONFUSED_PAIRS]
     pairs = [(int(i), int(j)) for i, j in zip(*np.unravel_index(worst, share.shape), strict=True)]
     called = wiring.class_names(run.settings.tasks, "test")
-    examples = jax.vmap(lambda label: tasks.source.draw(key, label, 1)[0])(labels)
-    pictures = shown(np.asarray(examples)) if is_image(examples.shape[1:]) else [None] * count
+    pictures = shown(examples) if is_image(examples.shape[1:]) else [None] * count
     return [
         Confusion(
             true=called(int(labels[true])),
@@ -451,6 +459,15 @@ def confused(run: Run, seed: int) -> list[Confusion]:
 
 
 @eqx.filter_jit
+def _some_classes(
+    source: ClassSource, key: PRNGKeyArray, count: int
+) -> tuple[Int[Array, " count"], Float[Array, "count ..."]]:
+    """Some classes, and an example of each."""
+    labels = distinct(key, source.classes, count)
+    return labels, jax.vmap(lambda label: source.draw(key, label, 1)[0])(labels)
+
+
+@eqx.filter_jit
 def _mistakes(
     learner: Learner, tasks: FewShot, key: PRNGKeyArray
 ) -> tuple[Int[Array, "episodes way"], Int[Array, "episodes way way"]]:
@@ -462,8 +479,7 @@ def _mistakes(
         predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
         guess = jnp.argmax(predictor(task.query.x), -1)
         counts = jnp.zeros((tasks.way, tasks.way), int).at[task.query.y, guess].add(1)
-        classes = distinct(jax.random.split(for_task)[0], tasks.source.classes, tasks.way)
-        return classes, counts
+        return classes_of(tasks, for_task), counts
 
     return jax.lax.map(one, jnp.arange(CONFUSED_EPISODES))
 
