@@ -22,17 +22,18 @@ class Moments(NamedTuple):
 class Linear(eqx.Module):
     """x W + b, on the last axis.
 
-    W is drawn from N(0, 2 / inputs) (He et al. 2015, eq. 10), or with the deviation `scale`;
-    b is zero.
+    W and b are drawn from U[-r, r] with r = 1 / √inputs, or the `scale` given. Biases matter
+    where inputs are few: with zero biases and one input, every ReLU would turn at zero.
     """
 
     weight: Float[Array, "inputs outputs"]
     bias: Float[Array, " outputs"]
 
     def __init__(self, inputs: int, outputs: int, *, scale: float | None = None, key: PRNGKeyArray):
-        deviation = (2 / inputs) ** 0.5 if scale is None else scale
-        self.weight = deviation * jax.random.normal(key, (inputs, outputs))
-        self.bias = jnp.zeros(outputs)
+        r = inputs**-0.5 if scale is None else scale
+        for_weight, for_bias = jax.random.split(key)
+        self.weight = jax.random.uniform(for_weight, (inputs, outputs), minval=-r, maxval=r)
+        self.bias = jax.random.uniform(for_bias, (outputs,), minval=-r, maxval=r)
 
     def __call__(self, x: Float[Array, "*n inputs"]) -> Float[Array, "*n outputs"]:
         return x @ self.weight + self.bias

@@ -30,7 +30,7 @@ class MLP(Network):
         scale: float | None = None,
         key: PRNGKeyArray,
     ):
-        """`shape` is that of one input; `scale` the initial weights' deviation, He's by default."""
+        """`shape` is that of one input; `scale` as in `Linear`."""
         widths = (math.prod(shape), *hidden)
         keys = jax.random.split(key, len(hidden))
         self.layers = tuple(

@@ -157,7 +157,7 @@ class NetworkSettings:
     hidden: tuple[int, ...] = (40, 40)
     """Widths of an mlp's layers."""
     initial_scale: float | None = None
-    """Standard deviation of an mlp's initial weights; by default He's."""
+    """Initial weights of an mlp are drawn from ± this; by default 1 / √inputs of each layer."""
 
     def build(self, shape: tuple[int, ...], key: PRNGKeyArray, *, auto: str = "conv4") -> Network:
         """`auto` is what kind of network the learner prefers for images."""
