@@ -9,8 +9,8 @@ In the spirit of the generative account of characters of Lake, Salakhutdinov and
 
 We keep their parts (strokes, relations, motor noise, affine distortion, ink) and replace what
 they fit to drawings by a few hand-set distributions; strokes are turtle walks, not sequences of
-learned primitives. A class is a pure function of its number, and drawings are made on the
-device inside the compiled step.
+learned primitives, and their curves are Bézier's, not B-splines. A class is a pure function of its
+number, and drawings are made on the device inside the compiled step.
 
 Coordinates are in the unit square, x to the right and y down.
 """
@@ -39,13 +39,31 @@ STEPS = 4
 """From control point to control point of a sub-stroke, so that it has 5, as Lake's have."""
 CONTROLS = PARTS * STEPS + 1
 """Control points of a stroke."""
-POINTS = 48
+POINTS = 60
 """Pen positions along a stroke when it is drawn: about half a pixel apart at 28 × 28."""
 
+# p(ψ): chances that a part of a stroke is straight, that it starts with a corner; that a stroke
+# has the shape of the one before, is attached to an earlier one, crosses it where attached.
+STRAIGHT, CORNERED, REPEATED, ATTACHED, CROSSING = 0.5, 0.4, 0.2, 0.7, 0.35
+
+# p(θ | ψ): standard deviations of what differs from one drawing to the next.
+MOTOR = 0.08
+"""Error of the hand from control point to control point, as a share of the stroke's size."""
+WARP = 0.12
+"""Linear distortion of each stroke, entry by entry of its 2 × 2 matrix."""
+START = 0.04
+"""Where a free stroke starts, in the unit square."""
+SLIP = 0.05
+"""Where on its parent an attached stroke is placed, as a share of the parent's length."""
+AFFINE, SHIFT = 0.12, 0.03
+"""Of the whole drawing: linear distortion as `WARP`, and translation in the unit square."""
+
 PEN = 0.4 / 28
-"""Standard deviation of the pen's footprint, in the unit square: Omniglot's pen."""
+"""Standard deviation of the pen's footprint, in the unit square: lines as wide as Omniglot's."""
 DARKNESS = 3.5
 """Optical depth in the middle of a stroke: it lets exp(-3.5) = 3 % of the ground through."""
+TINY = 1e-16
+"""Under a square root, it gives strokes that are not there a gradient (0) and no visible ink."""
 
 
 class Program(eqx.Module):
@@ -113,9 +131,10 @@ def sample_program(key: PRNGKeyArray) -> Program:
     count, size = chance[26, :2]
     present = jnp.arange(STROKES) <= jnp.sum(count > np.cumsum(STROKE_COUNTS))
 
-    # A stroke is a turtle walk. Hands like to go right and down. At each joint of its parts it
-    # turns a corner and begins another arc, or goes on as before.
-    heading = jnp.where(angle < 0.35, 0.0, jnp.where(angle < 0.7, np.pi / 2, 21 * angle))
+    # A stroke is a turtle walk: it heads right, or down, or anywhere; at each joint of its parts
+    # it turns a corner and begins another arc (of another length), or goes on as before.
+    anywhere = 2 * np.pi * (angle - 0.7) / 0.3
+    heading = jnp.where(angle < 0.35, 0.0, jnp.where(angle < 0.7, np.pi / 2, anywhere))
     heading += 0.6 * (tilt - 0.5)
     turned = (joint < CORNERED).at[:, 0].set(False)
     origin = jax.lax.cummax(jnp.where(turned, jnp.arange(PARTS), 0), axis=1)
@@ -129,21 +148,20 @@ def sample_program(key: PRNGKeyArray) -> Program:
     steps = jnp.repeat(length, STEPS, 1)
     walk = steps[..., None] * jnp.stack([jnp.cos(headings), jnp.sin(headings)], -1)
     shapes = jnp.pad(jnp.cumsum(walk, 1), ((0, 0), (1, 0), (0, 0)))
-    repeats = (repeat < REPEATS) & present & (jnp.arange(STROKES) > 0)
+    repeats = (repeat < REPEATED) & present & (jnp.arange(STROKES) > 0)
     shapes = shapes[jnp.arange(STROKES) - repeats]
 
-    # Strokes lie anywhere, or touch an earlier one with their start, or cross it.
+    # It lies anywhere, or touches an earlier stroke with its start, or crosses it.
     attached = (touch < ATTACHED) | ~present
-    crosses = cross < CROSSES
     parent = jnp.floor(parent * jnp.arange(STROKES)).astype(int)
     along, crossing = jnp.clip(1.6 * jnp.stack([along, pivot]) - 0.3, 0, 1)
     program = Program(
         shapes=shapes,
         attached=attached.at[0].set(False),
-        start=SPREAD * jnp.stack([x, y], -1),
+        start=10 * jnp.stack([x, y], -1),
         parent=parent,
         along=along,
-        pivot=jnp.where(attached, jnp.where(crosses, crossing, 0.0), 0.5),
+        pivot=jnp.where(attached, jnp.where(cross < CROSSING, crossing, 0.0), 0.5),
     )
     return _centre(program, 0.5 + 0.3 * size)
 
@@ -152,9 +170,6 @@ def _signed(chance: Float[Array, "*shape"], low: float, high: float) -> Float[Ar
     """From uniform on (0, 1) to uniform on ±(low, high)."""
     signed = 2 * chance - 1
     return jnp.sign(signed) * low + signed * (high - low)
-
-
-CORNERED, STRAIGHT, REPEATS, ATTACHED, CROSSES, SPREAD = 0.4, 0.5, 0.2, 0.7, 0.35, 10.0
 
 
 def _centre(program: Program, size: Float[Array, ""]) -> Program:
@@ -175,10 +190,10 @@ def perform(program: Program, key: PRNGKeyArray) -> Float[Array, "strokes points
     A stroke that is not there is a pen that stands still: all its points are equal.
     """
     normal = jr.normal(key, ((STROKES + 1) * (CONTROLS + 4) * 2,)).reshape(STROKES + 1, -1, 2)
-    motor, warp, start, slip = jnp.split(normal[:-1], (CONTROLS, CONTROLS + 2, CONTROLS + 3), 1)
-    stretch, shift = normal[-1, :2], normal[-1, 2]
+    strokes, whole = normal[:-1], normal[-1]
+    motor, warp, start, slip = jnp.split(strokes, (CONTROLS, CONTROLS + 2, CONTROLS + 3), 1)
     # The errors of the hand add up along a stroke, in proportion to its size.
-    size = jnp.sqrt(jnp.mean(jnp.var(program.shapes, 1), -1))[:, None, None]
+    size = jnp.sqrt(jnp.mean(jnp.var(program.shapes, 1), -1) + TINY)[:, None, None]
     shapes = program.shapes @ (jnp.eye(2) + WARP * warp) + size * MOTOR * jnp.cumsum(motor, 1)
     performed = eqx.tree_at(
         lambda p: (p.start, p.along),
@@ -189,10 +204,8 @@ def perform(program: Program, key: PRNGKeyArray) -> Float[Array, "strokes points
         ),
     )
     points = _place(performed, shapes)
-    return 0.5 + (points - 0.5) @ (jnp.eye(2) + AFFINE * stretch) + SHIFT * shift
-
-
-MOTOR, WARP, START, SLIP, AFFINE, SHIFT = 0.08, 0.12, 0.04, 0.05, 0.12, 0.03
+    distortion = jnp.eye(2) + AFFINE * whole[:2]
+    return 0.5 + (points - 0.5) @ distortion + SHIFT * whole[2]
 
 
 def render(
@@ -209,8 +222,7 @@ def render(
     middles = (points[:, 1:] + points[:, :-1]).reshape(-1, 2) / 2
     pixels = (jnp.arange(size) + 0.5) / size
     x, y = jnp.exp(-0.5 * ((pixels - middles.T[:, :, None]) / pen) ** 2)
-    # With 1e-16, the length of a pen that stands still has a gradient.
-    depth = DARKNESS / (pen * np.sqrt(2 * np.pi)) * jnp.sqrt(jnp.sum(steps**2, -1) + 1e-16)
+    depth = DARKNESS / (pen * np.sqrt(2 * np.pi)) * jnp.sqrt(jnp.sum(steps**2, -1) + TINY)
     return 1 - jnp.exp(-(y * depth[:, None]).T @ x)
 
 
@@ -223,7 +235,7 @@ class Glyphs(ClassSource):
     """
 
     classes: int = eqx.field(static=True)
-    first: Int[Array, ""] = eqx.field(converter=jnp.asarray, default=0)
+    first: int = eqx.field(static=True, default=0)
     size: int = eqx.field(static=True, default=28)
 
     def program(self, label: Int[Array, ""]) -> Program:
@@ -247,7 +259,7 @@ class Glyphs(ClassSource):
         return {
             "data": "glyphs",
             "classes": self.classes,
-            "first": int(self.first),
+            "first": self.first,
             "size": self.size,
             "seed": SEED,
         }
@@ -257,7 +269,7 @@ def glyph_splits(size: int = 28) -> dict[Literal["train", "validation", "test"],
     """Three sources without a class in common: a million glyphs to train on, then 100,000 to
     validate and 100,000 to test on.
 
-    >>> int(glyph_splits()["test"].first)
+    >>> glyph_splits()["test"].first
     1100000
     """
     return {
