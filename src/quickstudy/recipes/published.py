@@ -143,7 +143,7 @@ def protonet_omniglot(budget: Budget) -> Recipe:
 
 def protonet_glyphs_to_omniglot(budget: Budget) -> Recipe:
     """Trained on glyphs alone, tested on real characters."""
-    steps = 2500 if budget == "cpu" else 20000
+    steps = 1200 if budget == "cpu" else 20000
     run = RunSettings(
         ProtoNet(),
         TaskSettings(tasks="glyphs", train_way=40, train_query=2),
@@ -157,9 +157,10 @@ def protonet_glyphs_to_omniglot(budget: Budget) -> Recipe:
     )
     return Recipe(
         "Prototypical networks trained on glyphs alone, tested on Omniglot",
-        "no published figure; the aim is 93 % at 5-way 1-shot",
+        "no published figure; the aim was 93 % at 5-way 1-shot",
         tuple(
-            Figure(f"{w}-way {s}-shot", run, omniglot_test(w, s, budget), None) for w, s in COLUMNS
+            Figure(f"{w}-way {s}-shot", run, omniglot_test(w, s, budget), None)
+            for w, s in COLUMNS[::2]
         ),
     )
 
