@@ -98,9 +98,14 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted((folder / "checkpoints").glob("step-*.qs"))
 
 
+def figures(folder: Path) -> list[dict[str, float]]:
+    """The rows of `metrics.jsonl`, but for the time they took."""
+    rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
 def steps_in(folder: Path) -> list[int]:
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(x)["step"] for x in lines if "loss" in json.loads(x)]
+    return [row["step"] for row in figures(folder) if "loss" in row]
 
 
 def test_a_step_follows_the_mean_meta_gradient_of_tasks_named_by_seed_step_and_index():
@@ -131,6 +136,21 @@ def test_a_meta_batch_that_does_not_divide_is_refused():
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(uninterrupted):
     assert same_bits(train(), uninterrupted)
     assert not same_bits(train(seed=1), uninterrupted)
+
+
+def test_many_steps_are_traced_as_often_as_one():
+    """Also from parameters that JAX calls weakly typed, as `jnp.asarray(0.0)` is."""
+    assert START.level.weak_type
+    traces = []
+
+    def counting(learner, task, key):
+        traces.append(key)
+        return backpropagation(learner, task, key)
+
+    train(steps=1, meta_gradient=counting)
+    once = len(traces)
+    train(meta_gradient=counting)
+    assert len(traces) == 2 * once
 
 
 def test_the_learner_that_comes_back_is_settled(uninterrupted):
@@ -200,8 +220,8 @@ def test_the_best_so_far_survives_interruptions(tmp_path):
         signal.signal(signal.SIGTERM, signal_handler)
     assert len({path.stem for path in checkpoints(tmp_path)}) == 2
     assert same_bits(train(tmp_path, **options), whole)
-    rows = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [r["step"] for r in rows if "validation mse" in r] == list(range(1, 31))
+    looks = [row["step"] for row in figures(tmp_path) if "validation mse" in row]
+    assert looks == list(range(1, 31))
 
 
 def damage(path: Path, how: str) -> None:
@@ -385,5 +405,4 @@ def test_killed_ten_times_at_random_moments_it_ends_in_the_same_bits(tmp_path):
     assert a["sha256"] == b["sha256"], said
     assert steps_in(killed) == sorted(set(steps_in(killed)))
     assert steps_in(killed)[-1] == 2000
-    rows = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (whole, killed)]
-    assert rows[0] == rows[1]
+    assert figures(killed) == figures(whole)

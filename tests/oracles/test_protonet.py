@@ -25,8 +25,18 @@ def plain(distance="euclidean") -> ProtoNet:
     return ProtoNet(MLP((5,), hidden=(6,), key=KEY), distance)
 
 
-def logits(learner: ProtoNet, support=SUPPORT, queries=QUERIES) -> np.ndarray:
-    return np.asarray(learner.adapt(support, Categorical(WAY), key=KEY)(queries))
+@eqx.filter_jit
+def run(learner: ProtoNet, support: Examples, queries):
+    return learner.adapt(support, Categorical(WAY), key=KEY)(queries)
+
+
+def logits(learner: ProtoNet, support=SUPPORT) -> np.ndarray:
+    return np.asarray(run(learner, support, QUERIES))
+
+
+@eqx.filter_jit
+def settled(learner: ProtoNet, tasks: FewShot) -> ProtoNet:
+    return learner.settle(tasks, key=KEY)
 
 
 def means(z: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -86,9 +96,7 @@ def bent(network: MLP) -> MLP:
 def test_queries_are_normalised_by_the_declared_statistics(mode, clusters):
     network = bent(MLP((5,), hidden=(6, 4), normalise=True, key=KEY))
     tasks = FewShot(clusters(shape=(5,)), 4, 2, 3)
-    learner = eqx.filter_jit(lambda n: n.settle(tasks, key=KEY))(
-        ProtoNet(network, normalisation=mode)
-    )
+    learner = settled(ProtoNet(network, normalisation=mode), tasks)
     support, queries = np.asarray(SUPPORT.x), np.asarray(QUERIES)
     population = [tuple(np.asarray(m) for m in layer) for layer in learner.population]
 
@@ -103,7 +111,7 @@ def test_queries_are_normalised_by_the_declared_statistics(mode, clusters):
 def test_population_statistics_are_those_of_many_training_inputs(clusters):
     network = bent(MLP((5,), hidden=(6,), normalise=True, key=KEY))
     source = clusters(shape=(5,))
-    learner = ProtoNet(network).settle(FewShot(source, 4, 2, 3), key=KEY)
+    learner = settled(ProtoNet(network), FewShot(source, 4, 2, 3))
     _, [(mean, variance)] = slowly(network, np.asarray(source.x))
     [found] = learner.population
     spread = np.sqrt(variance)
