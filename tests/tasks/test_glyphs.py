@@ -19,7 +19,8 @@ PAGE = 20  # classes drawn together: one shape, so that it compiles once
 draw = jax.jit(lambda key, label: SOURCE.draw(key, label, 4))
 draw_page = jax.jit(jax.vmap(lambda key, label: SOURCE.draw(key, label, 4)))
 program = jax.jit(lambda label: SOURCE.program(label))
-image = jax.jit(lambda points, pen: render(points, pen, 28))
+run = jax.jit(perform)
+image = jax.jit(render, static_argnums=2)
 label = st.integers(0, SOURCE.classes - 1).map(jnp.asarray)
 seed = st.integers(0, 2**31 - 1)
 
@@ -51,8 +52,8 @@ def test_size_is_the_callers():
 
 
 def test_a_drawing_holds_the_same_share_of_ink_at_every_size():
-    points = perform(program(3), jr.key(0))
-    shares = [render(points, glyphs.PEN, size).mean() for size in (28, 56)]
+    points = run(program(3), jr.key(0))
+    shares = [image(points, glyphs.PEN, size).mean() for size in (28, 56)]
     np.testing.assert_allclose(*shares, rtol=0.05)
 
 
@@ -108,7 +109,7 @@ def test_an_unperturbed_glyph_is_centred_and_fits(label):
 @given(label, seed)
 def test_attached_strokes_touch_what_they_are_attached_to(label, seed):
     strokes = program(label)
-    points = np.asarray(perform(strokes, jr.key(seed)))
+    points = np.asarray(run(strokes, jr.key(seed)))
     assert points.shape == (glyphs.STROKES, glyphs.POINTS, 2)
     for i in np.flatnonzero(strokes.attached):
         parent = points[int(strokes.parent[i])]
@@ -158,7 +159,7 @@ def slow_render(points: np.ndarray, pen: float, size: int) -> np.ndarray:
 def test_fast_rendering_is_the_slow_one():
     points = np.random.default_rng(0).uniform(0, 1, (2, 6, 2)).astype(np.float32)
     for pen in (0.3 / 28, 2 / 28):
-        fast = render(jnp.asarray(points), pen, 12)
+        fast = image(jnp.asarray(points), pen, 12)
         np.testing.assert_allclose(fast, slow_render(points, pen, 12), atol=1e-5)
 
 
@@ -172,14 +173,14 @@ def test_a_straight_stroke_is_as_dark_as_said_in_its_middle(ends):
     middle = (np.floor((a + b) / 2 * 28) + 0.5) / 28
     line = middle + np.linspace(-0.5, 0.5, 200)[:, None] * (b - a)
     row, column = (middle[::-1] * 28).astype(int)
-    darkest = image(jnp.asarray(line[None], jnp.float32), glyphs.PEN)[row, column]
+    darkest = image(jnp.asarray(line[None], jnp.float32), glyphs.PEN, 28)[row, column]
     assert abs(darkest - (1 - np.exp(-glyphs.DARKNESS))) < 0.01
 
 
 def test_a_pen_that_stands_still_leaves_no_ink():
     still = jnp.full((3, 10, 2), 0.5)
-    np.testing.assert_allclose(image(still, glyphs.PEN), 0, atol=1e-3)
-    gradient = jax.grad(lambda points: image(points, glyphs.PEN).sum())(still)
+    np.testing.assert_allclose(image(still, glyphs.PEN, 28), 0, atol=1e-3)
+    gradient = jax.grad(lambda points: image(points, glyphs.PEN, 28).sum())(still)
     assert np.all(np.isfinite(gradient))
 
 
@@ -189,3 +190,12 @@ def test_splits_share_no_class():
     ranges = sorted((int(s.first), int(s.first) + s.classes) for s in splits.values())
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(ranges))
     assert len({str(s.protocol()) for s in splits.values()}) == 3
+
+
+def test_a_program_has_a_gradient_even_for_strokes_that_are_not_there():
+    def ink(shapes):
+        strokes = eqx.tree_at(lambda p: p.shapes, program(1), shapes)
+        return render(perform(strokes, jr.key(0)), glyphs.PEN, 8).mean()
+
+    assert not np.all(np.any(program(1).shapes != 0, axis=(1, 2)))
+    assert np.all(np.isfinite(jax.jit(jax.grad(ink))(program(1).shapes)))

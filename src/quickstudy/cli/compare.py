@@ -66,7 +66,7 @@ def run(words: list[str]) -> int:
                 learner,
                 tasks=tasks,
                 part=options.test.part,
-                episodes_=options.test.episodes,
+                episodes=options.test.episodes,
                 seed=options.test.seed,
             )
             for name, (settings, _, learner) in loaded.items()

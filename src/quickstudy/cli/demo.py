@@ -80,7 +80,7 @@ def run(words: list[str]) -> int:
         except TrainingStopped as stopped:
             return complain(str(stopped), status=128 + stopped.signum)
         settings, _, trained = load_learner(runs[name])
-        results[name] = measure(settings, trained, episodes_=options.episodes)
+        results[name] = measure(settings, trained, episodes=options.episodes)
     comparison = Comparison(results)
     show_comparison(
         "5-way 1-shot: five characters never seen before, one example of each", comparison

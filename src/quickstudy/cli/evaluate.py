@@ -90,7 +90,7 @@ def run(words: list[str]) -> int:
             learner,
             tasks=test_tasks(options.test, settings),
             part=options.test.part,
-            episodes_=options.test.episodes,
+            episodes=options.test.episodes,
             seed=options.test.seed,
         )
         results.append((settings.learner.name, result))

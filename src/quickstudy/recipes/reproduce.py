@@ -38,6 +38,7 @@ def reproduce(
     Raises `UserError` for what the user can put right.
     """
     made = recipe(name, budget)
+    evidence = {"command": command(), **provenance()}
     figures = [_measured(figure, runs, show_progress) for figure in made.figures]
     row = {
         "recipe": name,
@@ -45,8 +46,7 @@ def reproduce(
         "source": made.source,
         "budget": budget,
         "differences": made.differences,
-        "command": command(),
-        **provenance(),
+        **evidence,
         "figures": figures,
     }
     path = results / (f"{name}.json" if budget == "full" else f"{name}-cpu.json")
@@ -66,7 +66,7 @@ def _measured(figure: Figure, runs: Path, show_progress: bool) -> dict[str, Any]
         settings,
         learner,
         tasks=figure.test,
-        episodes_=figure.episodes,
+        episodes=figure.episodes,
         show_progress=show_progress,
     )
     return {

@@ -146,7 +146,7 @@ def require(tasks: TaskSettings, part: str, way: int, examples: int) -> None:
     base.require(-(-way // turned), examples, f"{tasks.tasks} ({part})")
 
 
-def episodes(
+def episode_tasks(
     tasks: TaskSettings, part: str, way: int, shot: int, query: int
 ) -> TaskDistribution[Episode]:
     """Episodes from the classes of one split. Raises `UserError` where they are too few."""
@@ -181,7 +181,7 @@ def training_tasks(settings: RunSettings) -> TaskDistribution[Episode]:
     assert t.train_query is not None
     made = sources(t)
     if settings.learner.episodic or made is None:
-        return episodes(t, "train", t.train_way, t.train_shot, t.train_query)
+        return episode_tasks(t, "train", t.train_way, t.train_shot, t.train_query)
     require(t, "train", 2, 1)
     return Batches(training_source(settings, made["train"]), t.train_query)
 
@@ -225,7 +225,7 @@ def train(settings: RunSettings, run: Path, *, show_progress: bool = True) -> Le
         tasks_at_once=training.tasks_at_once,
         seed=training.seed,
         validation=Validation(
-            episodes(t, "validation", t.way, t.shot, t.query),
+            episode_tasks(t, "validation", t.way, t.shot, t.query),
             training.validate_every,
             training.validation_episodes,
         ),
@@ -337,7 +337,7 @@ def measure(
     *,
     tasks: TaskSettings | None = None,
     part: str = "test",
-    episodes_: int = 1000,
+    episodes: int = 1000,
     seed: int = 0,
     show_progress: bool = True,
 ) -> Result:
@@ -346,10 +346,10 @@ def measure(
     Raises `UserError` where the learner cannot serve those tasks.
     """
     t = tasks or settings.tasks
-    distribution = episodes(t, part, t.way, t.shot, t.query)
+    distribution = episode_tasks(t, part, t.way, t.shot, t.query)
     try:
         result = evaluate(
-            learner, distribution, episodes=episodes_, seed=seed, show_progress=show_progress
+            learner, distribution, episodes=episodes, seed=seed, show_progress=show_progress
         )
     except ValueError as error:
         raise UserError(str(error)) from error

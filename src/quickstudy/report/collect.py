@@ -83,7 +83,7 @@ class Run:
     def tasks(self) -> FewShot | Sinusoid:
         """The test tasks."""
         t = self.settings.tasks
-        tasks = wiring.episodes(t, "test", t.way, t.shot, t.query)
+        tasks = wiring.episode_tasks(t, "test", t.way, t.shot, t.query)
         assert isinstance(tasks, FewShot | Sinusoid)
         return tasks
 
@@ -93,7 +93,7 @@ class Run:
             self.settings,
             self.learner,
             tasks=tasks,
-            episodes_=episodes,
+            episodes=episodes,
             seed=seed,
             show_progress=False,
         )
