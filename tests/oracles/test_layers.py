@@ -201,8 +201,11 @@ def test_an_mlp_with_a_head_is_the_formula():
     assert not network.normalises
 
 
-def test_weights_start_with_the_variance_of_he():
-    weight = np.asarray(MLP((400,), hidden=(300,), key=KEY).layers[0].weight)
-    assert abs(weight.std() / np.sqrt(2 / 400) - 1) < 0.02
+def test_weights_start_with_the_spread_that_is_written():
+    layer = MLP((400,), hidden=(300,), key=KEY).layers[0]
+    for values in (layer.weight, layer.bias):
+        assert np.max(np.abs(values)) <= 1 / 20
+        assert np.max(np.abs(values)) > 0.95 / 20
+    assert abs(np.std(layer.weight) / (1 / 20 / np.sqrt(3)) - 1) < 0.02
     kernel = np.asarray(Conv4((16, 16, 1), filters=64, key=KEY).blocks[1].kernel)
     assert abs(kernel.std() / np.sqrt(2 / (9 * 64)) - 1) < 0.02

@@ -154,6 +154,7 @@ def collect(
 def compare_report(runs: Mapping[str, Path], comparison: Comparison) -> ReportData:
     """All that a report shows of several runs, measured already on the same episodes. The
     episode, the embedding and the confusions are those of the best learner."""
+    comparison = best_first(comparison)
     results = comparison.results
     result = results[comparison.best]
     best = Run.open(runs[comparison.best], comparison.best)
@@ -196,20 +197,33 @@ def chance(run: Run) -> float | None:
 
 
 def rows(comparison: Comparison) -> list[Row]:
-    """Best first."""
+    """The results table, in the order of the comparison."""
     results = comparison.results
-    sign = -1 if results[comparison.best].higher_is_better else 1
     return [
         Row(
             name,
             results[name].estimate(),
             results[name].estimate("nll"),
             results[name].calibration_error,
-            results[name].protocol["batch norm"].replace("none", "no batch norm"),
+            mode(results[name]),
             None if name == comparison.best else comparison.behind_best(name),
         )
-        for name in sorted(results, key=lambda name: sign * results[name].estimate().mean)
+        for name in results
     ]
+
+
+def best_first(comparison: Comparison) -> Comparison:
+    """In the order of the headline metric."""
+    results = comparison.results
+    sign = -1 if results[comparison.best].higher_is_better else 1
+    order = sorted(results, key=lambda name: sign * results[name].estimate().mean)
+    return Comparison({name: results[name] for name in order})
+
+
+def mode(result: Result) -> str:
+    """What a prediction could look at, by batch normalisation: inductive, transductive …"""
+    words = result.protocol["batch norm"]
+    return "no batch norm" if words == "none" else words.partition("(")[2].rstrip(")")
 
 
 def other_mode(run: Run, episodes: int, seed: int) -> dict[str, Result]:
@@ -218,9 +232,9 @@ def other_mode(run: Run, episodes: int, seed: int) -> dict[str, Result]:
     chosen = getattr(run.settings.learner, "normalisation", None)
     if chosen is None or wiring.batch_norm_words(run.learner) == "none":
         return {}
-    mode = "support" if chosen == "batch" else "batch"
-    other = run.having(normalisation=mode)
-    return {f"{run.name}, {mode} statistics": other.measure(episodes, seed)}
+    whose = "support" if chosen == "batch" else "batch"
+    other = run.having(normalisation=whose)
+    return {f"{run.name}, {whose} statistics": other.measure(episodes, seed)}
 
 
 def protocol(run: Run, result: Result) -> dict[str, Any]:
