@@ -235,7 +235,7 @@ class Glyphs(ClassSource):
     """
 
     classes: int = eqx.field(static=True)
-    first: int = eqx.field(static=True, default=0)
+    first: Int[Array, ""] = eqx.field(converter=jnp.asarray, default=0)
     size: int = eqx.field(static=True, default=28)
 
     def program(self, label: Int[Array, ""]) -> Program:
@@ -259,7 +259,7 @@ class Glyphs(ClassSource):
         return {
             "data": "glyphs",
             "classes": self.classes,
-            "first": self.first,
+            "first": int(self.first),
             "size": self.size,
             "seed": SEED,
         }
@@ -269,7 +269,7 @@ def glyph_splits(size: int = 28) -> dict[Literal["train", "validation", "test"],
     """Three sources without a class in common: a million glyphs to train on, then 100,000 to
     validate and 100,000 to test on.
 
-    >>> glyph_splits()["test"].first
+    >>> int(glyph_splits()["test"].first)
     1100000
     """
     return {
