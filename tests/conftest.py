@@ -8,10 +8,12 @@ from types import SimpleNamespace
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
-# Shapes and types of every call are checked; a whole number will do for a float (PEP 484).
+# Before anything imports them: shapes and types are checked wherever arrays are computed with;
+# a whole number will do for a float (PEP 484).
+WITH_ARRAYS = ("likelihood", "task", "learner", "networks", "learners", "metagradients", "tasks")
 checker = SimpleNamespace(check=beartype(conf=BeartypeConf(is_pep484_tower=True)))
 sys.modules["checker_of_quickstudy"] = checker  # pyright: ignore[reportArgumentType]
-install_import_hook("quickstudy", "checker_of_quickstudy.check")  # before it is imported
+install_import_hook([f"quickstudy.{name}" for name in WITH_ARRAYS], "checker_of_quickstudy.check")
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
