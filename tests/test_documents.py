@@ -62,7 +62,7 @@ def test_commands_exist(document):
     from quickstudy.cli.main import COMMANDS
     from quickstudy.recipes.published import RECIPES
 
-    for command in re.findall(r"quickstudy ([a-z]+) ", document.read_text()):
+    for command in re.findall(r"(?:`|^ *)quickstudy ([a-z]+)", document.read_text(), re.MULTILINE):
         assert command in COMMANDS
     for recipe in re.findall(r"quickstudy reproduce ([a-z-]+)", document.read_text()):
         assert recipe in RECIPES
