@@ -42,17 +42,17 @@ def unit(metric: str) -> str:
     return "accuracy, %" if metric == "accuracy" else metric
 
 
-RESULT_COLUMNS: tuple[str, ...] = ("learner", "figure", "nll", "calibration error", "batch norm")
+RESULT_COLUMNS: tuple[str, ...] = ("learner", "figure", "nll", "ECE", "batch norm")
 
 
 def result_row(name: str, result: Result) -> list[str]:
-    """One learner's figures, under `RESULT_COLUMNS`."""
+    """One learner's figures, under `RESULT_COLUMNS`. ECE is the expected calibration error."""
     return [
         name,
         amount(result.estimate(), result.headline),
         f"{result.estimate('nll').mean:.3f}",
         f"{result.calibration_error:.3f}",
-        str(result.protocol["batch norm"]).replace("statistics ", ""),
+        str(result.protocol["batch norm"]).partition("(")[2].rstrip(")") or "none",
     ]
 
 

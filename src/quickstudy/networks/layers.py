@@ -22,15 +22,15 @@ class Moments(NamedTuple):
 class Linear(eqx.Module):
     """x W + b, on the last axis.
 
-    W and b are drawn from U[-r, r] with r = 1 / √inputs, or the `scale` given. Biases matter
-    where inputs are few: with zero biases and one input, every ReLU would turn at zero.
+    W and b are drawn from U[-r, r] with r = 1 / √inputs. Biases matter where inputs are few:
+    with zero biases and one input, every ReLU would turn at zero.
     """
 
     weight: Float[Array, "inputs outputs"]
     bias: Float[Array, " outputs"]
 
-    def __init__(self, inputs: int, outputs: int, *, scale: float | None = None, key: PRNGKeyArray):
-        r = inputs**-0.5 if scale is None else scale
+    def __init__(self, inputs: int, outputs: int, *, key: PRNGKeyArray):
+        r = inputs**-0.5
         for_weight, for_bias = jax.random.split(key)
         self.weight = jax.random.uniform(for_weight, (inputs, outputs), minval=-r, maxval=r)
         self.bias = jax.random.uniform(for_bias, (outputs,), minval=-r, maxval=r)

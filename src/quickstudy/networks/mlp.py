@@ -27,15 +27,13 @@ class MLP(Network):
         *,
         hidden: tuple[int, ...] = (40, 40),
         normalise: bool = False,
-        scale: float | None = None,
         key: PRNGKeyArray,
     ):
-        """`shape` is that of one input; `scale` as in `Linear`."""
+        """`shape` is that of one input."""
         widths = (math.prod(shape), *hidden)
         keys = jax.random.split(key, len(hidden))
         self.layers = tuple(
-            Linear(a, b, scale=scale, key=k)
-            for a, b, k in zip(widths[:-1], hidden, keys, strict=True)
+            Linear(a, b, key=k) for a, b, k in zip(widths[:-1], hidden, keys, strict=True)
         )
         self.norms = tuple(BatchNorm(b) for b in hidden) if normalise else ()
         self.outputs = hidden[-1]

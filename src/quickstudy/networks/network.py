@@ -51,11 +51,9 @@ class WithHead(Network):
     head: Linear
     outputs: int = eqx.field(static=True)
 
-    def __init__(
-        self, body: Network, outputs: int, *, scale: float | None = None, key: PRNGKeyArray
-    ):
+    def __init__(self, body: Network, outputs: int, *, key: PRNGKeyArray):
         self.body = body
-        self.head = Linear(body.outputs, outputs, scale=scale, key=key)
+        self.head = Linear(body.outputs, outputs, key=key)
         self.outputs = outputs
 
     def __call__(

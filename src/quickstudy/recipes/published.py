@@ -136,7 +136,7 @@ def protonet_omniglot(budget: Budget) -> Recipe:
         if budget == "full"
         else "one model for both shots, trained 40-way 1-shot with 2 queries a class for 6,000 "
         "episodes, instead of one for each shot, 60-way with 5 (on validation classes it did "
-        "better at 5-shot than a model trained with 5 shots for the same time); "
+        "better at 5-shot than a model trained with 5 shots for 2,400 episodes); "
         f"{FEWER_QUERIES}",
     )
 

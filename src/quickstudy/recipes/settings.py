@@ -156,8 +156,6 @@ class NetworkSettings:
     """Channels of each convolution."""
     hidden: tuple[int, ...] = (40, 40)
     """Widths of an mlp's layers."""
-    initial_scale: float | None = None
-    """Initial weights of an mlp are drawn from ± this; by default 1 / √inputs of each layer."""
 
     def build(self, shape: tuple[int, ...], key: PRNGKeyArray, *, auto: str = "conv4") -> Network:
         """`auto` is what kind of network the learner prefers for images."""
@@ -171,7 +169,6 @@ class NetworkSettings:
                 shape,
                 hidden=self.hidden,
                 normalise=kind == "mlp-norm",
-                scale=self.initial_scale,
                 key=key,
             )
         if len(shape) != 3:
@@ -296,15 +293,14 @@ class MAML(LearnerSettings):
         import jax
 
         from quickstudy.learners.gradient.maml import MAML
-        from quickstudy.networks import MLP, WithHead
+        from quickstudy.networks import WithHead
 
         classify = problem.training_classes is not None
         rate = self.inner_rate or (0.4 if classify else 0.02)
         for_body, for_head = jax.random.split(key)
         body = self.network.build(problem.shape, for_body, auto="conv4-stride")
-        scale = self.network.initial_scale if isinstance(body, MLP) else None
         return MAML(
-            network=WithHead(body, problem.likelihood.size, scale=scale, key=for_head),
+            network=WithHead(body, problem.likelihood.size, key=for_head),
             optimizer=optax_optimizer(self.inner_optimizer, rate),
             train_steps=self.inner_steps,
             test_steps=(3 if classify else self.inner_steps)
