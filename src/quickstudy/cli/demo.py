@@ -29,7 +29,7 @@ class Demo:
 
     out: Path = Path("demo")
     """Where the runs and the report go. The same command goes on with what is there."""
-    episodes: int = 400
+    episodes: int = 300
     """Test episodes."""
 
 
@@ -40,17 +40,17 @@ LEARNERS: dict[str, tuple[LearnerSettings, TaskSettings, TrainingSettings]] = {
     "finetune": (
         FineTuning(SMALL),
         TaskSettings(train_query=64),
-        TrainingSettings(steps=400, decay="cosine"),
+        TrainingSettings(steps=300, decay="cosine"),
     ),
     "protonet": (
         ProtoNet(SMALL),
         TaskSettings(train_way=20, train_query=3),
-        TrainingSettings(steps=700, decay="cosine", learning_rate=2e-3),
+        TrainingSettings(steps=550, decay="cosine", learning_rate=2e-3),
     ),
     "maml": (
         MAML(SMALL),
         TaskSettings(train_query=5),
-        TrainingSettings(steps=250, meta_batch=8, decay="cosine", learning_rate=3e-3),
+        TrainingSettings(steps=150, meta_batch=8, decay="cosine", learning_rate=3e-3),
     ),
 }
 """What two cores train in a few minutes."""

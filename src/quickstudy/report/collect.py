@@ -7,11 +7,8 @@ write_comparison(runs, comparison, Path("demo/report.html"))
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,17 +125,15 @@ def collect(
     """
     opened = Run.open(run)
     with progress("report", 5, show=show_progress) as reporter:
-        result, other = together(
-            lambda: opened.measure(episodes, seed), lambda: other_mode(opened, episodes, seed)
-        )
+        result = opened.measure(episodes, seed)
+        results = {opened.name: result, **other_mode(opened, episodes, seed)}
+        reporter.at(1)
+        episode, embedding = drawn(opened, seed)
         reporter.at(2)
-        (episode, embedding), confusions = together(
-            lambda: drawn(opened, seed), lambda: confused(opened, seed)
-        )
-        reporter.at(3)
         sweeps = [*steps_sweep(opened, seed), *shots_sweep(opened, seed)]
+        reporter.at(4)
+        confusions = confused(opened, seed)
         reporter.at(5)
-    results = {opened.name: result, **other}
     return ReportData(
         title=f"{opened.name} on {subject(opened.settings.tasks)}",
         metric=result.headline,
@@ -181,13 +176,6 @@ def compare_report(runs: Mapping[str, Path], comparison: Comparison) -> ReportDa
         embedding=embedding,
         confusions=confused(best, seed),
     )
-
-
-def together(*calls: Callable[[], Any]) -> list[Any]:
-    """What the calls return. They run side by side, since each waits mostly for the compiler,
-    which takes one core for one program."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda call: call(), calls))
 
 
 def subject(tasks: TaskSettings) -> str:
@@ -301,11 +289,7 @@ def steps_sweep(run: Run, seed: int) -> list[Sweep]:
     """The headline metric after more or fewer inner steps, for learners that take them."""
     if not run.offers("test_steps"):
         return []
-
-    def after(steps: int) -> Result:
-        return run.having(test_steps=steps).measure(SWEEP_EPISODES, seed)
-
-    results = together(*(partial(after, steps) for steps in INNER_STEPS))
+    results = [run.having(test_steps=s).measure(SWEEP_EPISODES, seed) for s in INNER_STEPS]
     return [Sweep("inner steps", [line(run.name, list(INNER_STEPS), results)])]
 
 
@@ -314,11 +298,7 @@ def shots_sweep(run: Run, seed: int) -> list[Sweep]:
     tasks = run.settings.tasks
     most = most_shots(tasks)
     shots = [shot for shot in SHOTS if shot <= most]
-
-    def given(shot: int) -> Result:
-        return run.measure(SWEEP_EPISODES, seed, replace(tasks, shot=shot))
-
-    results = together(*(partial(given, shot) for shot in shots))
+    results = [run.measure(SWEEP_EPISODES, seed, replace(tasks, shot=shot)) for shot in shots]
     return [Sweep("shots", [line(run.name, shots, results)])] if len(shots) > 1 else []
 
 
