@@ -111,7 +111,9 @@ def test_an_episode_is_distinct_classes_with_distinct_examples_under_their_label
 
 def test_every_class_comes_under_every_label():
     tasks = FewShot(numbered(), WAY, 1, 1)
-    sampled = jax.jit(jax.vmap(lambda key: tasks.sample(key)))(jax.random.split(jax.random.key(2), 600))
+    sampled = jax.jit(jax.vmap(lambda key: tasks.sample(key)))(
+        jax.random.split(jax.random.key(2), 600)
+    )
     classes = np.asarray(sampled.support.x)[:, :, 0, 0, 0].astype(int) - 10
     for label in range(WAY):
         counts = np.bincount(classes[:, label], minlength=CLASSES)
