@@ -116,9 +116,9 @@ def protonet_omniglot(budget: Budget) -> Recipe:
         else:  # one model serves both shots
             tasks = replace(OMNIGLOT, train_way=40, train_query=2)
             training = TrainingSettings(
-                steps=6000,
+                steps=10000,
                 decay="halve",
-                halve_every=1200,
+                halve_every=2000,
                 validate_every=1000,
                 validation_episodes=100,
             )
@@ -134,7 +134,7 @@ def protonet_omniglot(budget: Budget) -> Recipe:
         ),
         "not retrained on training and validation classes together"
         if budget == "full"
-        else "one model for both shots, trained 40-way 1-shot with 2 queries a class for 6,000 "
+        else "one model for both shots, trained 40-way 1-shot with 2 queries a class for 10,000 "
         "episodes, instead of one for each shot, 60-way with 5 (on validation classes it did "
         "better at 5-shot than a model trained with 5 shots for 2,400 episodes); "
         f"{FEWER_QUERIES}",
