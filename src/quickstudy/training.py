@@ -5,7 +5,8 @@ meta-parameters. Steps run many at a time inside one compiled program, which sam
 the device; the host sees figures now and then.
 
 Randomness is a function of (seed, step, index of the task in the meta-batch). So a run that was
-interrupted and resumed ends in the same bits as one that was not.
+interrupted and resumed ends in the same bits as one that was not, and a run on many devices, which
+share the tasks of each meta-batch, sees the tasks of a run on one.
 """
 
 import time
@@ -22,6 +23,16 @@ import optax
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from quickstudy.compilation import enable_compilation_cache
+from quickstudy.devices import (
+    AXIS,
+    BY_TASK,
+    EVERYWHERE,
+    from_first_process,
+    is_first_process,
+    largest_of_all,
+    replicate,
+    task_mesh,
+)
 from quickstudy.errors import UserError
 from quickstudy.evaluation import evaluate
 from quickstudy.learner import Learner, Metrics
@@ -84,6 +95,7 @@ def meta_train(
     steps: int,
     meta_batch: int = 1,
     tasks_at_once: int | None = None,
+    devices: int | None = None,
     seed: int = 0,
     validation: Validation | None = None,
     meta_gradient: MetaGradient = backpropagation,
@@ -95,51 +107,67 @@ def meta_train(
     """Train ω for `steps` steps of `meta_batch` tasks each; returns the settled learner that
     was best on validation, or the last one without validation.
 
-    The tasks of a meta-batch run `tasks_at_once` together: less memory and, on a CPU, more
-    speed when few. With a `folder`, figures go to `metrics.jsonl` there and the state to
-    `checkpoints/`, and a run that finds a checkpoint there goes on from it, bit for bit as if
-    it had never stopped. `configuration` is kept beside it (plain JSON values).
+    The tasks of a meta-batch are shared out over `devices` (see `devices.task_mesh`), and each
+    runs `tasks_at_once` together: less memory and, on a CPU, more speed when few. With a
+    `folder`, figures go to `metrics.jsonl` there and the state to `checkpoints/`, and a run that
+    finds a checkpoint there goes on from it, bit for bit as if it had never stopped.
+    `configuration` is kept beside it (plain JSON values).
 
-    Raises `UserError` where the folder belongs to another configuration, or the loss is no
-    longer a number; `TrainingStopped` after SIGINT or SIGTERM.
+    Raises `UserError` where the folder belongs to another configuration, the devices are too few
+    or cannot share the tasks, or the loss is no longer a number; `TrainingStopped` after SIGINT
+    or SIGTERM.
 
     >>> trained = meta_train(learner, tasks, optax.adam(1e-3), steps=1000)
     """
     enable_compilation_cache()
-    at_once = tasks_at_once or default_tasks_at_once(tasks, meta_batch)
-    if meta_batch % at_once:
-        raise ValueError(f"a meta-batch of {meta_batch} does not divide into groups of {at_once}")
+    mesh = task_mesh(meta_batch, devices)
+    on_each = meta_batch // mesh.size
+    at_once = tasks_at_once or default_tasks_at_once(tasks, on_each)
+    if on_each % at_once:
+        raise ValueError(f"a meta-batch of {on_each} does not divide into groups of {at_once}")
     trained, fixed = eqx.partition(learner, eqx.is_inexact_array)
     trained = jax.tree.map(lambda x: jnp.asarray(x, x.dtype), trained)  # or it compiles twice
     task_arrays, task_rest = eqx.partition(tasks, eqx.is_array)
 
-    def step(trained: PyTree, state: PyTree, tasks: TaskDistribution, number: Int[Array, ""]):
+    def of_device(trained: PyTree, task_arrays: PyTree, key: PRNGKeyArray, indices):
+        learner, tasks = eqx.combine(trained, fixed), eqx.combine(task_arrays, task_rest)
+        found = mean_gradient(learner, tasks, key, meta_gradient, indices, at_once)
+        return jax.lax.pmean(found, AXIS)
+
+    of_meta_batch = jax.shard_map(
+        of_device,
+        mesh=mesh,
+        in_specs=(EVERYWHERE, EVERYWHERE, EVERYWHERE, BY_TASK),
+        out_specs=EVERYWHERE,
+        check_vma=False,
+    )
+
+    def step(trained: PyTree, state: PyTree, task_arrays: PyTree, number: Int[Array, ""]):
         key = jax.random.fold_in(jax.random.key(seed), number)
-        direction, metrics = mean_gradient(
-            eqx.combine(trained, fixed), tasks, key, meta_gradient, meta_batch, at_once
-        )
+        direction, metrics = of_meta_batch(trained, task_arrays, key, jnp.arange(meta_batch))
         updates, state = optimizer.update(direction, state, trained)
         return optax.apply_updates(trained, updates), state, metrics
 
     @jax.jit
     def advance(trained, state, task_arrays, start, stop):
         """Steps start … stop - 1, and their metrics in the first places of the arrays."""
-        tasks = eqx.combine(task_arrays, task_rest)
-        shapes = jax.eval_shape(lambda: step(trained, state, tasks, start)[2])
+        shapes = jax.eval_shape(lambda: step(trained, state, task_arrays, start)[2])
         room = jax.tree.map(lambda s: jnp.zeros((STEPS_PER_CALL, *s.shape), s.dtype), shapes)
 
         def body(number, carry):
             trained, state, seen = carry
-            trained, state, metrics = step(trained, state, tasks, number)
+            trained, state, metrics = step(trained, state, task_arrays, number)
             seen = jax.tree.map(lambda s, m: s.at[number - start].set(m), seen, metrics)
             return trained, state, seen
 
         return jax.lax.fori_loop(start, stop, body, (trained, state, room))
 
     @eqx.filter_jit
-    def settled(trained: PyTree, tasks: TaskDistribution) -> Learner:
-        learner = eqx.combine(trained, fixed)
+    def settle(learner: Learner, tasks: TaskDistribution) -> Learner:
         return learner.settle(tasks, key=jax.random.key(SETTLING_SEED))
+
+    def settled(trained: PyTree) -> Learner:
+        return settle(eqx.combine(jax.device_get(trained), fixed), tasks)
 
     state = State(
         step=np.asarray(0),
@@ -150,15 +178,21 @@ def meta_train(
         best_step=np.asarray(0),
     )
     log_every = max(1, min(steps // 500, 100))
-    record = Record(folder, configuration or {})
-    state = record.resume(state)
+    record = Record(folder if is_first_process() else None, configuration or {})
+    state = from_first_process(record.resume(state))
+    trained, optimizer_state, task_arrays = replicate(
+        (state.trained, state.optimizer, task_arrays), mesh
+    )
+    state = state._replace(trained=trained, optimizer=optimizer_state)
     done = int(state.step)
     last_checkpoint = time.monotonic()
     per_call, compiled = log_every, False
 
     with (
         listen_for_signals() as signals,
-        progress("training", steps, done=done, show=show_progress) as reporter,
+        progress(
+            "training", steps, done=done, show=show_progress and is_first_process()
+        ) as reporter,
     ):
         while done < steps:
             boundary = steps
@@ -170,9 +204,12 @@ def meta_train(
                 state.trained, state.optimizer, task_arrays, done, stop
             )
             metrics = {k: np.asarray(v)[: stop - done] for k, v in jax.device_get(seen).items()}
+            now = time.monotonic()
+            seconds, since_checkpoint, signum = largest_of_all(
+                now - started, now - last_checkpoint, max(signals.received, default=0)
+            )
             if compiled:
-                seconds = (time.monotonic() - started) / (stop - done)
-                fitting = int(SECONDS_PER_CALL / seconds) // log_every * log_every
+                fitting = int(SECONDS_PER_CALL * (stop - done) / seconds) // log_every * log_every
                 per_call = max(log_every, min(fitting, STEPS_PER_CALL // log_every * log_every))
             compiled = True
             state = state._replace(
@@ -184,11 +221,11 @@ def meta_train(
                     f"the loss is not a number at step {done + int(np.argmin(finite)) + 1}: "
                     "try a smaller learning rate (--learning-rate)"
                 )
-            record.log(done, metrics, log_every, time.monotonic() - started)
+            record.log(done, metrics, log_every, float(seconds))
             done = stop
             if validation is not None and (done % validation.every == 0 or done == steps):
                 result = evaluate(
-                    settled(trained, tasks),
+                    settled(trained),
                     validation.tasks,
                     episodes=validation.episodes,
                     seed=VALIDATION_SEED,
@@ -200,15 +237,14 @@ def meta_train(
                         best=trained, best_score=np.asarray(score), best_step=np.asarray(done)
                     )
                 record.log_validation(done, result.headline, score)
-            due = time.monotonic() - last_checkpoint >= checkpoint_seconds
-            if due or signals.received or done == steps:
+            if since_checkpoint >= checkpoint_seconds or signum or done == steps:
                 record.save(state)
                 last_checkpoint = time.monotonic()
-            if signals.received and done < steps:
-                raise TrainingStopped(done, signals.received[0])
+            if signum and done < steps:
+                raise TrainingStopped(done, int(signum))
             note = "  ".join(f"{k} {float(np.mean(v)):.3f}" for k, v in metrics.items())
             reporter.at(done, note)
-    return settled(state.best if validation is not None else state.trained, tasks)
+    return settled(state.best if validation is not None else state.trained)
 
 
 def mean_gradient(
@@ -216,11 +252,12 @@ def mean_gradient(
     tasks: TaskDistribution[Task],
     key: PRNGKeyArray,
     meta_gradient: MetaGradient,
-    meta_batch: int,
+    indices: Int[Array, " tasks"],
     at_once: int,
 ) -> tuple[PyTree, Metrics]:
-    """The mean of the meta-gradients, and of the metrics, over the meta-batch that `key` stands
-    for: `at_once` tasks side by side, one such group after the other."""
+    """The mean of the meta-gradients, and of the metrics, over tasks of the meta-batch that `key`
+    stands for, named by their `indices`: `at_once` side by side, one such group after the other.
+    """
 
     def of_task(index: Int[Array, ""]):
         for_task, for_learner = jax.random.split(jax.random.fold_in(key, index))
@@ -235,7 +272,7 @@ def mean_gradient(
     def add_group(total, indices):
         return jax.tree.map(jnp.add, total, of_group(indices)), None
 
-    groups = jnp.arange(meta_batch).reshape(-1, at_once)
+    groups = indices.reshape(-1, at_once)
     if len(groups) == 1:
         return of_group(groups[0])
     shapes = jax.eval_shape(of_group, groups[0])
@@ -244,8 +281,8 @@ def mean_gradient(
     return jax.tree.map(lambda x: x / len(groups), total)
 
 
-def default_tasks_at_once(tasks: TaskDistribution, meta_batch: int) -> int:
+def default_tasks_at_once(tasks: TaskDistribution, there: int) -> int:
     """One at a time for images on a CPU, whose caches a single task fills; else all of them."""
     inputs = jax.eval_shape(tasks.sample, jax.random.key(0))
     largest = max(leaf.size for leaf in jax.tree.leaves(inputs))
-    return 1 if jax.default_backend() == "cpu" and largest > 2000 else meta_batch
+    return 1 if jax.default_backend() == "cpu" and largest > 2000 else there
