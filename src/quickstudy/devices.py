@@ -69,3 +69,29 @@ def largest_of_all(*values: float) -> Float[np.ndarray, " n"]:
     if jax.process_count() == 1:
         return mine
     return np.max(multihost_utils.process_allgather(mine), axis=0)
+
+
+def join(
+    coordinator: str | None = None,
+    process_count: int | None = None,
+    process_index: int | None = None,
+    devices: int | None = None,
+) -> None:
+    """Before anything is computed: make `devices` devices of this process's processor, and join
+    the processes that meet at `coordinator` (host:port of the first one; `auto` asks SLURM, Open
+    MPI or Kubernetes, as `jax.distributed.initialize` does).
+
+    Raises `UserError` where they cannot be joined.
+    """
+    if devices is not None:
+        jax.config.update("jax_num_cpu_devices", devices)
+    if coordinator is None:
+        return
+    address = None if coordinator == "auto" else coordinator
+    try:
+        jax.distributed.initialize(address, process_count, process_index)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"--coordinator {coordinator}: {error}; each process needs the same address and "
+            "--process-count, and a --process-index of its own"
+        ) from error

@@ -20,6 +20,37 @@ from quickstudy.recipes.settings import (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Machines:
+    """Where a run is computed. Nothing in it depends on that but rounding, so these are not part
+    of its configuration: a run may go on elsewhere."""
+
+    devices: int | None = None
+    """How many devices share the tasks of each meta-batch, in each process; by default all
+    accelerators, or one for the processor. More than one makes as many of the processor."""
+    processes: int = 1
+    """How many processes on this machine train together; when one dies, all start again from the
+    last checkpoint."""
+    coordinator: str | None = None
+    """For processes that you start yourself, on many hosts: host:port of the first one, or auto
+    where SLURM, Open MPI or Kubernetes knows it."""
+    process_count: int | None = None
+    """How many such processes there are; known where the coordinator is auto."""
+    process_index: int | None = None
+    """Which of them this is, from 0; known where the coordinator is auto."""
+
+    checkpoint_seconds: float = 30.0
+    """How often the run is saved; what came after the last time is lost when a machine dies."""
+
+    def __post_init__(self):
+        least = {"devices": 1, "processes": 1, "process_index": 0, "checkpoint_seconds": 0}
+        for name, smallest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                flag = "--" + name.replace("_", "-")
+                raise UserError(f"{flag} {value}: it must be at least {smallest}")
+
+
 def usage() -> str:
     """What `quickstudy train --help` prints."""
     learners = "\n".join(
@@ -48,6 +79,7 @@ def arguments_of(settings: type[LearnerSettings]) -> Any:
                 nested(default_factory=TrainingSettings),
             ),
             ("learner", Annotated[settings, Flat], nested(default_factory=settings)),
+            ("machines", Annotated[Machines, Flat], nested(default_factory=Machines)),
         ],
         frozen=True,
     )
@@ -68,16 +100,29 @@ def run(words: list[str]) -> int:
         prog=f"quickstudy train {name}",
         description=settings.__doc__,
     )
+    machines: Machines = options.machines
+    if machines.processes > 1:
+        from quickstudy.cli.processes import supervise
+
+        return supervise(words, machines.processes, options.run)
     source = str(Path(name).resolve()) if name.endswith(".py") else None
     wanted = RunSettings(options.learner, options.tasks, options.training, source)
 
     from quickstudy.cli.main import complain
+    from quickstudy.devices import is_first_process, join
     from quickstudy.recipes.wiring import train
     from quickstudy.training import TrainingStopped
 
+    join(machines.coordinator, machines.process_count, machines.process_index, machines.devices)
     try:
-        train(wanted, options.run)
+        train(
+            wanted,
+            options.run,
+            devices=machines.devices,
+            checkpoint_seconds=machines.checkpoint_seconds,
+        )
     except TrainingStopped as stopped:
         return complain(str(stopped), status=128 + stopped.signum)
-    show.line(f"trained: {options.run}    next: quickstudy evaluate {options.run}")
+    if is_first_process():
+        show.line(f"trained: {options.run}    next: quickstudy evaluate {options.run}")
     return 0

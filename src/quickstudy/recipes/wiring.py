@@ -17,6 +17,7 @@ from quickstudy import checkpoint
 from quickstudy.datasets import arrays, folder, omniglot, table
 from quickstudy.datasets.grouped import Grouped, read_split, split, standardise
 from quickstudy.datasets.images import ImageFormat
+from quickstudy.devices import is_first_process
 from quickstudy.errors import UserError, nearest
 from quickstudy.evaluation import Result, evaluate
 from quickstudy.learner import Learner
@@ -36,7 +37,7 @@ from quickstudy.tasks.few_shot import ArraySource, Batches, FewShot, RotationMod
 from quickstudy.tasks.glyphs import Glyphs, glyph_splits
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource
-from quickstudy.training import Validation, meta_train
+from quickstudy.training import SECONDS_PER_CHECKPOINT, Validation, meta_train
 
 KINDS = ("glyphs", "omniglot", "sinusoid", "folder:PATH", "npz:PATH", "table:PATH")
 
@@ -202,7 +203,14 @@ def build(settings: LearnerSettings, problem: Problem, seed: int) -> Learner:
     return settings.build(problem, jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
 
 
-def train(settings: RunSettings, run: Path, *, show_progress: bool = True) -> Learner:
+def train(
+    settings: RunSettings,
+    run: Path,
+    *,
+    devices: int | None = None,
+    checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
+    show_progress: bool = True,
+) -> Learner:
     """Train in the folder `run`, or go on there, and leave the learner in `learner.qs`.
 
     Raises `UserError` for what the user can put right, `TrainingStopped` after a signal.
@@ -223,6 +231,7 @@ def train(settings: RunSettings, run: Path, *, show_progress: bool = True) -> Le
         steps=training.steps,
         meta_batch=training.meta_batch,
         tasks_at_once=training.tasks_at_once,
+        devices=devices,
         seed=training.seed,
         validation=Validation(
             episode_tasks(t, "validation", t.way, t.shot, t.query),
@@ -231,8 +240,11 @@ def train(settings: RunSettings, run: Path, *, show_progress: bool = True) -> Le
         ),
         folder=run,
         configuration=settings.to_json(),
+        checkpoint_seconds=checkpoint_seconds,
         show_progress=show_progress,
     )
+    if not is_first_process():
+        return learner
     header = {
         "configuration": settings.to_json(),
         "problem": problem_to_json(problem),
