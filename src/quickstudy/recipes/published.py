@@ -143,7 +143,7 @@ def protonet_omniglot(budget: Budget) -> Recipe:
 
 def protonet_glyphs_to_omniglot(budget: Budget) -> Recipe:
     """Trained on glyphs alone, tested on real characters."""
-    steps = 1200 if budget == "cpu" else 20000
+    steps = 3000 if budget == "cpu" else 20000
     run = RunSettings(
         ProtoNet(),
         TaskSettings(tasks="glyphs", train_way=40, train_query=2),
@@ -175,7 +175,7 @@ def maml_omniglot(budget: Budget) -> Recipe:
             split, way=way, shot=shot, query=15, train_way=way, train_shot=shot, train_query=shot
         )
         training = TrainingSettings(
-            steps=5000 if budget == "cpu" else 60000,
+            steps=6500 if budget == "cpu" else 60000,
             meta_batch=32 if five else 16,
             validate_every=1000,
             validation_episodes=200,
@@ -207,7 +207,7 @@ def maml_omniglot(budget: Budget) -> Recipe:
         + (
             ""
             if budget == "full"
-            else "; 5,000 meta-steps of 16 tasks with 5 queries a class and a cosine decay, "
+            else "; 6,500 meta-steps of 16 tasks with 5 queries a class and a cosine decay, "
             "instead of 60,000 of 32 with 1; 5-way 1-shot alone"
         ),
     )
