@@ -1,11 +1,13 @@
 # make demo: see it work.  make test: every check of the project.
-# Both set themselves up in .venv, with nothing but Python 3.11 or newer and make.
+# make benchmark: how fast it is beside its peers; ARGS=--all for the whole grid.
+# They set themselves up, in .venv or benchmarks/.venv, with nothing but Python 3.11 or newer and
+# make.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check benchmark clean
 
 demo: $(VENV)/.with-report
 	$(BIN)/quickstudy demo
@@ -25,5 +27,20 @@ $(VENV)/.with-%: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	touch $@
 
+# The peers' environment is their own: a build of torch that is pinned, and after it peers that
+# may not bring another one along. A peer that does not install is left out.
+PEERS := benchmarks/.venv
+PIP := $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check
+
+benchmark: $(PEERS)/.made
+	$(PEERS)/bin/python -m benchmarks $(ARGS)
+
+$(PEERS)/.made: benchmarks/peers.txt pyproject.toml
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PIP) torch==2.13.0
+	$(PIP) --editable .
+	grep -v '^#' $< | while read peer; do $(PIP) --no-deps "$$peer" || echo "$$peer is left out: it does not install"; done
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(PEERS) demo
