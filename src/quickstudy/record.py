@@ -113,8 +113,13 @@ class Record:
             for block in blocks
         )
 
+    def log_compiling(self, step: int, seconds: float) -> None:
+        """One line with the time until the first step could start: compiling, or finding the
+        program in the compiler's cache."""
+        self._append([{"step": step, "seconds compiling": seconds}])
+
     def seconds(self) -> float:
-        """Time spent on steps, compiling included, validation not."""
+        """Time spent on steps, compiling and validation not included."""
         if self.folder is None or not self.metrics.exists():
             return 0.0
         rows = map(json.loads, self.metrics.read_text().splitlines())

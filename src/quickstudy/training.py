@@ -22,6 +22,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
+from quickstudy import memory
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.devices import (
     AXIS,
@@ -114,8 +115,8 @@ def meta_train(
     `configuration` is kept beside it (plain JSON values).
 
     Raises `UserError` where the folder belongs to another configuration, the devices are too few
-    or cannot share the tasks, or the loss is no longer a number; `TrainingStopped` after SIGINT
-    or SIGTERM.
+    or cannot share the tasks, the memory for a step is not there, or the loss is no longer a
+    number; `TrainingStopped` after SIGINT or SIGTERM.
 
     >>> trained = meta_train(learner, tasks, optax.adam(1e-3), steps=1000)
     """
@@ -185,8 +186,7 @@ def meta_train(
     )
     state = state._replace(trained=trained, optimizer=optimizer_state)
     done = int(state.step)
-    last_checkpoint = time.monotonic()
-    per_call, compiled = log_every, False
+    per_call = log_every
 
     with (
         listen_for_signals() as signals,
@@ -194,24 +194,29 @@ def meta_train(
             "training", steps, done=done, show=show_progress and is_first_process()
         ) as reporter,
     ):
+        if done < steps:
+            started = time.monotonic()
+            lowered = advance.lower(trained, optimizer_state, task_arrays, np.int32(0), np.int32(0))
+            program = lowered.compile()
+            memory.require(program, len(mesh.local_devices))
+            record.log_compiling(done, time.monotonic() - started)
+        last_checkpoint = time.monotonic()
         while done < steps:
             boundary = steps
             if validation is not None:
                 boundary = min(steps, (done // validation.every + 1) * validation.every)
             stop = min(boundary, done - done % log_every + per_call)
             started = time.monotonic()
-            trained, optimizer_state, seen = advance(
-                state.trained, state.optimizer, task_arrays, done, stop
+            trained, optimizer_state, seen = program(
+                state.trained, state.optimizer, task_arrays, np.int32(done), np.int32(stop)
             )
             metrics = {k: np.asarray(v)[: stop - done] for k, v in jax.device_get(seen).items()}
             now = time.monotonic()
             seconds, since_checkpoint, signum = largest_of_all(
                 now - started, now - last_checkpoint, max(signals.received, default=0)
             )
-            if compiled:
-                fitting = int(SECONDS_PER_CALL * (stop - done) / seconds) // log_every * log_every
-                per_call = max(log_every, min(fitting, STEPS_PER_CALL // log_every * log_every))
-            compiled = True
+            fitting = int(SECONDS_PER_CALL * (stop - done) / seconds) // log_every * log_every
+            per_call = max(log_every, min(fitting, STEPS_PER_CALL // log_every * log_every))
             state = state._replace(
                 step=np.asarray(stop), trained=trained, optimizer=optimizer_state
             )

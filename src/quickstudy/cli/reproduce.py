@@ -24,6 +24,8 @@ class Reproduce:
     """Where trainings are kept."""
     results: Path = Path("results")
     """Where the row is written."""
+    devices: int | None = None
+    """How many devices share the tasks of each meta-batch; see quickstudy train LEARNER --help."""
 
 
 def run(words: list[str]) -> int:
@@ -31,12 +33,16 @@ def run(words: list[str]) -> int:
     options = tyro.cli(Reproduce, args=words, prog="quickstudy reproduce")
 
     from quickstudy.cli.main import complain
+    from quickstudy.devices import join
     from quickstudy.evaluation import Estimate
     from quickstudy.recipes.reproduce import reproduce
     from quickstudy.training import TrainingStopped
 
+    join(devices=options.devices)
     try:
-        row = reproduce(options.name, options.budget, options.runs, options.results)
+        row = reproduce(
+            options.name, options.budget, options.runs, options.results, devices=options.devices
+        )
     except TrainingStopped as stopped:
         return complain(str(stopped), status=128 + stopped.signum)
     rows = []

@@ -30,7 +30,13 @@ def run_folder(runs: Path, settings: RunSettings) -> Path:
 
 
 def reproduce(
-    name: str, budget: Budget, runs: Path, results: Path, *, show_progress: bool = True
+    name: str,
+    budget: Budget,
+    runs: Path,
+    results: Path,
+    *,
+    devices: int | None = None,
+    show_progress: bool = True,
 ) -> dict[str, Any]:
     """Train what the recipe needs (or go on, or use what is there), test each figure once on the
     test classes, and write `results/NAME.json` (`NAME-cpu.json` for the small budget).
@@ -39,7 +45,7 @@ def reproduce(
     """
     made = recipe(name, budget)
     evidence = {"command": command(), **provenance()}
-    figures = [_measured(figure, runs, show_progress) for figure in made.figures]
+    figures = [_measured(figure, runs, devices, show_progress) for figure in made.figures]
     row = {
         "recipe": name,
         "title": made.title,
@@ -54,11 +60,13 @@ def reproduce(
     return row
 
 
-def _measured(figure: Figure, runs: Path, show_progress: bool) -> dict[str, Any]:
+def _measured(
+    figure: Figure, runs: Path, devices: int | None, show_progress: bool
+) -> dict[str, Any]:
     """Train unless it is done, test, and put everything beside the figure."""
     folder = run_folder(runs, figure.run)
     if not (folder / LEARNER_FILE).exists():
-        train(figure.run, folder, show_progress=show_progress)
+        train(figure.run, folder, devices=devices, show_progress=show_progress)
     settings, _, learner = load_learner(folder, **dict(figure.options))
     header = read_header(folder / LEARNER_FILE)
     started = time.monotonic()

@@ -1,0 +1,68 @@
+"""What a program will need is known before it runs, and said where it is not there."""
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+from quickstudy import memory
+from quickstudy.errors import UserError
+from quickstudy.learners.gradient.maml import MAML
+from quickstudy.metagradients import backpropagation
+from quickstudy.networks import MLP, WithHead
+from quickstudy.tasks.sinusoid import Sinusoid
+from quickstudy.training import mean_gradient, meta_train
+
+KEY = jax.random.key(0)
+
+
+def test_memory_needed_is_that_of_results_and_what_comes_between():
+    n = 1 << 20
+
+    def two_sorts(x):
+        return jnp.sort(jnp.sort(x)[::-1] * x)
+
+    needed = memory.needed(jax.jit(two_sorts).lower(jnp.ones(n)).compile())
+    assert 2 * 4 * n <= needed <= 6 * 4 * n
+
+
+def maml(steps: int, rematerialise: bool) -> MAML:
+    body = MLP((1,), hidden=(40, 40), normalise=False, key=KEY)
+    return MAML(
+        WithHead(body, 1, key=KEY), optax.sgd(0.01), train_steps=steps, rematerialise=rematerialise
+    )
+
+
+def needed_for_a_step(steps: int, rematerialise: bool) -> int:
+    tasks = Sinusoid(50, 50)
+
+    def step(key):
+        indices = jnp.arange(1)
+        learner = maml(steps, rematerialise)
+        return mean_gradient(learner, tasks, key, backpropagation, indices, 1)[0].network
+
+    return memory.needed(jax.jit(step).lower(KEY).compile())
+
+
+def test_rematerialised_memory_grows_by_parameters_and_not_by_activations():
+    """An inner step keeps its activations, 100 examples × 80 units and more, or only φ."""
+    parameters = 4 * sum(x.size for x in jax.tree.leaves(maml(1, False)) if hasattr(x, "size"))
+    growth = {
+        remat: (needed_for_a_step(60, remat) - needed_for_a_step(10, remat)) / 50
+        for remat in (False, True)
+    }
+    assert growth[True] < 2.5 * parameters
+    assert growth[True] < growth[False] / 4
+
+
+def test_training_that_cannot_fit_is_refused_in_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "available", lambda: 1000)
+    with pytest.raises(
+        UserError, match=r"needs 0.0 GiB of memory and 0.0 GiB are free: take fewer"
+    ):
+        meta_train(maml(1, False), Sinusoid(5, 5), optax.sgd(0.1), steps=1, folder=tmp_path)
+
+
+def test_free_memory_is_told_on_this_machine():
+    free = memory.available()
+    assert free is None or free > 0
