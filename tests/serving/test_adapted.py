@@ -179,6 +179,8 @@ def test_the_wrong_kind_of_file(runs: dict[str, Path], support: Path, tmp_path: 
     refuses("not a trained one", posing, support, tmp_path / "other.qs")
     with pytest.raises(UserError, match=r"is a trained learner, not an adapted one.*adapt"):
         load(run / "learner.qs")
+    with pytest.raises(UserError, match=r"is a folder, not an adapted one.*adapt RUN"):
+        load(run)
     checkpoint.save(out, (), {"step": 3})
     with pytest.raises(UserError, match="something else"):
         load(out)

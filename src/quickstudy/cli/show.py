@@ -21,7 +21,9 @@ def table(
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for i, column in enumerate(columns):
         right = figures and i > 0
-        made.add_column(column, justify="right" if right else "left", no_wrap=right)
+        made.add_column(
+            column, justify="right" if right else "left", no_wrap=right, overflow="fold"
+        )
     for row in rows:
         made.add_row(*row)
     Console().print(made)

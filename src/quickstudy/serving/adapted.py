@@ -163,11 +163,12 @@ def load(path: Path) -> Adapted:
     Raises `UserError` where there is no such file or it is of another kind, `DamagedFile` where
     it does not hold what was written.
     """
-    header = checkpoint.read_header(path)
+    header = {} if path.is_dir() else checkpoint.read_header(path)
     if header.get("kind") != KIND:
-        what = (
-            f"{path} is a trained learner" if "problem" in header else f"{path} is something else"
-        )
+        if path.is_dir():
+            what = f"{path} is a folder"
+        else:
+            what = f"{path} is {'a trained learner' if 'problem' in header else 'something else'}"
         raise UserError(
             f"{what}, not an adapted one: make one with quickstudy adapt RUN --support FOLDER "
             "--out FILE"
