@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.contender import Contender
 
-SECONDS_PER_REPETITION = 0.5
+SECONDS_PER_REPETITION = 0.3
 """A repetition takes as many steps as fill about this time."""
 
 
@@ -48,9 +48,11 @@ def seconds_of(contender: Contender, steps: int) -> float:
 
 
 def fitting_steps(contender: Contender) -> int:
-    """How many steps fill a repetition. Whatever happens only once has happened after this."""
+    """How many steps fill a repetition. What happens only at first has happened after this, and
+    does not take so long that it would be most of a very long first step."""
     steps = 1
-    contender.run(steps)
+    if seconds_of(contender, steps) > 10 * SECONDS_PER_REPETITION:
+        return steps
     while (seconds := seconds_of(contender, steps)) < SECONDS_PER_REPETITION / 5:
         steps *= 4
     return max(1, math.ceil(steps * SECONDS_PER_REPETITION / seconds))
