@@ -12,14 +12,14 @@ import tyro
 
 from quickstudy.errors import UserError
 
-RESULTS = Path("results/benchmarks-cpu.json")
+RESULTS = Path("results/benchmarks/speed-cpu.json")
 PAGE = Path("docs/performance.md")
 
 
 @dataclass(frozen=True)
 class Options:
-    """How fast quickstudy is beside its peers, in one run: results/benchmarks-cpu.json, and the
-    table in docs/performance.md."""
+    """How fast quickstudy is beside its peers, in one run: results/benchmarks/speed-cpu.json, and
+    the table in docs/performance.md."""
 
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """The whole grid of cases (an hour or more) instead of a selection (minutes)."""

@@ -35,7 +35,7 @@ def run(words: list[str]) -> int:
     from quickstudy.cli.main import complain
     from quickstudy.devices import join
     from quickstudy.evaluation import Estimate
-    from quickstudy.recipes.reproduce import reproduce
+    from quickstudy.recipes.reproduce import published, reproduce
     from quickstudy.training import TrainingStopped
 
     join(devices=options.devices)
@@ -49,8 +49,8 @@ def run(words: list[str]) -> int:
     for figure in row["figures"]:
         found = figure[figure["metric"]]
         estimate = Estimate(found["mean"], found["interval_95"], figure["protocol"]["episodes"])
-        published = "–" if figure["published"] is None else f"{figure['published']:g}"
-        rows.append([figure["label"], show.amount(estimate, figure["metric"]), published])
+        ours = show.amount(estimate, figure["metric"])
+        rows.append([figure["label"], ours, published(figure)])
     metric = show.unit(row["figures"][0]["metric"])
     show.table(row["title"], [metric, "ours", "published"], rows, figures=True)
     if row["differences"]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from quickstudy.checkpoint import read_header, write_atomically
 from quickstudy.errors import UserError, nearest
-from quickstudy.recipes.evidence import command, provenance
+from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.published import RECIPES, Budget, Figure, Recipe
 from quickstudy.recipes.settings import RunSettings
 from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, measure, train
@@ -44,7 +44,10 @@ def reproduce(
     Raises `UserError` for what the user can put right.
     """
     made = recipe(name, budget)
-    evidence = {"command": command(), **provenance()}
+    command = f"quickstudy reproduce {name}"  # where runs and results lie changes no figure
+    command += " --budget full" if budget == "full" else ""
+    command += f" --devices {devices}" if devices else ""
+    evidence = {"command": command, **provenance()}
     figures = [_measured(figure, runs, devices, show_progress) for figure in made.figures]
     row = {
         "recipe": name,
@@ -116,6 +119,13 @@ def table(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def published(figure: dict[str, Any]) -> str:
+    """The published figure of a cell, as papers print it: 98.8, or 0.67."""
+    if figure["published"] is None:
+        return "–"
+    return f"{figure['published']:.{1 if figure['metric'] == 'accuracy' else 2}f}"
+
+
 def _section(row: dict[str, Any]) -> list[str]:
     machine = row["machine"]
     lines = [
@@ -133,9 +143,8 @@ def _section(row: dict[str, Any]) -> list[str]:
         share = figure["metric"] == "accuracy"
         factor, digits = (100, 2) if share else (1, 3)
         ours = f"{factor * metric['mean']:.{digits}f} ± {factor * metric['interval_95']:.{digits}f}"
-        published = "–" if figure["published"] is None else f"{figure['published']:g}"
         lines.append(
-            f"| {figure['label']} | **{ours}**{' %' if share else ''} | {published} "
+            f"| {figure['label']} | **{ours}**{' %' if share else ''} | {published(figure)} "
             f"| {figure['nll']['mean']:.3f} | {figure['calibration_error']:.3f} "
             f"| {protocol['episodes']} | {protocol['batch norm']} "
             f"| {figure['training']['seconds'] / 60:.0f} min |"
