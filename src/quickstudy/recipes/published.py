@@ -143,7 +143,7 @@ def protonet_omniglot(budget: Budget) -> Recipe:
 
 def protonet_glyphs_to_omniglot(budget: Budget) -> Recipe:
     """Trained on glyphs alone, tested on real characters."""
-    steps = 3000 if budget == "cpu" else 20000
+    steps = 1200 if budget == "cpu" else 20000
     run = RunSettings(
         ProtoNet(),
         TaskSettings(tasks="glyphs", train_way=40, train_query=2),
