@@ -194,14 +194,17 @@ def meta_train(
             "training", steps, done=done, show=show_progress and is_first_process()
         ) as reporter,
     ):
-        if done < steps:
-            started = time.monotonic()
-            lowered = advance.lower(trained, optimizer_state, task_arrays, np.int32(0), np.int32(0))
-            program = lowered.compile()
-            memory.require(program, len(mesh.local_devices))
-            record.log_compiling(done, time.monotonic() - started)
         last_checkpoint = time.monotonic()
+        program = None
         while done < steps:
+            if program is None:
+                started = time.monotonic()
+                lowered = advance.lower(
+                    trained, optimizer_state, task_arrays, np.int32(0), np.int32(0)
+                )
+                program = lowered.compile()
+                memory.require(program, len(mesh.local_devices))
+                record.log_compiling(done, time.monotonic() - started)
             boundary = steps
             if validation is not None:
                 boundary = min(steps, (done // validation.every + 1) * validation.every)
