@@ -117,7 +117,7 @@ DEFAULT: tuple[Case, ...] = (
     MAMLStep("conv4 pooled", first_order=True, inner_steps=5, query=15, tasks=1),
     *OTHERS,
 )
-"""What `make benchmark` measures: minutes on two cores."""
+"""What `make benchmark` measures: a quarter of an hour on two cores."""
 
 GRID: tuple[Case, ...] = (
     *(

@@ -33,9 +33,9 @@ from quickstudy.training import mean_gradient
 RESULTS = Path("results/benchmarks/memory-cpu.json")
 PICTURE_OF_IT = Path("docs/memory.png")
 
-NETWORKS: tuple[Network, ...] = ("conv4 pooled", "conv4 stride 2", "mlp 2x40")
-INNER_STEPS = (1, 5, 20, 50, 100)
-META_BATCHES = (1, 4, 16, 32)
+NETWORKS: tuple[Network, ...] = ("conv4 stride 2", "mlp 2x40")
+INNER_STEPS = (1, 10, 50, 100)
+META_BATCHES = (1, 8, 32)
 MIB = 1 << 20
 
 
