@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from quickstudy.recipes.learners.baseline import Pixels
+from quickstudy.recipes.learners.gradient import MAML
+from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import (
-    MAML,
     LearnerSettings,
     NetworkSettings,
-    Pixels,
-    ProtoNet,
     RunSettings,
     TaskSettings,
     TrainingSettings,

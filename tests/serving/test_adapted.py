@@ -12,7 +12,8 @@ import pytest
 from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.errors import UserError
-from quickstudy.recipes.settings import Pixels, TaskSettings
+from quickstudy.recipes.learners.baseline import Pixels
+from quickstudy.recipes.settings import TaskSettings
 from quickstudy.serving.adapted import adapt, load, predict
 
 from .conftest import symbols, trained

@@ -9,13 +9,12 @@ from pathlib import Path
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.recipes.learners.baseline import FineTuning, Pixels
+from quickstudy.recipes.learners.gradient import MAML
+from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import (
-    MAML,
-    FineTuning,
     LearnerSettings,
     NetworkSettings,
-    Pixels,
-    ProtoNet,
     RunSettings,
     TaskSettings,
     TrainingSettings,

@@ -17,6 +17,7 @@ from quickstudy.recipes.settings import (
     RunSettings,
     TaskSettings,
     TrainingSettings,
+    at_least,
 )
 
 
@@ -43,12 +44,7 @@ class Machines:
     """How often the run is saved; what came after the last time is lost when a machine dies."""
 
     def __post_init__(self):
-        least = {"devices": 1, "processes": 1, "process_index": 0, "checkpoint_seconds": 0}
-        for name, smallest in least.items():
-            value = getattr(self, name)
-            if value is not None and value < smallest:
-                flag = "--" + name.replace("_", "-")
-                raise UserError(f"{flag} {value}: it must be at least {smallest}")
+        at_least(self, devices=1, processes=1, process_index=0, checkpoint_seconds=0)
 
 
 def usage() -> str:

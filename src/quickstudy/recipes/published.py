@@ -9,16 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from quickstudy.recipes.settings import (
-    MAML,
-    FineTuning,
-    NetworkSettings,
-    Pixels,
-    ProtoNet,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-)
+from quickstudy.recipes.learners.baseline import FineTuning, Pixels
+from quickstudy.recipes.learners.gradient import MAML
+from quickstudy.recipes.learners.metric import ProtoNet
+from quickstudy.recipes.settings import NetworkSettings, RunSettings, TaskSettings, TrainingSettings
 
 Budget = Literal["cpu", "full"]
 

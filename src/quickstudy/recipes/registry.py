@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 from quickstudy.errors import UserError, nearest
-from quickstudy.recipes.settings import MAML, FineTuning, LearnerSettings, Pixels, ProtoNet
+from quickstudy.recipes.learners.baseline import FineTuning, Pixels
+from quickstudy.recipes.learners.gradient import MAML
+from quickstudy.recipes.learners.metric import ProtoNet
+from quickstudy.recipes.settings import LearnerSettings
 
 LEARNERS: dict[str, type[LearnerSettings]] = {
     settings.name: settings for settings in (Pixels, FineTuning, ProtoNet, MAML)

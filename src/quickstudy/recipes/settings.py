@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import tyro
 
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from quickstudy.learner import Learner
     from quickstudy.likelihood import Likelihood
     from quickstudy.networks import Network
+
+
+def at_least(settings: Any, **least: int) -> None:
+    """Raise `UserError` unless each of these options is None or no less than its number."""
+    for name, smallest in least.items():
+        value = getattr(settings, name)
+        if value is not None and value < smallest:
+            flag = "--" + name.replace("_", "-")
+            raise UserError(f"{flag} {value}: it must be at least {smallest}")
 
 
 @dataclass(frozen=True)
@@ -57,12 +66,8 @@ class TaskSettings:
     """The column of a table that holds the class."""
 
     def __post_init__(self):
-        least = {"way": 2, "shot": 1, "query": 1, "image_size": 16}
-        for name, value in dataclasses.asdict(self).items():
-            least_value = least.get(name.removeprefix("train_"))
-            if value is not None and least_value is not None and value < least_value:
-                flag = "--" + name.replace("_", "-")
-                raise UserError(f"{flag} {value}: it must be at least {least_value}")
+        least = {"way": 2, "shot": 1, "query": 1}
+        at_least(self, **least, **{f"train_{k}": v for k, v in least.items()}, image_size=16)
 
 
 @dataclass(frozen=True)
@@ -90,19 +95,15 @@ class TrainingSettings:
     """Episodes in each of those looks."""
 
     def __post_init__(self):
-        least = {
-            "steps": 0,
-            "meta_batch": 1,
-            "tasks_at_once": 1,
-            "halve_every": 1,
-            "validate_every": 1,
-            "validation_episodes": 2,
-        }
-        for name, smallest in least.items():
-            value = getattr(self, name)
-            if value is not None and value < smallest:
-                flag = "--" + name.replace("_", "-")
-                raise UserError(f"{flag} {value}: it must be at least {smallest}")
+        at_least(
+            self,
+            steps=0,
+            meta_batch=1,
+            tasks_at_once=1,
+            halve_every=1,
+            validate_every=1,
+            validation_episodes=2,
+        )
         if not self.learning_rate > 0:
             raise UserError(f"--learning-rate {self.learning_rate}: it must be above 0")
 
@@ -179,137 +180,6 @@ class NetworkSettings:
 
 Flat = tyro.conf.OmitArgPrefixes
 """Options of nested settings carry no prefix: --way, not --tasks.way."""
-
-
-@dataclass(frozen=True)
-class Pixels(LearnerSettings):
-    """Nearest neighbour on raw inputs: nothing is learned."""
-
-    name: ClassVar[str] = "pixels"
-    defaults: ClassVar[dict[str, Any]] = {"steps": 0}
-
-    distance: Literal["euclidean", "cosine"] = "euclidean"
-    """Squared Euclidean distance, or cosine similarity."""
-    invert: bool = False
-    """Compare 1 - x: makes the paper bright, not the ink, which matters to the cosine."""
-
-    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
-        from quickstudy.learners.baseline.nearest import NearestNeighbour
-
-        self.only_classifies(problem)
-        return NearestNeighbour(self.distance, self.invert)
-
-
-@dataclass(frozen=True)
-class FineTuning(LearnerSettings):
-    """A classifier of all training classes, with a new last layer tuned on each task."""
-
-    name: ClassVar[str] = "finetune"
-    defaults: ClassVar[dict[str, Any]] = {"steps": 4000, "train_query": 128}
-    episodic: ClassVar[bool] = False
-
-    network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
-    head_steps: int = 100
-    """Gradient steps on each support set."""
-    head_rate: float = 0.5
-    """Their learning rate."""
-    whole_network: bool = False
-    """Tune the whole network on each support set, not the last layer alone."""
-
-    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
-        import jax
-        import optax
-
-        from quickstudy.learners.baseline.finetuning import FineTuning
-        from quickstudy.networks import WithHead
-
-        self.only_classifies(problem)
-        assert problem.training_classes is not None
-        for_body, for_head = jax.random.split(key)
-        body = self.network.build(problem.shape, for_body)
-        classifier = WithHead(body, problem.training_classes, key=for_head)
-        return FineTuning(
-            classifier, optax.sgd(self.head_rate), self.head_steps, self.whole_network
-        )
-
-
-@dataclass(frozen=True)
-class ProtoNet(LearnerSettings):
-    """Prototypical networks: the nearest class mean in a learned space."""
-
-    name: ClassVar[str] = "protonet"
-    defaults: ClassVar[dict[str, Any]] = {
-        "steps": 6000,
-        "decay": "halve",
-        "train_way": 20,
-        "train_query": 5,
-    }
-
-    network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
-    distance: Literal["euclidean", "cosine"] = "euclidean"
-    """Squared Euclidean distance, or cosine similarity with a learned temperature."""
-    normalisation: Literal["batch", "support", "running"] = "running"
-    """Whose batch statistics normalise queries at test: their own (transductive), the support
-    set's, or those of the training tasks."""
-
-    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
-        from quickstudy.learners.metric.protonet import ProtoNet
-
-        self.only_classifies(problem)
-        network = self.network.build(problem.shape, key)
-        return ProtoNet(network, self.distance, self.normalisation)
-
-
-@dataclass(frozen=True)
-class MAML(LearnerSettings):
-    """Model-agnostic meta-learning: an initialisation from which few gradient steps suffice."""
-
-    name: ClassVar[str] = "maml"
-    defaults: ClassVar[dict[str, Any]] = {"steps": 5000, "meta_batch": 32, "train_query": 5}
-
-    network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
-    inner_rate: float | None = None
-    """Learning rate of the inner steps; by default 0.4 for classes, 0.02 for real targets."""
-    inner_steps: int = 1
-    """Inner steps in training."""
-    test_steps: int | None = None
-    """Inner steps at test; by default 3 for classes, as in training for real targets."""
-    inner_optimizer: str = "sgd"
-    """Any optimiser that Optax has under this name and that takes a learning rate."""
-    first_order: bool = False
-    """Take inner gradients as constants: no second derivatives."""
-    rematerialise: bool = False
-    """Compute inner values twice instead of keeping them: less memory, more time."""
-    normalisation: Literal["batch", "support"] = "batch"
-    """Whose batch statistics normalise queries: their own (transductive) or the support set's."""
-
-    def __post_init__(self):
-        for name in ("inner_steps", "test_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise UserError(f"--{name.replace('_', '-')} {value}: it must be at least 0")
-
-    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
-        import jax
-
-        from quickstudy.learners.gradient.maml import MAML
-        from quickstudy.networks import WithHead
-
-        classify = problem.training_classes is not None
-        rate = self.inner_rate or (0.4 if classify else 0.02)
-        for_body, for_head = jax.random.split(key)
-        body = self.network.build(problem.shape, for_body, auto="conv4-stride")
-        return MAML(
-            network=WithHead(body, problem.likelihood.size, key=for_head),
-            optimizer=optax_optimizer(self.inner_optimizer, rate),
-            train_steps=self.inner_steps,
-            test_steps=(3 if classify else self.inner_steps)
-            if self.test_steps is None
-            else self.test_steps,
-            first_order=self.first_order,
-            rematerialise=self.rematerialise,
-            normalisation=self.normalisation,
-        )
 
 
 def optax_optimizer(name: str, learning_rate: float) -> Any:

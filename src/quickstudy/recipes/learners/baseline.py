@@ -1,0 +1,70 @@
+"""Options of the baselines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from quickstudy.recipes.settings import (
+    Flat,
+    LearnerSettings,
+    NetworkSettings,
+    Problem,
+)
+
+if TYPE_CHECKING:
+    from jaxtyping import PRNGKeyArray
+
+    from quickstudy.learner import Learner
+
+
+@dataclass(frozen=True)
+class Pixels(LearnerSettings):
+    """Nearest neighbour on raw inputs: nothing is learned."""
+
+    name: ClassVar[str] = "pixels"
+    defaults: ClassVar[dict[str, Any]] = {"steps": 0}
+
+    distance: Literal["euclidean", "cosine"] = "euclidean"
+    """Squared Euclidean distance, or cosine similarity."""
+    invert: bool = False
+    """Compare 1 - x: makes the paper bright, not the ink, which matters to the cosine."""
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        from quickstudy.learners.baseline.nearest import NearestNeighbour
+
+        self.only_classifies(problem)
+        return NearestNeighbour(self.distance, self.invert)
+
+
+@dataclass(frozen=True)
+class FineTuning(LearnerSettings):
+    """A classifier of all training classes, with a new last layer tuned on each task."""
+
+    name: ClassVar[str] = "finetune"
+    defaults: ClassVar[dict[str, Any]] = {"steps": 4000, "train_query": 128}
+    episodic: ClassVar[bool] = False
+
+    network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
+    head_steps: int = 100
+    """Gradient steps on each support set."""
+    head_rate: float = 0.5
+    """Their learning rate."""
+    whole_network: bool = False
+    """Tune the whole network on each support set, not the last layer alone."""
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        import jax
+        import optax
+
+        from quickstudy.learners.baseline.finetuning import FineTuning
+        from quickstudy.networks import WithHead
+
+        self.only_classifies(problem)
+        assert problem.training_classes is not None
+        for_body, for_head = jax.random.split(key)
+        body = self.network.build(problem.shape, for_body)
+        classifier = WithHead(body, problem.training_classes, key=for_head)
+        return FineTuning(
+            classifier, optax.sgd(self.head_rate), self.head_steps, self.whole_network
+        )
