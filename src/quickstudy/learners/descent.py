@@ -1,12 +1,13 @@
 """Gradient descent on a support set: the inner loop."""
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 Parameters = TypeVar("Parameters")
 
@@ -22,27 +23,52 @@ def descend(
 ) -> Parameters:
     """`steps` steps of `optimizer` on `loss` from `parameters` (a module or any pytree).
 
-    The result is differentiable in `parameters` and in whatever `loss` closes over. With
-    `first_order` the inner gradients count as constants (Finn et al. 2017, section 5.2). With
-    `rematerialise` each step's intermediate values are computed again on the way back, so that
-    memory grows by one copy of the parameters a step.
+    The result is differentiable in `parameters` and in whatever `loss` and `optimizer` close
+    over. With `first_order` the inner gradients count as constants (Finn et al. 2017, section
+    5.2). With `rematerialise` each step's intermediate values are computed again on the way back,
+    so that memory grows by one copy of the parameters a step.
 
     >>> import jax.numpy as jnp
     >>> descend(lambda w: w**2, jnp.asarray(1.0), optax.sgd(0.25), 2)
     Array(0.25, dtype=float32)
     """
+    adapted, _ = trajectory(
+        lambda parameters, _: loss(parameters),
+        parameters,
+        optimizer,
+        steps,
+        first_order=first_order,
+        rematerialise=rematerialise,
+    )
+    return adapted
+
+
+def trajectory(
+    loss: Callable[[Parameters, Int[Array, ""]], Float[Array, ""]],
+    parameters: Parameters,
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    *,
+    watch: Callable[[Parameters, Int[Array, ""]], Any] = lambda parameters, number: None,
+    first_order: bool = False,
+    rematerialise: bool = False,
+) -> tuple[Parameters, Any]:
+    """`descend` on a loss that differs from step to step: `loss(φ_t, t)`, with t from 0. Also
+    returns what `watch(φ_{t+1}, t)` saw after each step, stacked.
+    """
     trainable, fixed = eqx.partition(parameters, eqx.is_inexact_array)
 
-    def step(carry, _):
+    def step(carry, number):
         trainable, state = carry
-        gradient = jax.grad(lambda t: loss(eqx.combine(t, fixed)))(trainable)
+        gradient = jax.grad(lambda t: loss(eqx.combine(t, fixed), number))(trainable)
         if first_order:
             gradient = jax.lax.stop_gradient(gradient)
         updates, state = optimizer.update(gradient, state, trainable)
-        return (optax.apply_updates(trainable, updates), state), None
+        trainable = optax.apply_updates(trainable, updates)
+        return (trainable, state), watch(eqx.combine(cast(Parameters, trainable), fixed), number)
 
     if rematerialise:
         step = jax.checkpoint(step)
     start = (trainable, optimizer.init(trainable))
-    (adapted, _), _ = jax.lax.scan(step, start, length=steps)
-    return eqx.combine(cast(Parameters, adapted), fixed)
+    (adapted, _), seen = jax.lax.scan(step, start, jnp.arange(steps))
+    return eqx.combine(cast(Parameters, adapted), fixed), seen

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
-from quickstudy.recipes.learners.gradient import MAML
+from quickstudy.recipes.learners.gradient import ANIL, BOIL, MAML, MetaSGD
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import LearnerSettings
 
 LEARNERS: dict[str, type[LearnerSettings]] = {
-    settings.name: settings for settings in (Pixels, FineTuning, ProtoNet, MAML)
+    settings.name: settings
+    for settings in (
+        *(Pixels, FineTuning, ProtoNet),
+        *(MAML, ANIL, BOIL, MetaSGD),
+    )
 }
 """Every learner of the project; the contract suite runs over these."""
 

@@ -119,6 +119,11 @@ class Problem:
     training_classes: int | None
     """How many classes there are to train on; None where tasks are not classification."""
 
+    @property
+    def classifies(self) -> bool:
+        """Whether targets are classes."""
+        return self.training_classes is not None
+
 
 @dataclass(frozen=True)
 class LearnerSettings:
