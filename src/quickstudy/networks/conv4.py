@@ -5,7 +5,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.networks.layers import BatchNorm, Moments, convolution, max_pool, moments
+from quickstudy.networks.layers import (
+    BatchNorm,
+    Moments,
+    Precision,
+    convolution,
+    max_pool,
+    moments,
+)
 from quickstudy.networks.network import Network, Statistics
 
 
@@ -15,17 +22,27 @@ class ConvBlock(eqx.Module):
     kernel: Float[Array, "3 3 c d"]
     norm: BatchNorm
     stride: int = eqx.field(static=True)
+    precision: Precision = eqx.field(static=True)
 
-    def __init__(self, inputs: int, outputs: int, stride: int, *, key: PRNGKeyArray):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        *,
+        precision: Precision = "float32",
+        key: PRNGKeyArray,
+    ):
         scale = (2 / (9 * inputs)) ** 0.5
         self.kernel = jax.random.normal(key, (3, 3, inputs, outputs)) * scale
         self.norm = BatchNorm(outputs)
         self.stride = stride
+        self.precision = precision
 
     def __call__(
         self, x: Float[Array, "n h w c"], given: Moments | None
     ) -> tuple[Float[Array, "n h2 w2 d"], Moments]:
-        x = convolution(x, self.kernel, self.stride)
+        x = convolution(x, self.kernel, self.stride, self.precision)
         if self.stride > 1:
             x, used = self.norm(x, given)
             return jax.nn.relu(x), used
@@ -54,6 +71,7 @@ class Conv4(Network):
         *,
         filters: int = 64,
         stride: int = 1,
+        precision: Precision = "float32",
         key: PRNGKeyArray,
     ):
         """`shape` is that of one input: (height, width, channels), at least 16 × 16."""
@@ -62,9 +80,10 @@ class Conv4(Network):
             raise ValueError(f"conv4 halves its input four times; {height} × {width} is too small")
         widths = (channels, filters, filters, filters)
         self.blocks = tuple(
-            ConvBlock(c, filters, stride, key=k)
+            ConvBlock(c, filters, stride, precision=precision, key=k)
             for c, k in zip(widths, jax.random.split(key, 4), strict=True)
         )
+        self.precision = precision
         self.outputs = filters if stride > 1 else filters * (height // 16) * (width // 16)
 
     def __call__(

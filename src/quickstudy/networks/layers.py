@@ -2,7 +2,8 @@
 again: both rule out most ready-made ones.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,6 +11,24 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 VARIANCE_FLOOR = 1e-5
+
+Precision = Literal["float32", "bfloat16"]
+"""What the factors of matrix products and convolutions are rounded to. Everything else (parameters,
+sums within a product, biases, normalisation, losses) is float32 either way."""
+
+
+def multiply(
+    product: Callable[[Array, Array], Array], x: Array, weight: Array, precision: Precision
+) -> Array:
+    """product(x, weight), with the factors in `precision`.
+
+    The result is rounded too, and therefore its cotangent: so the products of first and second
+    derivatives have bfloat16 factors as well. (With `preferred_element_type=float32` instead,
+    they would be products of float32 numbers, and those are most of a training step.)
+    """
+    if precision == "float32":
+        return product(x, weight)
+    return product(x.astype(precision), weight.astype(precision)).astype(x.dtype)
 
 
 class Moments(NamedTuple):
@@ -28,15 +47,19 @@ class Linear(eqx.Module):
 
     weight: Float[Array, "inputs outputs"]
     bias: Float[Array, " outputs"]
+    precision: Precision = eqx.field(static=True)
 
-    def __init__(self, inputs: int, outputs: int, *, key: PRNGKeyArray):
+    def __init__(
+        self, inputs: int, outputs: int, *, precision: Precision = "float32", key: PRNGKeyArray
+    ):
+        self.precision = precision
         r = inputs**-0.5
         for_weight, for_bias = jax.random.split(key)
         self.weight = jax.random.uniform(for_weight, (inputs, outputs), minval=-r, maxval=r)
         self.bias = jax.random.uniform(for_bias, (outputs,), minval=-r, maxval=r)
 
     def __call__(self, x: Float[Array, "*n inputs"]) -> Float[Array, "*n outputs"]:
-        return x @ self.weight + self.bias
+        return multiply(jnp.matmul, x, self.weight, self.precision) + self.bias
 
 
 def patches(x: Float[Array, "n h w c"], size: int, stride: int) -> Float[Array, "n h2 w2 k"]:
@@ -76,7 +99,10 @@ def convolution_by_xla(
 
 
 def convolution(
-    x: Float[Array, "n h w c"], kernel: Float[Array, "k k c d"], stride: int = 1
+    x: Float[Array, "n h w c"],
+    kernel: Float[Array, "k k c d"],
+    stride: int = 1,
+    precision: Precision = "float32",
 ) -> Float[Array, "n h2 w2 d"]:
     """Convolution with zero padding, by whichever formulation the backend runs faster.
 
@@ -84,7 +110,8 @@ def convolution(
     gradients are several times slower than a matrix product on a CPU.
     """
     on_cpu = jax.default_backend() == "cpu"
-    return (convolution_by_patches if on_cpu else convolution_by_xla)(x, kernel, stride)
+    by = convolution_by_patches if on_cpu else convolution_by_xla
+    return multiply(lambda x, kernel: by(x, kernel, stride), x, kernel, precision)
 
 
 def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.networks.layers import BatchNorm, Linear
+from quickstudy.networks.layers import BatchNorm, Linear, Precision
 from quickstudy.networks.network import Network, Statistics
 
 
@@ -27,15 +27,18 @@ class MLP(Network):
         *,
         hidden: tuple[int, ...] = (40, 40),
         normalise: bool = False,
+        precision: Precision = "float32",
         key: PRNGKeyArray,
     ):
         """`shape` is that of one input."""
         widths = (math.prod(shape), *hidden)
         keys = jax.random.split(key, len(hidden))
         self.layers = tuple(
-            Linear(a, b, key=k) for a, b, k in zip(widths[:-1], hidden, keys, strict=True)
+            Linear(a, b, precision=precision, key=k)
+            for a, b, k in zip(widths[:-1], hidden, keys, strict=True)
         )
         self.norms = tuple(BatchNorm(b) for b in hidden) if normalise else ()
+        self.precision = precision
         self.outputs = hidden[-1]
 
     def __call__(

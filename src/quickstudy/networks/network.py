@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
-from quickstudy.networks.layers import Linear, Moments
+from quickstudy.networks.layers import Linear, Moments, Precision
 
 Statistics = tuple[Moments, ...]
 """One entry for each normalised layer, in order."""
@@ -30,6 +30,8 @@ class Network(eqx.Module):
 
     outputs: eqx.AbstractVar[int]
     """The length of one output vector."""
+    precision: Precision = eqx.field(static=True, default="float32", kw_only=True)
+    """What its matrix products and convolutions are computed in."""
 
     @abc.abstractmethod
     def __call__(
@@ -53,7 +55,8 @@ class WithHead(Network):
 
     def __init__(self, body: Network, outputs: int, *, key: PRNGKeyArray):
         self.body = body
-        self.head = Linear(body.outputs, outputs, key=key)
+        self.precision = body.precision
+        self.head = Linear(body.outputs, outputs, precision=body.precision, key=key)
         self.outputs = outputs
 
     def __call__(

@@ -162,6 +162,9 @@ class NetworkSettings:
     """Channels of each convolution."""
     hidden: tuple[int, ...] = (40, 40)
     """Widths of an mlp's layers."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What matrix products and convolutions are computed in; bfloat16 is faster where the hardware
+    has it. Parameters, normalisation, losses and the optimiser stay float32."""
 
     def build(self, shape: tuple[int, ...], key: PRNGKeyArray, *, auto: str = "conv4") -> Network:
         """`auto` is what kind of network the learner prefers for images."""
@@ -175,12 +178,13 @@ class NetworkSettings:
                 shape,
                 hidden=self.hidden,
                 normalise=kind == "mlp-norm",
+                precision=self.precision,
                 key=key,
             )
         if len(shape) != 3:
             raise UserError(f"--network {kind} needs images; these inputs have shape {shape}")
         stride = 2 if kind == "conv4-stride" else 1
-        return Conv4(shape, filters=self.filters, stride=stride, key=key)
+        return Conv4(shape, filters=self.filters, stride=stride, precision=self.precision, key=key)
 
 
 Flat = tyro.conf.OmitArgPrefixes
