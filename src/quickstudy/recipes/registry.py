@@ -8,11 +8,12 @@ from pathlib import Path
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
 from quickstudy.recipes.learners.gradient import MAML
+from quickstudy.recipes.learners.gradient_estimates import ImplicitMAML
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import LearnerSettings
 
 LEARNERS: dict[str, type[LearnerSettings]] = {
-    settings.name: settings for settings in (Pixels, FineTuning, ProtoNet, MAML)
+    settings.name: settings for settings in (Pixels, FineTuning, ProtoNet, MAML, ImplicitMAML)
 }
 """Every learner of the project; the contract suite runs over these."""
 

@@ -38,13 +38,15 @@ class MAML(LearnerSettings):
     """Any optimiser that Optax has under this name and that takes a learning rate."""
     first_order: bool = False
     """Take inner gradients as constants: no second derivatives."""
+    truncate: int | None = None
+    """Differentiate through so many of the last inner steps; by default through all."""
     rematerialise: bool = False
     """Compute inner values twice instead of keeping them: less memory, more time."""
     normalisation: Literal["batch", "support"] = "batch"
     """Whose batch statistics normalise queries: their own (transductive) or the support set's."""
 
     def __post_init__(self):
-        at_least(self, inner_steps=0, test_steps=0)
+        at_least(self, inner_steps=0, test_steps=0, truncate=0)
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax
@@ -64,6 +66,7 @@ class MAML(LearnerSettings):
             if self.test_steps is None
             else self.test_steps,
             first_order=self.first_order,
+            truncate=self.truncate,
             rematerialise=self.rematerialise,
             normalisation=self.normalisation,
         )
