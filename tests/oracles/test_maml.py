@@ -224,3 +224,24 @@ def test_what_maml_cannot_do_is_refused():
     task = regression(9)
     with pytest.raises(ValueError, match="has 1 outputs, the task needs 5"):
         linear_maml().adapt(task.support, Categorical(5), key=KEY)
+
+
+def test_truncated_it_keeps_the_factors_of_the_last_steps():
+    """With a linear model dφ_T/dθ loses all but k factors I - αA; whatever the model, k = T is
+    everything and k = 0 is first-order."""
+    task, steps = regression(12), 4
+    x, b, c = np.asarray(task.support.x), np.asarray(task.query.x), np.asarray(task.query.y)
+    whole = linear_maml(train_steps=steps, test_steps=steps)
+    phi = np.asarray(adapt(whole, task).network.layer.weight)
+    shrink = np.linalg.matrix_power(np.eye(3) - 0.1 * x.T @ x / len(x), 2)
+    truncated = linear_maml(train_steps=steps, truncate=2)
+    expected = shrink @ (b.T @ (b @ phi - c) / len(b))
+    np.testing.assert_allclose(gradient_of(truncated, task)[:3], expected[:, 0], rtol=1e-9)
+
+    for few, same in ((0, {"first_order": True}), (3, {}), (9, {})):
+        np.testing.assert_allclose(
+            gradient_of(mlp_maml(train_steps=3, truncate=few), task),
+            gradient_of(mlp_maml(train_steps=3, **same), task),
+            rtol=1e-10,
+            atol=1e-14,
+        )

@@ -1,11 +1,13 @@
 """Gradient descent on a support set: the inner loop."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
@@ -19,14 +21,17 @@ def descend(
     steps: int,
     *,
     first_order: bool = False,
+    truncate: int | None = None,
     rematerialise: bool = False,
 ) -> Parameters:
     """`steps` steps of `optimizer` on `loss` from `parameters` (a module or any pytree).
 
     The result is differentiable in `parameters` and in whatever `loss` and `optimizer` close
     over. With `first_order` the inner gradients count as constants (Finn et al. 2017, section
-    5.2). With `rematerialise` each step's intermediate values are computed again on the way back,
-    so that memory grows by one copy of the parameters a step.
+    5.2); with `truncate` those of all but the last so many steps do, so that dφ_T/dφ_0 keeps the
+    factors I - α ∇²L(φ_t) of these steps alone: 0 is `first_order`, `steps` is everything. With
+    `rematerialise` each step's intermediate values are computed again on the way back, so that
+    memory grows by one copy of the parameters a step.
 
     >>> import jax.numpy as jnp
     >>> descend(lambda w: w**2, jnp.asarray(1.0), optax.sgd(0.25), 2)
@@ -38,6 +43,7 @@ def descend(
         optimizer,
         steps,
         first_order=first_order,
+        truncate=truncate,
         rematerialise=rematerialise,
     )
     return adapted
@@ -51,6 +57,7 @@ def trajectory(
     *,
     watch: Callable[[Parameters, Int[Array, ""]], Any] = lambda parameters, number: None,
     first_order: bool = False,
+    truncate: int | None = None,
     rematerialise: bool = False,
 ) -> tuple[Parameters, Any]:
     """`descend` on a loss that differs from step to step: `loss(φ_t, t)`, with t from 0. Also
@@ -58,17 +65,23 @@ def trajectory(
     """
     trainable, fixed = eqx.partition(parameters, eqx.is_inexact_array)
 
-    def step(carry, number):
+    def step(carry, number, constant: bool):
         trainable, state = carry
         gradient = jax.grad(lambda t: loss(eqx.combine(t, fixed), number))(trainable)
-        if first_order:
+        if constant:
             gradient = jax.lax.stop_gradient(gradient)
         updates, state = optimizer.update(gradient, state, trainable)
         trainable = optax.apply_updates(trainable, updates)
         return (trainable, state), watch(eqx.combine(cast(Parameters, trainable), fixed), number)
 
-    if rematerialise:
-        step = jax.checkpoint(step)
-    start = (trainable, optimizer.init(trainable))
-    (adapted, _), seen = jax.lax.scan(step, start, jnp.arange(steps))
-    return eqx.combine(cast(Parameters, adapted), fixed), seen
+    differentiated = 0 if first_order else steps if truncate is None else min(truncate, steps)
+    numbers = np.split(np.arange(steps), [steps - differentiated])
+    carry, seen = (trainable, optimizer.init(trainable)), []
+    for constant, some in zip((True, False), numbers, strict=True):
+        if len(some) or (steps == 0 and not constant):
+            body = partial(step, constant=constant)
+            body = jax.checkpoint(body) if rematerialise else body
+            carry, found = jax.lax.scan(body, carry, some)
+            seen.append(found)
+    seen = jax.tree.map(lambda *parts: jnp.concatenate(parts), *seen)
+    return eqx.combine(cast(Parameters, carry[0]), fixed), seen

@@ -8,6 +8,7 @@ from pathlib import Path
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
 from quickstudy.recipes.learners.gradient import ANIL, BOIL, MAML, MetaSGD
+from quickstudy.recipes.learners.gradient_estimates import ImplicitMAML
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import LearnerSettings
 
@@ -15,7 +16,7 @@ LEARNERS: dict[str, type[LearnerSettings]] = {
     settings.name: settings
     for settings in (
         *(Pixels, FineTuning, ProtoNet),
-        *(MAML, ANIL, BOIL, MetaSGD),
+        *(MAML, ANIL, BOIL, MetaSGD, ImplicitMAML),
     )
 }
 """Every learner of the project; the contract suite runs over these."""

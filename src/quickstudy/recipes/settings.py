@@ -140,6 +140,12 @@ class LearnerSettings:
         """The untrained learner. Raises `UserError` where it cannot serve the problem."""
         raise NotImplementedError
 
+    def meta_gradient(self) -> Any:
+        """How ∂ω is estimated; by default back-propagation."""
+        from quickstudy.metagradients import backpropagation
+
+        return backpropagation
+
     def only_classifies(self, problem: Problem) -> None:
         """For learners that cannot regress: raise `UserError` where they should."""
         if problem.training_classes is None:

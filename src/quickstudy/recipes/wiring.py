@@ -238,6 +238,7 @@ def train(
             training.validate_every,
             training.validation_episodes,
         ),
+        meta_gradient=settings.learner.meta_gradient(),
         folder=run,
         configuration=settings.to_json(),
         checkpoint_seconds=checkpoint_seconds,

@@ -6,8 +6,8 @@ predictor:
     φ_0 = θ,   φ_{t+1} = φ_t - α ∇_φ L(φ_t, D_tr)                         (section 2.2)
     min_θ Σ_i L(φ_T(θ, D_tr_i), D_ts_i)                                    (eq. 1)
 
-differentiated through the steps, or with the inner gradients taken as constants (first-order
-MAML, section 5.2).
+differentiated through the steps, through the last few alone, or with the inner gradients taken as
+constants (first-order MAML, section 5.2).
 
 Differences from the paper: the inner optimiser may be any Optax one; the loss of a regression is
 the Gaussian negative log-likelihood, whose gradient is half that of the mean squared error (so
@@ -28,6 +28,8 @@ from quickstudy.task import Examples
 class MAML(InnerLoop):
     """A network whose parameters are a starting point.
 
+    `truncate` differentiates through so many of the last inner steps (see `descend`).
+
     >>> network = WithHead(Conv4((28, 28, 1), stride=2, key=key), 5, key=key)
     >>> maml = MAML(network, optax.sgd(0.4), train_steps=1, test_steps=3)
     >>> predictor = maml.adapt(support, Categorical(5), key=key)
@@ -38,6 +40,7 @@ class MAML(InnerLoop):
     train_steps: int = eqx.field(static=True, kw_only=True, default=1)
     test_steps: int = eqx.field(static=True, kw_only=True, default=3)
     first_order: bool = eqx.field(static=True, default=False)
+    truncate: int | None = eqx.field(static=True, default=None)
     rematerialise: bool = eqx.field(static=True, default=False)
     normalisation: Normalisation = eqx.field(static=True, kw_only=True, default="batch")
 
@@ -50,5 +53,6 @@ class MAML(InnerLoop):
             self.optimizer,
             steps,
             first_order=self.first_order,
+            truncate=self.truncate,
             rematerialise=self.rematerialise,
         )

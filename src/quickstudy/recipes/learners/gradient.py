@@ -81,8 +81,14 @@ class MAML(InnerLoop):
     """Any optimiser that Optax has under this name and that takes a learning rate."""
     first_order: bool = False
     """Take inner gradients as constants: no second derivatives."""
+    truncate: int | None = None
+    """Differentiate through so many of the last inner steps; by default through all."""
     rematerialise: bool = False
     """Compute inner values twice instead of keeping them: less memory, more time."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least(self, truncate=0)
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         from quickstudy.learners.gradient.maml import MAML
@@ -91,6 +97,7 @@ class MAML(InnerLoop):
             network=self.built_network(problem, key),
             optimizer=optax_optimizer(self.inner_optimizer, self.rate(problem)),
             first_order=self.first_order,
+            truncate=self.truncate,
             rematerialise=self.rematerialise,
             **self.loop(problem),
         )
