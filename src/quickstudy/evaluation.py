@@ -20,7 +20,7 @@ from quickstudy.compilation import enable_compilation_cache
 from quickstudy.learner import Learner
 from quickstudy.likelihood import CALIBRATION_BINS
 from quickstudy.progress import progress
-from quickstudy.task import Episode, TaskDistribution
+from quickstudy.task import Episode, TaskDistribution, task_keys
 
 NORMAL_QUANTILE = 1.959964
 """z with P(|Z| ≤ z) = 95 %."""
@@ -109,7 +109,7 @@ def _some_episodes(
     """Metrics and calibration of the episodes with these numbers, one after the other."""
 
     def one(index):
-        for_task, for_learner = jax.random.split(jax.random.fold_in(key, index))
+        for_task, for_learner = task_keys(key, index)
         task = tasks.sample(for_task)
         predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
         predictions = predictor(task.query.x)

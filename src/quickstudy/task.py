@@ -4,7 +4,8 @@ import abc
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
-from jaxtyping import Array, PRNGKeyArray, Shaped
+import jax
+from jaxtyping import Array, Int, PRNGKeyArray, Shaped
 
 from quickstudy.likelihood import Likelihood
 
@@ -50,3 +51,9 @@ class TaskDistribution(eqx.Module, Generic[Task]):
     def protocol(self) -> dict[str, Any]:
         """The words that name this distribution beside every result: data, split, way, shot,
         queries, rotations … Plain JSON values."""
+
+
+def task_keys(key: PRNGKeyArray, index: int | Int[Array, ""]) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+    """The keys of task number `index` under `key`: one to draw it, and one for the learner."""
+    for_task, for_learner = jax.random.split(jax.random.fold_in(key, index))
+    return for_task, for_learner

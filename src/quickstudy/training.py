@@ -41,7 +41,8 @@ from quickstudy.metagradients import backpropagation
 from quickstudy.progress import progress
 from quickstudy.record import Record
 from quickstudy.signals import listen_for_signals
-from quickstudy.task import Task, TaskDistribution
+from quickstudy.task import Task, TaskDistribution, task_keys
+from quickstudy.tasks.mapped import read_ahead
 
 SECONDS_PER_CALL = 1.0
 """About how long the host waits for the device: how fresh the progress is."""
@@ -143,9 +144,16 @@ def meta_train(
         check_vma=False,
     )
 
+    def step_key(number: Int[Array, ""]) -> PRNGKeyArray:
+        return jax.random.fold_in(jax.random.key(seed), number)
+
+    def key_of_task(number: Int[Array, ""]) -> PRNGKeyArray:
+        """Of all tasks of the training, in their order."""
+        return task_keys(step_key(number // meta_batch), number % meta_batch)[0]
+
     def step(trained: PyTree, state: PyTree, task_arrays: PyTree, number: Int[Array, ""]):
-        key = jax.random.fold_in(jax.random.key(seed), number)
-        direction, metrics = of_meta_batch(trained, task_arrays, key, jnp.arange(meta_batch))
+        indices = jnp.arange(meta_batch)
+        direction, metrics = of_meta_batch(trained, task_arrays, step_key(number), indices)
         updates, state = optimizer.update(direction, state, trained)
         return optax.apply_updates(trained, updates), state, metrics
 
@@ -190,6 +198,7 @@ def meta_train(
 
     with (
         listen_for_signals() as signals,
+        read_ahead(tasks, key_of_task) as fetch,
         progress(
             "training", steps, done=done, show=show_progress and is_first_process()
         ) as reporter,
@@ -209,6 +218,7 @@ def meta_train(
             if validation is not None:
                 boundary = min(steps, (done // validation.every + 1) * validation.every)
             stop = min(boundary, done - done % log_every + per_call)
+            fetch(done * meta_batch, min(steps, 2 * stop - done) * meta_batch)
             started = time.monotonic()
             trained, optimizer_state, seen = program(
                 state.trained, state.optimizer, task_arrays, np.int32(done), np.int32(stop)
@@ -268,7 +278,7 @@ def mean_gradient(
     """
 
     def of_task(index: Int[Array, ""]):
-        for_task, for_learner = jax.random.split(jax.random.fold_in(key, index))
+        for_task, for_learner = task_keys(key, index)
         gradient, metrics = meta_gradient(learner, tasks.sample(for_task), for_learner)
         return eqx.filter(gradient, eqx.is_inexact_array), metrics
 

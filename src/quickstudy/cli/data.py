@@ -1,32 +1,56 @@
-"""quickstudy data: which data sets are here; download and prepare one."""
+"""quickstudy data: which data sets are here; download and prepare one, or pack your own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
 
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.errors import UserError, nearest
+from quickstudy.recipes.settings import at_least
 
 
 @dataclass(frozen=True)
 class Data:
-    """Without a name, say where data is looked for and what is there. With one, make sure that
-    it is: download, check and prepare it. glyphs and sinusoid need nothing."""
+    """Without a name, say where data is looked for and what is there. With omniglot, make sure
+    that it is: download, check and prepare it. With folder:PATH, pack your own images into one
+    file, from which --tasks packed:FOLDER trains although they may be more than memory holds.
+    glyphs and sinusoid need nothing."""
 
-    name: tyro.conf.Positional[Literal["", "omniglot"]] = ""
-    """omniglot."""
+    name: tyro.conf.Positional[str] = ""
+    """omniglot, or folder:PATH."""
     image_size: int = 28
     """Height and width to prepare, in pixels."""
+    color: bool = False
+    """Keep the colours of your own images; by default they become ink on paper, one channel."""
+    out: Path | None = None
+    """Where to put your own packed images: a folder that is not there yet."""
+
+    def __post_init__(self):
+        at_least(self, image_size=16)
+        kind, _, path = self.name.partition(":")
+        if self.name not in ("", "omniglot") and not (kind == "folder" and path):
+            known = nearest(kind, ["omniglot", "folder:PATH"])
+            raise UserError(f"there is no data set {self.name!r} to prepare: {known}")
+        if (kind == "folder") != (self.out is not None):
+            raise UserError("to pack your own images: quickstudy data folder:PATH --out FOLDER")
 
 
 def run(words: list[str]) -> int:
     """The command."""
     options = tyro.cli(Data, args=words, prog="quickstudy data")
 
-    from quickstudy.datasets import cache, omniglot
+    from quickstudy.datasets import cache, folder, omniglot
+    from quickstudy.datasets.images import ImageFormat
 
+    if options.out is not None:
+        channels = 3 if options.color else 1
+        format = ImageFormat(options.image_size, channels, ink=not options.color)
+        folder.pack(Path(options.name.partition(":")[2]), format, options.out)
+        show.line(f"packed: {options.out}    next: --tasks packed:{options.out}")
+        return 0
     if options.name == "omniglot":
         loaded = omniglot.load(options.image_size)
         sizes = {
@@ -40,8 +64,8 @@ def run(words: list[str]) -> int:
             "splits", ["name", "train/validation/test characters"], [list(x) for x in sizes.items()]
         )
         return 0
-    for folder in cache.folders():
-        show.line(f"looked for in {folder}")
+    for place in cache.folders():
+        show.line(f"looked for in {place}")
     found = cache.find("omniglot.npz")
     show.line(f"omniglot: {found or 'not here; quickstudy data omniglot downloads it'}")
     return 0

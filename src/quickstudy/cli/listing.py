@@ -13,6 +13,7 @@ TASKS = {
     "folder:PATH": "your own images: a sub-folder for each class",
     "npz:PATH": "your own arrays x and y",
     "table:PATH": "your own rows: a CSV or Parquet table with a label column",
+    "packed:FOLDER": "your own images beyond memory, as quickstudy data folder:PATH packs them",
 }
 
 

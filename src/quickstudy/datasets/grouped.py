@@ -53,8 +53,12 @@ class Grouped:
         return len(self.names)
 
     def select(self, indices: Sequence[int] | np.ndarray) -> "Grouped":
-        """Only these classes, in this order: class `indices[c]` becomes class c."""
+        """Only these classes, in this order: class `indices[c]` becomes class c. A memory-mapped
+        x stays whole, on disk."""
         indices = np.asarray(indices, dtype=np.int64)
+        names = tuple(self.names[i] for i in indices)
+        if isinstance(self.x, np.memmap):
+            return Grouped(self.x, self.first[indices], self.count[indices], names)
         count = self.count[indices]
         first = np.cumsum(count) - count
         rows = np.arange(count.sum()) + np.repeat(self.first[indices] - first, count)
@@ -62,7 +66,7 @@ class Grouped:
             x=self.x[rows],
             first=first.astype(np.int32),
             count=count,
-            names=tuple(self.names[i] for i in indices),
+            names=names,
         )
 
     def require(self, ways: int, examples_each: int, what: str) -> None:

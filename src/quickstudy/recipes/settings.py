@@ -37,7 +37,8 @@ class TaskSettings:
     """Which tasks to train on, choose on, and test on."""
 
     tasks: str = "glyphs"
-    """glyphs, omniglot, sinusoid, or your own: folder:PATH, npz:PATH, table:PATH."""
+    """glyphs, omniglot, sinusoid, or your own: folder:PATH, npz:PATH, table:PATH,
+    packed:FOLDER."""
     way: int = 5
     """Classes in an episode."""
     shot: int = 1

@@ -11,10 +11,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from quickstudy import checkpoint
-from quickstudy.datasets import arrays, folder, omniglot, table
+from quickstudy.datasets import arrays, folder, omniglot, packed, table
 from quickstudy.datasets.grouped import Grouped, read_split, split, standardise
 from quickstudy.datasets.images import ImageFormat
 from quickstudy.devices import is_first_process
@@ -35,11 +36,15 @@ from quickstudy.record import Record
 from quickstudy.task import Episode, TaskDistribution
 from quickstudy.tasks.few_shot import ArraySource, Batches, FewShot, RotationMode, rotated
 from quickstudy.tasks.glyphs import Glyphs, glyph_splits
+from quickstudy.tasks.mapped import MappedSource
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource
 from quickstudy.training import SECONDS_PER_CHECKPOINT, Validation, meta_train
 
-KINDS = ("glyphs", "omniglot", "sinusoid", "folder:PATH", "npz:PATH", "table:PATH")
+KINDS = ("glyphs", "omniglot", "sinusoid", "folder:PATH", "npz:PATH", "table:PATH", "packed:FOLDER")
+
+OWN = ("folder", "npz", "table", "packed")
+"""The user's own data."""
 
 CLASSES_OF_A_CLASSIFIER = 200
 """Glyphs are endless; a classifier of all training classes gets this many."""
@@ -53,11 +58,13 @@ def image_format(tasks: TaskSettings) -> ImageFormat:
 
 
 def read_own(tasks: TaskSettings, kind: str, path: Path) -> Grouped:
-    """The user's own examples: a folder of images, an npz archive, or a table."""
+    """The user's own examples: a folder of images, packed or not, an npz archive, or a table."""
     if kind == "folder":
         return folder.load(path, image_format(tasks))
     if kind == "npz":
         return arrays.load(path)
+    if kind == "packed":
+        return packed.load(path)
     return table.load(path, tasks.label_column)
 
 
@@ -88,6 +95,14 @@ def rotation_mode(tasks: TaskSettings) -> RotationMode:
     return tasks.rotations or ("classes" if tasks.tasks == "omniglot" else "none")
 
 
+def source_of(examples: Grouped, words: dict[str, Any]) -> ClassSource:
+    """Examples to draw, from memory or from the file that they lie in."""
+    x, first, count = examples.x, examples.first, examples.count
+    if isinstance(x, np.memmap):
+        return MappedSource(x, first, count, words)
+    return ArraySource(x, first, count, words)
+
+
 def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
     """Training, validation and test classes; None for tasks that are not classification.
 
@@ -98,23 +113,19 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
         return None
     if kind == "glyphs":
         made: dict[str, ClassSource] = {**glyph_splits(tasks.image_size)}
-    elif kind == "omniglot" or (kind in ("folder", "npz", "table") and path):
+    elif kind == "omniglot" or (kind in OWN and path):
         parts = grouped(tasks)
         named = "vinyals" if kind == "omniglot" else f"random, seed {tasks.split_seed}"
         made = {
-            part: ArraySource(
-                g.x,
-                g.first,
-                g.count,
-                {"data": tasks.tasks, "split": tasks.split or named, "part": part},
-            )
+            part: source_of(g, {"data": tasks.tasks, "split": tasks.split or named, "part": part})
             for part, g in parts.items()
         }
     else:
         raise UserError(f"there are no tasks {tasks.tasks!r}: {nearest(kind, list(KINDS))}")
     rotations = rotation_mode(tasks)
-    if rotations != "none" and len(input_shape(made["train"])) != 3:
-        raise UserError("--rotations turns images; these inputs are not images")
+    shape = input_shape(made["train"])
+    if rotations != "none" and (len(shape) != 3 or shape[0] != shape[1]):
+        raise UserError(f"--rotations turns square images; these inputs are {shape}")
     return {part: rotated(source, rotations) for part, source in made.items()}
 
 

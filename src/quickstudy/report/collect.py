@@ -41,7 +41,7 @@ from quickstudy.report.data import (
     Sweep,
 )
 from quickstudy.report.page import write_report
-from quickstudy.task import Episode
+from quickstudy.task import Episode, task_keys
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource, distinct
@@ -315,7 +315,7 @@ def most_shots(tasks: TaskSettings) -> int:
 
 def drawn(run: Run, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embedding | None]:
     """The first of the test episodes as the learner meets it, and its queries' features."""
-    for_task, for_learner = jax.random.split(jax.random.fold_in(jax.random.key(seed), 0))
+    for_task, for_learner = task_keys(jax.random.key(seed), 0)
     tasks = run.tasks
     if isinstance(tasks, Sinusoid):
         return drawn_curve(run, tasks, for_task, for_learner), None
@@ -488,7 +488,7 @@ def _mistakes(
     """For each of many episodes its classes, and how many queries of each were taken for each."""
 
     def one(index):
-        for_task, for_learner = jax.random.split(jax.random.fold_in(key, index))
+        for_task, for_learner = task_keys(key, index)
         task = tasks.sample(for_task)
         predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
         guess = jnp.argmax(predictor(task.query.x), -1)

@@ -57,8 +57,10 @@ class Inputs:
             )
         return Inputs(
             shape=problem.shape,
-            ink=drawn or (kind == "folder" and not tasks.color),
-            unit_range=drawn or kind == "folder",
+            ink=drawn
+            or (kind == "folder" and not tasks.color)
+            or (kind == "packed" and problem.shape[-1] == 1),
+            unit_range=drawn or kind in ("folder", "packed"),
             label_column=tasks.label_column,
             **{word: tuple(values) for word, values in scaling.items()},
         )

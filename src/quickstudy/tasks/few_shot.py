@@ -5,7 +5,7 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Shaped
 
 from quickstudy.likelihood import Categorical
 from quickstudy.task import Episode, Examples, TaskDistribution
@@ -101,11 +101,15 @@ class ArraySource(ClassSource):
     def draw(
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int
     ) -> Float[Array, "count ..."]:
-        rows = self.x[self.first[label] + distinct(key, self.count[label], count)]
-        return rows.astype(float) / 255 if rows.dtype == jnp.uint8 else rows
+        return shares(self.x[self.first[label] + distinct(key, self.count[label], count)])
 
     def protocol(self) -> dict[str, Any]:
         return {**dict(self.words), "classes": self.classes}
+
+
+def shares(x: Shaped[Array, "..."]) -> Float[Array, "..."]:
+    """Bytes as numbers from 0 to 1; other numbers as they are."""
+    return x.astype(float) / 255 if x.dtype == jnp.uint8 else x
 
 
 RotationMode = Literal["none", "classes", "episode"]
@@ -124,7 +128,7 @@ class Rotated(ClassSource):
 
     def draw(
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int
-    ) -> Float[Array, "count h w c"]:
+    ) -> Num[Array, "count h w c"]:
         return turn(self.source.draw(key, label // 4, count), label % 4)
 
     def protocol(self) -> dict[str, Any]:
@@ -144,7 +148,7 @@ class RandomlyTurned(ClassSource):
 
     def draw(
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int
-    ) -> Float[Array, "count h w c"]:
+    ) -> Num[Array, "count h w c"]:
         draw, angle = jax.random.split(key)
         return turn(self.source.draw(draw, label, count), jax.random.randint(angle, (), 0, 4))
 
@@ -152,7 +156,7 @@ class RandomlyTurned(ClassSource):
         return {**self.source.protocol(), "rotations": "of each class in each episode"}
 
 
-def turn(x: Float[Array, "n h w c"], quarters: Int[Array, ""]) -> Float[Array, "n h w c"]:
+def turn(x: Num[Array, "n h w c"], quarters: Int[Array, ""]) -> Num[Array, "n h w c"]:
     """Square images turned by `quarters` right angles, anticlockwise."""
     turns = [jnp.rot90(x, r, axes=(1, 2)) for r in range(4)]
     return jax.lax.select_n(quarters, *turns)
