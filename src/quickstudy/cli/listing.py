@@ -5,6 +5,7 @@ from __future__ import annotations
 from quickstudy.cli import show
 from quickstudy.recipes.published import RECIPES
 from quickstudy.recipes.registry import LEARNERS
+from quickstudy.recipes.studies.registry import STUDIES
 
 TASKS = {
     "glyphs": "procedural characters without end; nothing to download",
@@ -27,4 +28,5 @@ def run(words: list[str]) -> int:
     show.table("learners", ["name", ""], [[n, first_line(s)] for n, s in LEARNERS.items()])
     show.table("tasks", ["name", ""], [list(item) for item in TASKS.items()])
     show.table("recipes", ["name", ""], [[n, first_line(r)] for n, r in RECIPES.items()])
+    show.table("studies", ["name", ""], [list(item) for item in STUDIES.items()])
     return 0

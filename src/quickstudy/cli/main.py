@@ -23,6 +23,7 @@ COMMANDS = {
     "list": "learners, tasks and recipes",
     "data": "which data sets are here; download and prepare one",
     "reproduce": "measure a row of a published table",
+    "study": "put a question to trained learners, and draw the answer",
     "tables": "render docs/results.md from the measured rows",
 }
 

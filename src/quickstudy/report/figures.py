@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
+from quickstudy.recipes.studies.study import Panel
 from quickstudy.report.data import Calibration, Curve, CurveEpisode, Embedding, Line, called
 
 COLOURS = {
@@ -105,6 +106,49 @@ def png(image: Float[np.ndarray, "H W C"]) -> str:
     data = io.BytesIO()
     picture.save(data, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def diagrams(panels: Sequence[Panel]) -> bytes:
+    """A PNG of a study's panels side by side: lines where x is a number, bars where it is a word,
+    with their intervals."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({**STYLE, "figure.dpi": 110, "font.size": 9})
+        matplotlib.rcParams.update({"axes.titlesize": 10, "legend.fontsize": 8})
+        across = min(len(panels), 3)
+        down = -(-len(panels) // across)
+        figure = Figure(figsize=(4.2 * across, 3.3 * down), layout="constrained")
+        places = figure.subplots(down, across, squeeze=False).ravel()
+        for axes, panel in zip(places, panels, strict=False):
+            _panel(axes, panel)
+        for axes in places[len(panels) :]:
+            axes.set_axis_off()
+        data = io.BytesIO()
+        figure.savefig(data, format="png", metadata={"Software": None})
+    return data.getvalue()
+
+
+def _panel(axes: Axes, panel: Panel) -> None:
+    """One diagram of a study."""
+    words = list(dict.fromkeys(x for line in panel.lines.values() for x in line))
+    for i, (name, line) in enumerate(panel.lines.items()):
+        mean, half = ([getattr(e, part) for e in line.values()] for part in ("mean", "half_width"))
+        try:
+            at: Any = [float(x) for x in line]
+        except ValueError:
+            at = [words.index(x) for x in line]
+            axes.bar(at, mean, yerr=half, label=name, color=CLASSES[i], width=0.6, capsize=3)
+            low = min(m - h for m, h in zip(mean, half, strict=True))
+            axes.set_ylim(bottom=None if low < 0 else max(0.0, low - 0.15 * (max(mean) - low)))
+            axes.set_xticks(range(len(words)), words, rotation=20, ha="right")
+            continue
+        axes.errorbar(
+            at, mean, half, label=name, color=CLASSES[i], marker=MARKERS[i], markersize=4, capsize=2
+        )
+    axes.set(title=panel.title, xlabel=panel.x, ylabel=called(panel.y))
+    if panel.y == "accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.legend()
 
 
 def loss_curve(name: str, curves: Sequence[Curve]) -> str:

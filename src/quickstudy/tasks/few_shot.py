@@ -156,6 +156,43 @@ class RandomlyTurned(ClassSource):
         return {**self.source.protocol(), "rotations": "of each class in each episode"}
 
 
+class Warped(ClassSource):
+    """Every image sheared and scaled about its middle: a point (x, y) of the original lies at
+    scale · (x + shear y, y); what was beyond the border is 0.
+
+    >>> Warped(source, jnp.asarray(0.4), jnp.asarray(1.0)).draw(key, jnp.asarray(3), 5).shape
+    (5, 28, 28, 1)
+    """
+
+    source: ClassSource
+    shear: Float[Array, ""]
+    scale: Float[Array, ""]
+    classes: int = eqx.field(static=True)
+
+    def __init__(self, source: ClassSource, shear: Float[Array, ""], scale: Float[Array, ""]):
+        self.source, self.shear, self.scale = source, shear, scale
+        self.classes = source.classes
+
+    def draw(
+        self, key: PRNGKeyArray, label: Int[Array, ""], count: int
+    ) -> Float[Array, "count h w c"]:
+        x = self.source.draw(key, label, count)
+        height, width = x.shape[1:3]
+        down, right = (height - 1) / 2, (width - 1) / 2  # of the middle
+        row, column = jnp.indices((height, width))
+        y = (row - down) / self.scale
+        at = [y + down, (column - right) / self.scale - self.shear * y + right]
+
+        def resample(image: Float[Array, "h w"]) -> Float[Array, "h w"]:
+            return jax.scipy.ndimage.map_coordinates(image, at, order=1)
+
+        return jax.vmap(jax.vmap(resample, -1, -1))(x)
+
+    def protocol(self) -> dict[str, Any]:
+        words = {"shear": float(self.shear), "scale": float(self.scale)}
+        return {**self.source.protocol(), **words}
+
+
 def turn(x: Num[Array, "n h w c"], quarters: Int[Array, ""]) -> Num[Array, "n h w c"]:
     """Square images turned by `quarters` right angles, anticlockwise."""
     turns = [jnp.rot90(x, r, axes=(1, 2)) for r in range(4)]

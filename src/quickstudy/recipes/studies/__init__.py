@@ -1,0 +1,1 @@
+"""Questions about learners, answered by experiments that end in a picture."""

@@ -1,0 +1,23 @@
+"""The studies by name; a study's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from quickstudy.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from quickstudy.recipes.studies.study import Study
+
+STUDIES = {
+    "feature-reuse": "Rapid learning or feature reuse? What MAML's inner loop changes",
+    "robustness": "More steps than in training, tasks out of distribution, deeper networks",
+}
+
+
+def study(name: str) -> Study:
+    """A study by its name. Raises `UserError` for an unknown one, with the nearest names."""
+    if name not in STUDIES:
+        raise UserError(f"there is no study {name!r}: {nearest(name, sorted(STUDIES))}")
+    return importlib.import_module(f"quickstudy.recipes.studies.{name.replace('-', '_')}").STUDY

@@ -1,0 +1,108 @@
+"""A study: trained learners, a question, and curves that answer it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quickstudy.checkpoint import write_atomically
+from quickstudy.evaluation import Estimate
+from quickstudy.recipes.evidence import provenance
+from quickstudy.recipes.published import Budget
+from quickstudy.recipes.reproduce import run_folder
+from quickstudy.recipes.settings import RunSettings
+from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, train
+
+if TYPE_CHECKING:
+    from quickstudy.learner import Learner
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One diagram: a figure with its interval against something, a line for each of several
+    learners or variants."""
+
+    title: str
+    x: str
+    """What is varied."""
+    y: str
+    """What is measured."""
+    lines: dict[str, dict[str, Estimate]]
+    """By name of the line, then by value of x."""
+
+
+Trained = Callable[[RunSettings], "Learner"]
+"""Trains what the settings say, unless it is there, and loads it."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, and how it is put."""
+
+    title: str
+    source: str
+    """The paper that asked."""
+    protocol: str
+    """What every panel has in common."""
+    panels: Callable[[Budget, Trained], Iterator[Panel]]
+
+
+def conduct(
+    name: str,
+    study: Study,
+    budget: Budget,
+    runs: Path,
+    results: Path,
+    *,
+    show_progress: bool = True,
+) -> list[Panel]:
+    """Train what the study needs (or go on, or use what is there), measure its panels, and write
+    `results/NAME.json` (`NAME-cpu.json` for the small budget).
+
+    Raises `UserError` for what the user can put right.
+    """
+    trainings: dict[str, Any] = {}
+
+    def trained(settings: RunSettings) -> Learner:
+        folder = run_folder(runs, settings)
+        if not (folder / LEARNER_FILE).exists():
+            train(settings, folder, show_progress=show_progress)
+        settings, _, learner = load_learner(folder)
+        trainings[folder.name] = settings.to_json()
+        return learner
+
+    evidence = {
+        "command": f"quickstudy study {name}" + (" --budget full" if budget == "full" else ""),
+        **provenance(),
+    }
+    panels = list(study.panels(budget, trained))
+    found = {
+        "study": name,
+        "title": study.title,
+        "source": study.source,
+        "budget": budget,
+        "protocol": study.protocol,
+        **evidence,
+        "trainings": trainings,
+        "panels": [
+            {
+                "title": panel.title,
+                "x": panel.x,
+                "y": panel.y,
+                "lines": {
+                    name: {
+                        x: {"mean": e.mean, "interval_95": e.half_width, "episodes": e.episodes}
+                        for x, e in line.items()
+                    }
+                    for name, line in panel.lines.items()
+                },
+            }
+            for panel in panels
+        ],
+    }
+    path = results / (f"{name}.json" if budget == "full" else f"{name}-cpu.json")
+    write_atomically(path, json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
+    return panels
