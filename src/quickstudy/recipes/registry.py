@@ -7,7 +7,17 @@ from pathlib import Path
 
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
-from quickstudy.recipes.learners.gradient import ANIL, BOIL, MAML, MetaSGD
+from quickstudy.recipes.learners.gradient import (
+    ANIL,
+    BOIL,
+    CAVIA,
+    MAML,
+    TAML,
+    MAMLPlusPlus,
+    MetaSGD,
+    MTNet,
+    Reptile,
+)
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import LearnerSettings
 
@@ -15,7 +25,7 @@ LEARNERS: dict[str, type[LearnerSettings]] = {
     settings.name: settings
     for settings in (
         *(Pixels, FineTuning, ProtoNet),
-        *(MAML, ANIL, BOIL, MetaSGD),
+        *(MAML, ANIL, BOIL, MetaSGD, MAMLPlusPlus, CAVIA, MTNet, TAML, Reptile),
     )
 }
 """Every learner of the project; the contract suite runs over these."""
