@@ -29,7 +29,7 @@ EPISODES_PER_CALL = 50
 
 EPISODE_WORDS = (
     *("data", "split", "part", "classes", "first", "size", "rotations"),
-    *("way", "shot", "queries per class", "queries", "episodes", "seed"),
+    *("way", "shot", "queries per class", "queries", "labels", "episodes", "seed"),
 )
 """The words of a protocol that say which episodes were met; others are about the learner."""
 

@@ -9,7 +9,7 @@ The array leaves of a learner are the meta-parameters ω, and meta-learning lear
 import abc
 
 import equinox as eqx
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from quickstudy.likelihood import Likelihood
 from quickstudy.task import Episode, Examples, TaskDistribution
@@ -49,6 +49,11 @@ class Learner(eqx.Module):
         predictions = predictor(task.query.x)
         loss = task.likelihood.mean_loss(predictions, task.query.y)
         return loss, task.likelihood.metrics(predictions, task.query.y)
+
+    def at_step(self, step: Int[Array, ""]) -> "Learner":
+        """The learner whose `loss` training step number `step` asks for (from 0), where the
+        meta-objective changes as training goes on. By default it does not."""
+        return self
 
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "Learner":
         """Called once training is over, and before each validation: fix what depends on the

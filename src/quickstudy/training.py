@@ -131,15 +131,16 @@ def meta_train(
     trained = jax.tree.map(lambda x: jnp.asarray(x, x.dtype), trained)  # or it compiles twice
     task_arrays, task_rest = eqx.partition(tasks, eqx.is_array)
 
-    def of_device(trained: PyTree, task_arrays: PyTree, key: PRNGKeyArray, indices):
+    def of_device(trained: PyTree, task_arrays: PyTree, number, key: PRNGKeyArray, indices):
         learner, tasks = eqx.combine(trained, fixed), eqx.combine(task_arrays, task_rest)
+        learner = learner.at_step(number)
         found = mean_gradient(learner, tasks, key, meta_gradient, indices, at_once)
         return jax.lax.pmean(found, AXIS)
 
     of_meta_batch = jax.shard_map(
         of_device,
         mesh=mesh,
-        in_specs=(EVERYWHERE, EVERYWHERE, EVERYWHERE, BY_TASK),
+        in_specs=(*4 * (EVERYWHERE,), BY_TASK),
         out_specs=EVERYWHERE,
         check_vma=False,
     )
@@ -153,7 +154,7 @@ def meta_train(
 
     def step(trained: PyTree, state: PyTree, task_arrays: PyTree, number: Int[Array, ""]):
         indices = jnp.arange(meta_batch)
-        direction, metrics = of_meta_batch(trained, task_arrays, step_key(number), indices)
+        direction, metrics = of_meta_batch(trained, task_arrays, number, step_key(number), indices)
         updates, state = optimizer.update(direction, state, trained)
         return optax.apply_updates(trained, updates), state, metrics
 

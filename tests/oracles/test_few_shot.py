@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from quickstudy.evaluation import EPISODE_WORDS
 from quickstudy.tasks.few_shot import (
     ArraySource,
     Batches,
@@ -212,3 +213,24 @@ def test_a_task_is_a_function_of_its_key_alone(tasks):
     assert eqx.tree_equal(together, one_by_one, rtol=1e-5, atol=1e-5)
     xs = np.asarray(together.query.x)
     assert not np.array_equal(xs[0], xs[1])
+
+
+def test_fixed_labels_give_every_class_one_label_and_every_label_its_classes():
+    """Numbered examples tell which class they are of: ten classes, three labels."""
+    source = ArraySource(np.arange(20.0)[:, None], 2 * np.arange(10), np.full(10, 2), {})
+    sample = jax.jit(jax.vmap(FewShot(source, 3, 1, 1, fixed_labels=True).sample))
+    episodes = sample(jax.random.split(jax.random.key(0), 400))
+    found = {0: set(), 1: set(), 2: set()}
+    classes = np.asarray(episodes.support.x[..., 0] // 2, int)
+    for class_, label in zip(classes.ravel(), np.ravel(episodes.support.y), strict=True):
+        found[int(label)].add(int(class_))
+    assert sorted(map(len, found.values())) == [3, 3, 4]
+    assert set.union(*found.values()) == set(range(10))
+    np.testing.assert_array_equal(classes, np.asarray(episodes.query.x[..., 0] // 2, int))
+
+
+def test_episodes_with_fixed_labels_are_other_episodes():
+    free, fixed = (FewShot(numbered(), 2, 1, 1, f).protocol() for f in (False, True))
+    assert "labels" not in free
+    assert fixed["labels"] == "fixed for each class"
+    assert "labels" in EPISODE_WORDS

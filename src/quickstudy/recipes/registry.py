@@ -7,7 +7,17 @@ from pathlib import Path
 
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
-from quickstudy.recipes.learners.gradient import ANIL, BOIL, MAML, MetaSGD
+from quickstudy.recipes.learners.gradient import (
+    ANIL,
+    BOIL,
+    CAVIA,
+    MAML,
+    TAML,
+    MAMLPlusPlus,
+    MetaSGD,
+    MTNet,
+    Reptile,
+)
 from quickstudy.recipes.learners.gradient_estimates import ImplicitMAML
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import LearnerSettings
@@ -16,7 +26,8 @@ LEARNERS: dict[str, type[LearnerSettings]] = {
     settings.name: settings
     for settings in (
         *(Pixels, FineTuning, ProtoNet),
-        *(MAML, ANIL, BOIL, MetaSGD, ImplicitMAML),
+        *(MAML, ANIL, BOIL, MetaSGD, MAMLPlusPlus, CAVIA, MTNet, TAML, Reptile),
+        *(ImplicitMAML,),
     )
 }
 """Every learner of the project; the contract suite runs over these."""

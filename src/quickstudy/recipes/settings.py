@@ -59,6 +59,8 @@ class TaskSettings:
     rotations: Literal["none", "classes", "episode"] | None = None
     """Right-angled rotations of a class as classes of their own, or one drawn for each class in
     each episode. By default classes on Omniglot, else none."""
+    fixed_labels: bool = False
+    """Each class has the same label in every episode: tasks that can be learned by heart."""
     image_size: int = 28
     """Images are brought to this height and width, in pixels."""
     color: bool = False
@@ -81,11 +83,14 @@ class TrainingSettings:
     """Tasks in a meta-step; by default what suits the learner."""
     tasks_at_once: int | None = None
     """How many tasks of a meta-batch are computed together: fewer take less memory."""
-    learning_rate: float = 1e-3
-    """The meta-learning rate, of Adam."""
-    decay: Literal["none", "halve", "cosine"] | None = None
+    meta_optimizer: str | None = None
+    """Any optimiser that Optax has under this name and that takes a learning rate; by default
+    what suits the learner: Adam for all but Reptile."""
+    learning_rate: float | None = None
+    """The meta-learning rate; by default what suits the learner."""
+    decay: Literal["none", "halve", "cosine", "linear"] | None = None
     """How the meta-learning rate falls: not at all, by half every --halve-every steps, or to
-    zero along a cosine. By default what suits the learner."""
+    zero along a cosine or a line. By default what suits the learner."""
     halve_every: int = 2000
     """Steps between halvings."""
     seed: int = 0
@@ -105,7 +110,7 @@ class TrainingSettings:
             validate_every=1,
             validation_episodes=2,
         )
-        if not self.learning_rate > 0:
+        if self.learning_rate is not None and not self.learning_rate > 0:
             raise UserError(f"--learning-rate {self.learning_rate}: it must be above 0")
 
 
@@ -146,6 +151,10 @@ class LearnerSettings:
         from quickstudy.metagradients import backpropagation
 
         return backpropagation
+
+    def grouped(self, tasks: Any) -> Any:
+        """The training tasks as the meta-objective takes them: by default one at a time."""
+        return tasks
 
     def only_classifies(self, problem: Problem) -> None:
         """For learners that cannot regress: raise `UserError` where they should."""
@@ -198,8 +207,9 @@ Flat = tyro.conf.OmitArgPrefixes
 """Options of nested settings carry no prefix: --way, not --tasks.way."""
 
 
-def optax_optimizer(name: str, learning_rate: float) -> Any:
-    """`optax.<name>(learning_rate)`. Raises `UserError` for a name that Optax does not have."""
+def optax_optimizer(name: str, learning_rate: Any) -> Any:
+    """`optax.<name>(learning_rate)`, of a number or a schedule. Raises `UserError` for a name that
+    Optax does not have."""
     import optax
 
     from quickstudy.errors import nearest
@@ -229,7 +239,13 @@ class RunSettings:
     def resolved(self) -> RunSettings:
         """With the learner's defaults wherever nothing was said."""
         tasks, training = self.tasks, self.training
-        fill = {"decay": "none", "meta_batch": 1, **self.learner.defaults}
+        fill = {
+            "decay": "none",
+            "meta_batch": 1,
+            "meta_optimizer": "adam",
+            "learning_rate": 1e-3,
+            **self.learner.defaults,
+        }
         fill.setdefault("train_way", tasks.way)
         fill["train_shot"] = tasks.shot
         fill.setdefault("train_query", tasks.query)

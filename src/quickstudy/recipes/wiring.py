@@ -30,6 +30,7 @@ from quickstudy.recipes.settings import (
     RunSettings,
     TaskSettings,
     TrainingSettings,
+    optax_optimizer,
     run_file,
 )
 from quickstudy.record import Record
@@ -166,7 +167,7 @@ def episode_tasks(
     if made is None:
         return Sinusoid(shot, query)
     require(tasks, part, way, shot + query)
-    return FewShot(made[part], way, shot, query)
+    return FewShot(made[part], way, shot, query, tasks.fixed_labels)
 
 
 def problem_of(settings: RunSettings) -> Problem:
@@ -193,20 +194,25 @@ def training_tasks(settings: RunSettings) -> TaskDistribution[Episode]:
     assert t.train_query is not None
     made = sources(t)
     if settings.learner.episodic or made is None:
-        return episode_tasks(t, "train", t.train_way, t.train_shot, t.train_query)
+        episodes = episode_tasks(t, "train", t.train_way, t.train_shot, t.train_query)
+        return settings.learner.grouped(episodes)
     require(t, "train", 2, 1)
     return Batches(training_source(settings, made["train"]), t.train_query)
 
 
 def outer_optimizer(training: TrainingSettings) -> optax.GradientTransformation:
-    """Adam with the decay asked for (Kingma and Ba 2015)."""
+    """What takes the meta-steps, with the decay asked for."""
+    assert training.learning_rate is not None
+    assert training.meta_optimizer is not None
     rate: float | optax.Schedule = training.learning_rate
     steps = training.steps or 1
     if training.decay == "halve":
         rate = optax.exponential_decay(rate, training.halve_every, 0.5, staircase=True)
     elif training.decay == "cosine":
         rate = optax.cosine_decay_schedule(rate, steps)
-    return optax.adam(rate)
+    elif training.decay == "linear":
+        rate = optax.linear_schedule(rate, 0.0, steps)
+    return optax_optimizer(training.meta_optimizer, rate)
 
 
 def build(settings: LearnerSettings, problem: Problem, seed: int) -> Learner:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Shaped
 
 from quickstudy.likelihood import Categorical
@@ -16,6 +17,10 @@ class FewShot(TaskDistribution[Episode]):
     """`way` distinct classes, in random order, which become labels 0 … way - 1; of each, `shot`
     support and `query` query examples, all distinct (Vinyals et al. 2016, section 2.2).
 
+    With `fixed_labels` the classes are divided into `way` groups once and for all, and label k
+    is a class of group k: tasks are not mutually exclusive, and a network may learn the labels
+    of classes by heart (Yin et al. 2020, section 6.2).
+
     >>> FewShot(source, way=5, shot=1, query=15).sample(key).query.y.shape
     (75,)
     """
@@ -24,6 +29,7 @@ class FewShot(TaskDistribution[Episode]):
     way: int = eqx.field(static=True)
     shot: int = eqx.field(static=True)
     query: int = eqx.field(static=True)
+    fixed_labels: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         if not 2 <= self.way <= self.source.classes:
@@ -37,7 +43,10 @@ class FewShot(TaskDistribution[Episode]):
 
     def sample(self, key: PRNGKeyArray) -> Episode:
         choose, draw = jax.random.split(key)
-        classes = distinct(choose, self.source.classes, self.way)
+        if self.fixed_labels:
+            classes = one_of_each_group(choose, self.source.classes, self.way)
+        else:
+            classes = distinct(choose, self.source.classes, self.way)
         x = jax.vmap(lambda k, c: self.source.draw(k, c, self.shot + self.query))(
             jax.random.split(draw, self.way), classes
         )
@@ -54,7 +63,17 @@ class FewShot(TaskDistribution[Episode]):
 
     def protocol(self) -> dict[str, Any]:
         counts = {"way": self.way, "shot": self.shot, "queries per class": self.query}
-        return {**self.source.protocol(), **counts}
+        labels = {"labels": "fixed for each class"} if self.fixed_labels else {}
+        return {**self.source.protocol(), **counts, **labels}
+
+
+def one_of_each_group(key: PRNGKeyArray, classes: int, groups: int) -> Int[Array, " groups"]:
+    """A random member of each group of classes. Groups are a division into nearly equal parts
+    that is random but always the same, so that they do not follow the order of classes: that
+    would be alphabets, or rotations."""
+    order = jnp.asarray(np.random.default_rng(0).permutation(classes))
+    bounds = np.arange(groups + 1) * classes // groups
+    return order[jax.random.randint(key, (groups,), bounds[:-1], bounds[1:])]
 
 
 class Batches(TaskDistribution[Episode]):

@@ -4,7 +4,7 @@ Only the last layer takes inner steps, on features that tasks share: adaptation 
 of a linear model, and the body is run once whatever the number of steps.
 
     θ = (θ_1, …, θ_l):   φ_0 = θ_l,   φ_{t+1} = φ_t - α ∇_φ L((θ_1, …, θ_{l-1}, φ_t), D_tr)
-                                                                              (section 4.1)
+
     min_θ Σ_i L((θ_1, …, θ_{l-1}, φ_T), D_ts_i)
 
 No difference from the paper: the body's batch statistics on the support set do not change while

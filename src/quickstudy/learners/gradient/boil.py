@@ -3,7 +3,7 @@
 Everything but the last layer takes inner steps: what a task changes is the representation, which
 moves towards the head that tasks share.
 
-    θ = (θ_b, θ_h):   φ_0 = θ_b,   φ_{t+1} = φ_t - α ∇_φ L((φ_t, θ_h), D_tr)        (section 3)
+    θ = (θ_b, θ_h):   φ_0 = θ_b,   φ_{t+1} = φ_t - α ∇_φ L((φ_t, θ_h), D_tr)
     min_θ Σ_i L((φ_T, θ_h), D_ts_i)
 
 No difference from the paper.

@@ -3,8 +3,8 @@
 Learn not only where to start but the direction and the length of the step: every parameter has a
 learning rate of its own, which may be negative.
 
-    φ = θ - α ∘ ∇_θ L(θ, D_tr)                                                  (eq. 3)
-    min_{θ, α} Σ_i L(φ_i, D_ts_i)                                               (eq. 4)
+    φ = θ - α ∘ ∇_θ L(θ, D_tr)
+    min_{θ, α} Σ_i L(φ_i, D_ts_i)
 
 Differences from the paper: more than one step may be taken, all with the same α; a regression's
 gradients are half the paper's, so α starts twice as large there.

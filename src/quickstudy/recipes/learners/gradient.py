@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.settings import (
     Flat,
     LearnerSettings,
@@ -155,3 +156,213 @@ class MetaSGD(InnerLoop):
         network = self.built_network(problem, key)
         rates = random_rates(network, self.rate(problem), key=jax.random.fold_in(key, 0))
         return MetaSGD(network=network, rates=rates, **self.loop(problem))
+
+
+@dataclass(frozen=True)
+class Reptile(InnerLoop):
+    """First-order meta-learning: train on a task, then move some of the way to where that led."""
+
+    name: ClassVar[str] = "reptile"
+    defaults: ClassVar[dict[str, Any]] = {
+        "steps": 5000,
+        "meta_batch": 10,
+        "train_query": 14,
+        "meta_optimizer": "sgd",
+        "learning_rate": 1.0,
+        "decay": "linear",
+    }
+    default_rates: ClassVar[tuple[float, float]] = (1e-3, 2e-2)
+    default_test_steps: ClassVar[int | None] = 5
+    exempt: ClassVar[dict[str, str]] = {
+        "test_the_meta_gradient_is_the_slope_of_the_meta_objective": "its direction is a "
+        "difference of parameters, and no objective's slope",
+    }
+
+    inner_steps: int = 3
+    """Inner steps in training."""
+    inner_optimizer: Literal["adam", "sgd"] = "adam"
+    """Adam without momentum (β1 = 0), or plain gradient descent."""
+    inner_batch: int = 25
+    """Examples in each inner step, in training."""
+    test_batch: int = 25
+    """Examples in each inner step, at test."""
+
+    def __post_init__(self):
+        at_least(self, inner_steps=1, test_steps=0, inner_batch=1, test_batch=1)
+
+    def meta_gradient(self) -> Any:
+        from quickstudy.metagradients import reptile
+
+        return reptile
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        import optax
+
+        from quickstudy.learners.gradient.reptile import Reptile
+
+        rate = self.rate(problem)
+        return Reptile(
+            network=self.built_network(problem, key),
+            optimizer=optax.adam(rate, b1=0.0)
+            if self.inner_optimizer == "adam"
+            else optax.sgd(rate),
+            train_batch=self.inner_batch,
+            test_batch=self.test_batch,
+            **self.loop(problem),
+        )
+
+
+@dataclass(frozen=True)
+class MAMLPlusPlus(InnerLoop):
+    """MAML with learned rates, a loss at each step, and batch normalisation's weights by step."""
+
+    name: ClassVar[str] = "maml++"
+    defaults: ClassVar[dict[str, Any]] = {
+        "steps": 5000,
+        "meta_batch": 8,
+        "train_query": 5,
+        "decay": "cosine",
+    }
+    default_rates: ClassVar[tuple[float, float]] = (0.1, 0.02)
+    default_test_steps: ClassVar[int | None] = None
+
+    inner_steps: int = 5
+    """Inner steps in training."""
+    annealing: int = 500
+    """Meta-steps after which the last inner step's loss alone counts; at first all count alike."""
+
+    def __post_init__(self):
+        at_least(self, inner_steps=1, test_steps=0, annealing=0)
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        from quickstudy.learners.gradient.maml_plus_plus import MAMLPlusPlus
+
+        return MAMLPlusPlus(
+            self.built_network(problem, key),
+            rate=self.rate(problem),
+            annealing=self.annealing,
+            **self.loop(problem),
+        )
+
+
+@dataclass(frozen=True)
+class CAVIA(InnerLoop):
+    """A few context parameters are all that adapts to a task."""
+
+    name: ClassVar[str] = "cavia"
+    default_rates: ClassVar[tuple[float, float]] = (1.0, 2.0)
+    default_test_steps: ClassVar[int | None] = None
+
+    context: int | None = None
+    """Context parameters; by default 100 for classes, 5 for real targets."""
+
+    def __post_init__(self):
+        at_least(self, inner_steps=0, test_steps=0, context=1)
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        import jax
+        import optax
+
+        from quickstudy.learners.gradient.cavia import (
+            CAVIA,
+            ExtraInputs,
+            FiLM,
+            first_layer,
+            first_norm,
+            third_norm,
+        )
+        from quickstudy.networks import MLP
+
+        network = self.built_network(problem, key)
+        size = self.context or (100 if problem.classifies else 5)
+
+        def drawn(number: int, columns: int):
+            r = size**-0.5
+            keys = jax.random.split(jax.random.fold_in(key, 0))
+            return jax.random.uniform(keys[number], (size, columns), minval=-r, maxval=r)
+
+        if isinstance(network.body, MLP) and not network.normalises:
+            columns = first_layer(network).bias.size
+            modulation = ExtraInputs(drawn(0, columns), first_layer)
+        else:
+            where = first_norm if isinstance(network.body, MLP) else third_norm
+            columns = where(network).gamma.size
+            modulation = FiLM(drawn(0, columns), drawn(1, columns), where)
+        return CAVIA(network, modulation, optax.sgd(self.rate(problem)), **self.loop(problem))
+
+
+@dataclass(frozen=True)
+class MTNet(InnerLoop):
+    """MAML in a learned metric for each layer and, by learned masks, in a subspace."""
+
+    name: ClassVar[str] = "mt-net"
+    default_test_steps: ClassVar[int | None] = None
+
+    masks: bool = True
+    """Learn which rows of the weights adapt; without, this is T-net."""
+
+    @property
+    def exempt(self) -> dict[str, str]:
+        """From promises of the contract suite."""
+        if not self.masks:
+            return {}
+        return {
+            "test_the_meta_gradient_is_the_slope_of_the_meta_objective": "masks are drawn from a "
+            "distribution, and their gradient is that of a relaxation"
+        }
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        import optax
+
+        from quickstudy.learners.gradient.mt_net import MTNet
+
+        return MTNet(
+            self.built_network(problem, key),
+            optax.sgd(self.rate(problem)),
+            masks=self.masks,
+            **self.loop(problem),
+        )
+
+
+@dataclass(frozen=True)
+class TAML(InnerLoop):
+    """MAML whose start must not prefer any task."""
+
+    name: ClassVar[str] = "taml"
+
+    measure: str = "entropy"
+    """Of preference: entropy of the answers before adapting, or inequality of the losses before
+    adapting across a group of tasks: theil, ge2, atkinson, gini, log-variance."""
+    weight: float = 0.1
+    """λ, how much it counts."""
+    group: int = 4
+    """Tasks among which losses should be equal; --meta-batch then counts groups."""
+
+    def __post_init__(self):
+        at_least(self, inner_steps=0, test_steps=0, group=2)
+        measures = ("entropy", "theil", "ge2", "atkinson", "gini", "log-variance")
+        if self.measure not in measures:
+            raise UserError(
+                f"there is no --measure {self.measure}: {nearest(self.measure, list(measures))}"
+            )
+
+    def grouped(self, tasks: Any) -> Any:
+        from quickstudy.tasks.groups import Groups
+
+        return tasks if self.measure == "entropy" else Groups(tasks, self.group)
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        import optax
+
+        from quickstudy.learners.gradient.taml import INEQUALITIES, EntropyTAML, InequalityTAML
+
+        network, sgd = self.built_network(problem, key), optax.sgd(self.rate(problem))
+        if self.measure == "entropy":
+            if not problem.classifies:
+                raise UserError(
+                    "--measure entropy is for classes; for real targets take an inequality, say "
+                    "--measure theil"
+                )
+            return EntropyTAML(network, sgd, self.weight, **self.loop(problem))
+        inequality = INEQUALITIES[self.measure]
+        return InequalityTAML(network, sgd, self.weight, inequality, **self.loop(problem))

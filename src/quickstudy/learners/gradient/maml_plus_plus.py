@@ -1,0 +1,152 @@
+"""MAML++ (Antoniou, Edwards and Storkey, "How to train your MAML", ICLR 2019).
+
+MAML made stable: each step's result counts in the meta-objective at first, learning rates are
+learned for each array of each step, and batch normalisation has weights of its own at each step.
+
+    φ_{t+1} = φ_t - α_t ∘ ∇_φ L(φ_t; γ_t, β_t; D_tr)          α_t: a rate for each array of φ (LSLR)
+    min_{θ, α, γ, β} Σ_i Σ_t v_t L(φ_{t+1}; γ_t, β_t; D_ts_i)
+
+for steps t = 0 … T - 1. All v_t are 1/T at first and move evenly, over `annealing` meta-steps, to
+v_{T-1} = 1, and the others 0, which is MAML's objective.
+
+Differences from the paper: statistics of batch normalisation are those of the batch at hand at
+each step, as in the authors' code, which keeps running ones but does not use them; v_t falls to
+zero in a straight line, not to 0.03/T and then to zero; second order from the first meta-step on,
+as in the authors' last configurations; the meta-learning rate's cosine is training's own
+(`--decay cosine`); no ensemble of checkpoints.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from quickstudy.learner import Metrics
+from quickstudy.learners.descent import trajectory
+from quickstudy.learners.gradient.inner_loop import InnerLoop, loss_on
+from quickstudy.likelihood import Likelihood
+from quickstudy.networks.layers import BatchNorm
+from quickstudy.networks.network import Network, Normalisation
+from quickstudy.task import Episode, Examples
+
+
+class MAMLPlusPlus(InnerLoop):
+    """A starting point, learning rates and weights of batch normalisation for each of
+    `train_steps` steps; steps at test beyond those take the last one's.
+
+    >>> learner = MAMLPlusPlus(network, rate=0.1, train_steps=5, annealing=5000)
+    """
+
+    network: Network
+    """θ; its batch normalisation's γ and β have a leading axis of steps."""
+    rates: PyTree
+    """α: for each array of θ that adapts, one number a step."""
+    step: Int[Array, ""]
+    """Of training: how far the annealing is."""
+    annealing: int = eqx.field(static=True)
+    train_steps: int = eqx.field(static=True)
+    test_steps: int = eqx.field(static=True)
+    normalisation: Normalisation = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        rate: float,
+        train_steps: int = 5,
+        test_steps: int = 5,
+        annealing: int = 0,
+        normalisation: Normalisation = "batch",
+    ):
+        if train_steps < 1:
+            raise ValueError("MAML++ learns what to do at each step: it takes at least one")
+        norms, rest = eqx.partition(network, is_norm(network))
+        repeated = jax.tree.map(lambda x: jnp.repeat(x[None], train_steps, 0), norms)
+        self.network = eqx.combine(repeated, rest)
+        self.rates = jax.tree.map(
+            lambda x: jnp.full(train_steps, rate, x.dtype), eqx.filter(rest, eqx.is_inexact_array)
+        )
+        self.step = jnp.asarray(0)
+        self.annealing = annealing
+        self.train_steps = train_steps
+        self.test_steps = test_steps
+        self.normalisation = normalisation
+
+    def at_step(self, step: Int[Array, ""]) -> "MAMLPlusPlus":
+        return eqx.tree_at(lambda learner: learner.step, self, step)
+
+    def importance(self) -> Float[Array, " steps"]:
+        """v_t of each step."""
+        done = jnp.minimum(self.step / max(self.annealing, 1), 1.0) if self.annealing else 1.0
+        last = jnp.arange(self.train_steps) == self.train_steps - 1
+        return (1 - done) / self.train_steps + done * last
+
+    def adapted_network(
+        self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
+    ) -> Network:
+        return self.watched(support, likelihood, steps, lambda network, number: None)[0]
+
+    def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        v = self.importance()
+
+        def query_predictions(network: Network) -> Float[Array, "n size"]:
+            return self.predictor(network, task.support)(task.query.x)
+
+        def weighted(network: Network, number: Int[Array, ""]) -> Float[Array, ""]:
+            loss = task.likelihood.mean_loss(query_predictions(network), task.query.y)
+            return v[number] * loss
+
+        def earlier(network: Network, number: Int[Array, ""]) -> Float[Array, ""]:
+            """Of a step before the last one; not computed where it does not count."""
+            counts = (number < self.train_steps - 1) & (v[number] > 0)
+            nothing = jnp.zeros((), v.dtype)
+            return jax.lax.cond(counts, lambda: weighted(network, number), lambda: nothing)
+
+        adapted, losses = self.watched(task.support, task.likelihood, self.train_steps, earlier)
+        predictions = query_predictions(adapted)
+        last = v[-1] * task.likelihood.mean_loss(predictions, task.query.y)
+        return jnp.sum(losses) + last, task.likelihood.metrics(predictions, task.query.y)
+
+    def watched(
+        self,
+        support: Examples,
+        likelihood: Likelihood,
+        steps: int,
+        watch: Callable[[Network, Int[Array, ""]], Any],
+    ) -> tuple[Network, Any]:
+        """The network after `steps` steps, and what `watch` saw after each."""
+        norms, rest = eqx.partition(self.network, is_norm(self.network))
+
+        def at(step: Int[Array, ""] | int, tree: PyTree) -> PyTree:
+            """Its entries for a step: the last one's beyond the last."""
+            return jax.tree.map(lambda x: x[jnp.clip(step, 0, self.train_steps - 1)], tree)
+
+        def whole(rest: PyTree, step: Int[Array, ""] | int) -> Network:
+            return eqx.combine(rest, at(step, norms))
+
+        def init(params: PyTree) -> Any:
+            return jnp.asarray(0)
+
+        def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
+            rates = at(state, self.rates)
+            return jax.tree.map(lambda rate, g: -rate * g, rates, updates), state + 1
+
+        support_loss = loss_on(support, likelihood)
+        adapted, seen = trajectory(
+            lambda rest, step: support_loss(whole(rest, step)),
+            rest,
+            optax.GradientTransformation(init, update),
+            steps,
+            watch=lambda rest, step: watch(whole(rest, step), step),
+        )
+        return whole(adapted, steps - 1), seen
+
+
+def is_norm(network: Network) -> PyTree:
+    """True in the place of each batch normalisation, False elsewhere."""
+    kind = lambda node: isinstance(node, BatchNorm)  # noqa: E731
+    return jax.tree.map(kind, network, is_leaf=kind)

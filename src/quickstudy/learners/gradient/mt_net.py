@@ -1,0 +1,131 @@
+"""MT-net (Lee and Choi, "Gradient-based meta-learning with learned layerwise metric and subspace",
+ICML 2018).
+
+Each layer's weights W are followed by a linear map T that tasks share and inner steps leave alone,
+so that gradient steps on W are taken in a learned metric; a learned random mask says which rows
+of W, the weights of one activation, take steps at all.
+
+    y = T (W x + b)
+    φ_{t+1} = φ_t - α M ∘ ∇_φ L(φ_t, T, D_tr)
+    M_j ~ Bernoulli(σ(ζ_j)), the same for all weights of activation j
+    min_{θ, T, ζ} Σ_i L(φ_T, T, D_ts_i)
+
+Masks are drawn once for each task, with the gradient of their relaxation (Gumbel-softmax at
+temperature 1, straight through). Without masks this is the paper's T-net.
+
+Differences from the paper: none in what is computed, but that T is multiplied into W and b, which
+is the same; the scale and shift of a convolution's batch normalisation take steps too, under the
+same mask.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from quickstudy.learners.descent import descend
+from quickstudy.learners.gradient.inner_loop import InnerLoop, loss_on
+from quickstudy.likelihood import Likelihood
+from quickstudy.networks.conv4 import ConvBlock
+from quickstudy.networks.layers import Linear
+from quickstudy.networks.network import Network, Normalisation
+from quickstudy.task import Examples
+
+
+class MTNet(InnerLoop):
+    """A starting point, a map T for each layer, and the log-odds ζ that a row adapts; T-net with
+    `masks=False`.
+
+    >>> learner = MTNet(network, optax.sgd(0.4))
+    """
+
+    network: Network
+    transforms: tuple[Float[Array, "_ _"], ...]
+    """T of each layer."""
+    logits: tuple[Float[Array, " _"], ...] | None
+    """ζ of each layer; None: everything adapts."""
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    train_steps: int = eqx.field(static=True)
+    test_steps: int = eqx.field(static=True)
+    normalisation: Normalisation = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: optax.GradientTransformation,
+        *,
+        masks: bool = True,
+        train_steps: int = 1,
+        test_steps: int = 1,
+        normalisation: Normalisation = "batch",
+    ):
+        layers = filter(is_layer, jax.tree.leaves(network, is_leaf=is_layer))
+        widths = [linear_part(layer)[0].shape[-1] for layer in layers]
+        self.network = network
+        self.transforms = tuple(jnp.eye(width) for width in widths)
+        self.logits = tuple(jnp.zeros(width) for width in widths) if masks else None
+        self.optimizer = optimizer
+        self.train_steps = train_steps
+        self.test_steps = test_steps
+        self.normalisation = normalisation
+
+    def adapted_network(
+        self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
+    ) -> Network:
+        loss = loss_on(support, likelihood)
+        adapted = descend(
+            lambda network: loss(self.transformed(network)),
+            self.network,
+            optax.chain(optax.stateless(self.masked(key)), self.optimizer),
+            steps,
+        )
+        return self.transformed(adapted)
+
+    def transformed(self, network: Network) -> Network:
+        """The network that T is multiplied into: T W x + T b."""
+        return each_layer(
+            lambda layer, t: eqx.tree_at(linear_part, layer, replace_fn=lambda w: w @ t),
+            network,
+            self.transforms,
+        )
+
+    def masked(self, key: PRNGKeyArray) -> Callable[[Any, Any], Any]:
+        """gradient ↦ M ∘ gradient, for one draw of M."""
+        if self.logits is None:
+            return lambda gradient, _: gradient
+        keys = jax.random.split(key, len(self.logits))
+        masks = [bernoulli(zeta, key=k) for zeta, k in zip(self.logits, keys, strict=True)]
+        return lambda gradient, _: each_layer(
+            lambda layer, m: jax.tree.map(lambda g: g * m, layer), gradient, masks
+        )
+
+
+def bernoulli(logits: Float[Array, " n"], *, key: PRNGKeyArray) -> Float[Array, " n"]:
+    """Zeros and ones, one with probability σ(logit). The gradient is that of σ(logit + logistic
+    noise), of which they are the rounding: a difference of two Gumbel variables is logistic."""
+    soft = jax.nn.sigmoid(logits + jax.random.logistic(key, logits.shape))
+    return soft + jax.lax.stop_gradient(jnp.round(soft) - soft)
+
+
+def is_layer(node: Any) -> bool:
+    """Whether T follows it."""
+    return isinstance(node, Linear | ConvBlock)
+
+
+def linear_part(layer: Any) -> tuple[Array, ...]:
+    """W, and b if there is one; activations are on the last axis."""
+    return (layer.weight, layer.bias) if isinstance(layer, Linear) else (layer.kernel,)
+
+
+def each_layer(change: Callable[..., Any], tree: PyTree, *values: Any) -> PyTree:
+    """`change(layer, value of that layer, …)` for each layer; everything else stays."""
+    of_layers = iter(zip(*values, strict=True))
+    return jax.tree.map(
+        lambda node: change(node, *next(of_layers)) if is_layer(node) else node,
+        tree,
+        is_leaf=is_layer,
+    )

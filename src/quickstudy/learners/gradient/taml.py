@@ -1,0 +1,142 @@
+"""TAML, task-agnostic meta-learning (Jamal and Qi, CVPR 2019).
+
+An initialisation that already does well on some tasks is a poor start for others: MAML, and a
+term that keeps it from preferring any. Either the untouched network's answers should be of high
+entropy, and the adapted one's of low; or its losses on the tasks should be equal.
+
+    min_θ E_i [ L(φ_i, D_ts_i) + λ (H_i(f_φ_i) - H_i(f_θ)) ]
+    min_θ E_i   L(φ_i, D_ts_i) + λ I(ℓ_1, …, ℓ_n),   ℓ_i = L(θ, D_tr_i)
+
+H_i is the mean entropy of the answers on task i's queries; I is a measure of inequality from
+economics, zero for equal losses and the same for losses in other units.
+
+The second couples tasks. Its learner takes several tasks at a time, a group: episodes with a
+leading axis. A meta-batch is then one or more groups, and I is within each.
+
+Differences from the paper: the entropy is taken on queries (the paper does not say on which
+inputs); groups may be smaller than the meta-batch.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from quickstudy.learner import Metrics
+from quickstudy.learners.descent import descend
+from quickstudy.learners.gradient.inner_loop import InnerLoop, loss_on
+from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.networks.network import Network, Normalisation
+from quickstudy.task import Episode, Examples
+
+
+class EntropyTAML(InnerLoop):
+    """MAML whose start is undecided.
+
+    >>> learner = EntropyTAML(network, optax.sgd(0.4), weight=0.1)
+    """
+
+    network: Network
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    weight: float = eqx.field(static=True)
+    """λ."""
+    train_steps: int = eqx.field(static=True, kw_only=True, default=1)
+    test_steps: int = eqx.field(static=True, kw_only=True, default=3)
+    normalisation: Normalisation = eqx.field(static=True, kw_only=True, default="batch")
+
+    def adapted_network(
+        self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
+    ) -> Network:
+        return descend(loss_on(support, likelihood), self.network, self.optimizer, steps)
+
+    def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        if not isinstance(task.likelihood, Categorical):
+            raise ValueError("the entropy of a regression does not change: take an inequality")
+        before, after = (
+            self.take_steps(task.support, task.likelihood, steps, key=key)(task.query.x)
+            for steps in (0, self.train_steps)
+        )
+        loss = task.likelihood.mean_loss(after, task.query.y)
+        fall = entropy(after) - entropy(before)
+        return loss + self.weight * fall, task.likelihood.metrics(after, task.query.y)
+
+
+class InequalityTAML(InnerLoop):
+    """MAML whose start is equally good for all tasks of a group. Train it on groups.
+
+    >>> learner = InequalityTAML(network, optax.sgd(0.4), weight=0.1, inequality=theil)
+    >>> meta_train(learner, Groups(tasks, 4), optax.adam(1e-3), steps=1000)
+    """
+
+    network: Network
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    weight: float = eqx.field(static=True)
+    """λ."""
+    inequality: Callable[[Array], Array] = eqx.field(static=True)
+    train_steps: int = eqx.field(static=True, kw_only=True, default=1)
+    test_steps: int = eqx.field(static=True, kw_only=True, default=3)
+    normalisation: Normalisation = eqx.field(static=True, kw_only=True, default="batch")
+
+    def adapted_network(
+        self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
+    ) -> Network:
+        return descend(loss_on(support, likelihood), self.network, self.optimizer, steps)
+
+    def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        """`task` is a group: its arrays have a leading axis of tasks."""
+
+        def of_task(task: Episode):
+            initial = loss_on(task.support, task.likelihood)(self.network)
+            loss, metrics = super(InequalityTAML, self).loss(task, key=key)
+            return initial, loss, metrics
+
+        initial, losses, metrics = jax.vmap(of_task)(task)
+        unequal = self.inequality(initial)
+        metrics = jax.tree.map(jnp.mean, metrics)
+        return jnp.mean(losses) + self.weight * unequal, {**metrics, "inequality": unequal}
+
+
+def entropy(logits: Float[Array, "n size"]) -> Float[Array, ""]:
+    """Of the predicted classes, in nats, a mean over queries: -1/n Σ_i Σ_k p_ik log p_ik."""
+    log_p = jax.nn.log_softmax(logits)
+    return -jnp.mean(jnp.sum(jnp.exp(log_p) * log_p, axis=-1))
+
+
+def theil(losses: Float[Array, " n"]) -> Float[Array, ""]:
+    """1/n Σ_i (ℓ_i / μ) log(ℓ_i / μ)"""
+    share = losses / jnp.mean(losses)
+    return jnp.mean(share * jnp.log(share))
+
+
+def generalised_entropy(losses: Float[Array, " n"], alpha: float = 2.0) -> Float[Array, ""]:
+    """1/(n α (α - 1)) Σ_i ((ℓ_i / μ)^α - 1), α neither 0 nor 1"""
+    share = losses / jnp.mean(losses)
+    return jnp.mean(share**alpha - 1) / (alpha * (alpha - 1))
+
+
+def atkinson(losses: Float[Array, " n"]) -> Float[Array, ""]:
+    """1 - (Π_i ℓ_i)^{1/n} / μ: that of ε = 1"""
+    return 1 - jnp.exp(jnp.mean(jnp.log(losses))) / jnp.mean(losses)
+
+
+def gini(losses: Float[Array, " n"]) -> Float[Array, ""]:
+    """Σ_i Σ_j |ℓ_i - ℓ_j| / (2 n² μ)"""
+    differences = jnp.abs(losses[:, None] - losses[None, :])
+    return jnp.mean(differences) / (2 * jnp.mean(losses))
+
+
+def variance_of_logarithms(losses: Float[Array, " n"]) -> Float[Array, ""]:
+    """1/n Σ_i (log ℓ_i - mean log ℓ)²"""
+    return jnp.var(jnp.log(losses))
+
+
+INEQUALITIES = {
+    "theil": theil,
+    "ge2": generalised_entropy,
+    "atkinson": atkinson,
+    "gini": gini,
+    "log-variance": variance_of_logarithms,
+}
