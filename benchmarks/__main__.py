@@ -13,7 +13,6 @@ import tyro
 from quickstudy.errors import UserError
 
 RESULTS = Path("results/benchmarks/speed-cpu.json")
-PAGE = Path("docs/performance.md")
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def run(options: Options) -> int:
     from benchmarks import page
 
     if options.render:
-        page.render(RESULTS, PAGE)
+        page.render(RESULTS, page.PAGE)
         return 0
 
     import jax
@@ -74,7 +73,7 @@ def run(options: Options) -> int:
         from quickstudy.checkpoint import write_atomically
 
         write_atomically(RESULTS, json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
-        page.render(RESULTS, PAGE)
+        page.render(RESULTS, page.PAGE)
     return 0
 
 

@@ -7,9 +7,14 @@ of the batch; those for MAML have a linear layer on top.
 
 import itertools
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Network = Literal["conv4 stride 2", "conv4 pooled", "mlp 2x40"]
+
+Arithmetic = Literal["float32", "tensorfloat32", "bfloat16"]
+"""What the factors of matrix products and convolutions are rounded to: not at all; to 10 bits
+inside the tensor cores of a GPU, JAX's default there; or to bfloat16 (`--precision bfloat16`, and
+PyTorch's autocast). On a processor the first two are the same."""
 
 PICTURE_CLASSES = 200
 PICTURES_PER_CLASS = 20
@@ -34,6 +39,7 @@ class MAMLStep:
     shot: int = 1
     query: int = 15
     tasks: int = 8
+    arithmetic: Arithmetic = "float32"
 
     @property
     def inner_learning_rate(self) -> float:
@@ -51,6 +57,7 @@ class MAMLStep:
         return (
             f"MAML {order} order, {self.network}, {counted(self.inner_steps, 'step')}, "
             f"{counted(self.query, 'query', 'queries')}, {counted(self.tasks, 'task')}"
+            f"{in_words(self.arithmetic)}"
         )
 
 
@@ -61,10 +68,14 @@ class ProtoNetStep:
     way: int = 60
     shot: int = 1
     query: int = 5
+    arithmetic: Arithmetic = "float32"
 
     @property
     def name(self) -> str:
-        return f"ProtoNet step, {self.way}-way {self.shot}-shot, {self.query} queries"
+        return (
+            f"ProtoNet step, {self.way}-way {self.shot}-shot, {self.query} queries"
+            f"{in_words(self.arithmetic)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,7 @@ class Evaluation:
     way: int = 5
     shot: int = 1
     query: int = 5
+    arithmetic: Arithmetic = "float32"
 
     @property
     def name(self) -> str:
@@ -92,6 +104,7 @@ class Sampling:
     way: int = 5
     shot: int = 1
     query: int = 15
+    arithmetic: Arithmetic = "float32"
 
     @property
     def name(self) -> str:
@@ -130,6 +143,32 @@ GRID: tuple[Case, ...] = (
     Evaluation(query=15),
 )
 """Everything: an hour or more."""
+
+
+class Aim(NamedTuple):
+    """How many times longer a peer shall take."""
+
+    peer: str
+    times: float
+
+
+def aim(case: Case, on_gpu: bool) -> Aim | None:
+    """What the project has set itself; None where it has not."""
+    match case:
+        case MAMLStep("mlp 2x40"):
+            return Aim("higher", 95)
+        case MAMLStep(tasks=32) if on_gpu:
+            return Aim("PyTorch", 10)
+        case MAMLStep(first_order=False) if not on_gpu:
+            return Aim("PyTorch", 3 if case.stride == 2 else 2)
+        case ProtoNetStep(way=60) if not on_gpu:
+            return Aim("PyTorch", 1.5)
+    return None
+
+
+def in_words(arithmetic: Arithmetic) -> str:
+    """The end of a case's name."""
+    return "" if arithmetic == "float32" else f", {arithmetic}"
 
 
 def counted(n: int, one: str, many: str | None = None) -> str:

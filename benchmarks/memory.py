@@ -33,7 +33,7 @@ from quickstudy.training import mean_gradient
 RESULTS = Path("results/benchmarks/memory-cpu.json")
 PICTURE_OF_IT = Path("docs/memory.png")
 
-NETWORKS: tuple[Network, ...] = ("conv4 stride 2", "mlp 2x40")
+NETWORKS: tuple[Network, ...] = ("conv4 stride 2", "conv4 pooled", "mlp 2x40")
 INNER_STEPS = (1, 10, 50, 100)
 META_BATCHES = (1, 8, 32)
 MIB = 1 << 20

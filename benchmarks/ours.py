@@ -35,6 +35,7 @@ from benchmarks.contender import (
     Moments,
     Problem,
 )
+from quickstudy import memory
 from quickstudy.evaluation import EPISODES_PER_CALL as EVALUATED_PER_CALL
 from quickstudy.evaluation import evaluate
 from quickstudy.learner import Learner
@@ -42,6 +43,7 @@ from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP, Conv4, Network, WithHead
+from quickstudy.networks.layers import Precision
 from quickstudy.task import Episode, TaskDistribution
 from quickstudy.tasks.few_shot import ArraySource, FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
@@ -88,6 +90,7 @@ class TrainingSteps:
         started = time.perf_counter()
         compiled = jax.jit(advance).lower(*arguments, jnp.asarray(1)).compile()
         self.compile_seconds = time.perf_counter() - started
+        self.bytes_needed = memory.needed(compiled)
         self.advance: Callable[[int], Any] = lambda stop: jax.block_until_ready(
             compiled(*arguments, jnp.asarray(stop))
         )
@@ -176,13 +179,14 @@ OurContender = TrainingSteps | EvaluatedEpisodes | DrawnEpisodes
 def contender(case: Case) -> tuple[OurContender, Problem]:
     """Our side of a case, compiled, and the same problem in NumPy's arrays for the others."""
     key = jax.random.key(SEED)
+    precision: Precision = "bfloat16" if case.arithmetic == "bfloat16" else "float32"
     if isinstance(case, MAMLStep) and case.network == "mlp 2x40":
         tasks: TaskDistribution[Episode] = Sinusoid(case.shot, case.query)
-        body: Network = MLP((1,), hidden=HIDDEN, key=key)
+        body: Network = MLP((1,), hidden=HIDDEN, precision=precision, key=key)
     else:
         stride = case.stride if isinstance(case, MAMLStep) else 1
         tasks = FewShot(random_pictures(), case.way, case.shot, case.query)
-        body = Conv4(PICTURE, filters=FILTERS, stride=stride, key=key)
+        body = Conv4(PICTURE, filters=FILTERS, stride=stride, precision=precision, key=key)
     match case:
         case MAMLStep():
             learner = MAML(

@@ -10,11 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import ours
+from benchmarks.cases import in_words
+from benchmarks.suite import TOLERANCE, products_key
 from quickstudy.checkpoint import write_atomically
 from quickstudy.errors import UserError
 
-BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
-"""What is between these in the page is rendered; everything else there is left alone."""
+PAGE = Path("docs/performance.md")
+PLACE = "benchmarks"
+"""Of the suite's table in the page; see `insert`."""
 
 
 def amount(seconds: float) -> str:
@@ -65,8 +68,8 @@ def print_table(run: Mapping[str, Any]) -> None:
                 style="bold" if own else None,
             )
             name = ""
-        for kind, style in (("left_out", "dim"), ("disagreed", "bold red")):
-            for contender, why in case[kind].items():
+        for kind, style in (("left_out", "dim"), ("failed", "red"), ("disagreed", "bold red")):
+            for contender, why in case.get(kind, {}).items():
                 table.add_row(why, contender, "–", "–", "–", style=style)
         table.add_section()
     Console().print(table)
@@ -81,7 +84,7 @@ def markdown(run: Mapping[str, Any]) -> str:
             name for case in run["cases"] for name in case["contenders"] if name != ours.NAME
         )
     )
-    heads = ["case", "quickstudy, a step", *peers, "of the limit", "compiling"]
+    heads = ["case", "quickstudy, a step", *peers, "aim", "of the limit", "compiling"]
     lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * (len(heads) - 1) + "|"]
     for case in run["cases"]:
         found = case["contenders"]
@@ -89,12 +92,23 @@ def markdown(run: Mapping[str, Any]) -> str:
             case["case"],
             amount(found[ours.NAME]["seconds"]["median"]),
             *(times(found[peer]["ratio"]) if peer in found else "–" for peer in peers),
+            aim_in_words(case),
             percent(case["share_of_limit"]),
             f"{case['compile_seconds']:.0f} s",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     machine = run["machine"]
-    products = max(run["matrix product, operations a second"].values())
+    used = {case["settings"].get("arithmetic", "float32") for case in run["cases"]}
+    products = " and ".join(
+        f"{max(run[key].values()) / 1e9:,.0f} GFLOP/s{in_words(arithmetic)}"
+        for arithmetic in TOLERANCE
+        if arithmetic in used and (key := products_key(arithmetic))
+    )
+    tolerances = " and ".join(
+        f"{TOLERANCE[arithmetic]:g}{in_words(arithmetic)}"
+        for arithmetic in TOLERANCE
+        if arithmetic in used
+    )
     copies = max(run["copying, bytes a second"].values())
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     return "\n".join(
@@ -104,17 +118,36 @@ def markdown(run: Mapping[str, Any]) -> str:
             "Under a peer's name: how many times longer a step takes it than quickstudy, the "
             f"median of {run['repetitions']} repetitions in turns, with the least and greatest. "
             "Network, episodes and arithmetic are the same: from the same parameters the losses "
-            "and gradient norms agree to a thousandth before anything is timed. The limit is the "
+            f"and gradient norms agree to {tolerances} of themselves before anything is timed. The "
+            "limit is the "
             "greater of the operations of the convolutions and linear layers over the rate of a "
-            f"matrix product here, {products / 1e9:.0f} GFLOP/s, and the bytes that cannot but "
+            f"matrix product here, {products}, and the bytes that cannot but "
             f"be moved over the rate of copying, {copies / 1e9:.1f} GB/s; the share is "
             "quickstudy's.",
             "",
             f"`{run['command']}` · commit {run['commit']} · {machine['processor']}, "
             f"{run['threads']} threads each · Python {machine['python']}, {versions}.",
             *(f"\n{peer} is left out: {why}." for peer, why in run["missing"].items()),
+            *(
+                f"\n{peer} failed at {case['case']}: {why}."
+                for case in run["cases"]
+                for peer, why in case.get("failed", {}).items()
+            ),
         ]
     )
+
+
+def aim_in_words(case: Mapping[str, Any]) -> str:
+    """What a case's ratio is to be, and whether it is."""
+    aim = case.get("aim")
+    if aim is None:
+        return "–"
+    peer = case["contenders"].get(aim["peer"])
+    if peer is None:
+        met = "not measured"
+    else:
+        met = "met" if peer["ratio"]["median"] >= aim["times"] else "not met"
+    return f"{aim['peer']} {aim['times']:g}: {met}"
 
 
 def render(results: Path, page: Path) -> None:
@@ -126,9 +159,16 @@ def render(results: Path, page: Path) -> None:
         raise UserError(f"there is no {results}: make benchmark writes it") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{results} is not a run of the benchmarks: take it away") from error
-    text = page.read_text() if page.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    insert(table, page, PLACE)
+
+
+def insert(table: str, page: Path, place: str) -> None:
+    """Put a table into the page between the two comments that name its place; everything else
+    there is left alone. Raises `UserError` where the page has no such place."""
+    first, last = f"<!-- {place}: begin -->", f"<!-- {place}: end -->"
+    text = page.read_text() if page.exists() else f"# Performance\n\n{first}\n{last}\n"
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not (begin and end):
-        raise UserError(f"{page} has no place for the table: add lines {BEGIN} and {END}")
-    write_atomically(page, f"{before}{BEGIN}\n{table}\n{END}{after}".encode())
+        raise UserError(f"{page} has no place for the table: add lines {first} and {last}")
+    write_atomically(page, f"{before}{first}\n{table}\n{last}{after}".encode())

@@ -2,13 +2,15 @@
 
 import dataclasses
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from types import ModuleType
 from typing import Any
 
+import jax
+
 from benchmarks import machine, ours
-from benchmarks.cases import Case
+from benchmarks.cases import Arithmetic, Case, aim, in_words
 from benchmarks.contender import Contender, LeftOut
 from benchmarks.operations import bytes_moved, operations
 from benchmarks.timing import Spread, in_turns, ratio
@@ -23,8 +25,8 @@ PEERS = {
 }
 """Modules of `benchmarks.peers`, and the package that each is about."""
 
-TOLERANCE = 1e-3
-"""The relative difference at which two figures in float32 no longer agree."""
+TOLERANCE: dict[Arithmetic, float] = {"float32": 1e-3, "tensorfloat32": 1e-2, "bfloat16": 0.1}
+"""The relative difference at which two figures no longer agree."""
 
 
 class Disagreement(Exception):
@@ -35,13 +37,13 @@ class Disagreement(Exception):
 class Limits:
     """What the hardware reaches: the best of several libraries."""
 
-    operations_per_second: float
+    operations_per_second: Mapping[Arithmetic, float]
     bytes_per_second: float
 
     def seconds(self, case: Case) -> float:
         """The least time of one step."""
         return max(
-            operations(case) / self.operations_per_second,
+            operations(case) / self.operations_per_second[case.arithmetic],
             bytes_moved(case) / self.bytes_per_second,
         )
 
@@ -59,29 +61,47 @@ def load_peers() -> tuple[dict[str, ModuleType], dict[str, str]]:
     return there, missing
 
 
-def evidence(peers: Mapping[str, ModuleType]) -> tuple[Limits, dict[str, Any]]:
+def evidence(
+    peers: Mapping[str, ModuleType], arithmetics: Sequence[Arithmetic] = ("float32",)
+) -> tuple[Limits, dict[str, Any]]:
     """What stands beside the figures: commit, machine, versions, threads; and its limits."""
-    products, copies = machine.matrix_products(), machine.copies()
+    products: dict[Arithmetic, dict[str, float]] = {
+        a: machine.matrix_products(a) for a in arithmetics
+    }
+    copies = machine.copies()
     found = provenance()
     for peer in peers.values():
         package = PEERS[peer.__name__.rpartition(".")[2]]
         found["versions"][package] = metadata.version(package)
         if hasattr(peer, "matrix_products"):
-            products["torch"] = peer.matrix_products(machine.SIZE, machine.fastest)
-            copies["torch"] = peer.copies(machine.COPIED, machine.fastest)
-    limits = Limits(max(products.values()), max(copies.values()))
+            for a in arithmetics:
+                products[a]["torch"] = peer.matrix_products(machine.size(), machine.fastest, a)
+            copies["torch"] = peer.copies(machine.copied(), machine.fastest)
+    limits = Limits({a: max(x.values()) for a, x in products.items()}, max(copies.values()))
     return limits, {
         **found,
         "threads": machine.threads(),
-        "matrix product, operations a second": products,
+        **{products_key(a): x for a, x in products.items()},
         "copying, bytes a second": copies,
     }
+
+
+def products_key(arithmetic: Arithmetic) -> str:
+    """What a run calls the rate of a matrix product."""
+    return f"matrix product{in_words(arithmetic)}, operations a second"
 
 
 def measure(
     case: Case, peers: Mapping[str, ModuleType], repetitions: int, limits: Limits
 ) -> dict[str, Any]:
     """One case, as plain JSON values. Times are in seconds a step."""
+    with jax.default_matmul_precision(machine.MATMUL_PRECISION[case.arithmetic]):
+        return _measure(case, peers, repetitions, limits)
+
+
+def _measure(
+    case: Case, peers: Mapping[str, ModuleType], repetitions: int, limits: Limits
+) -> dict[str, Any]:
     mine, problem = ours.contender(case)
     figures = mine.figures()
     contenders: dict[str, Contender] = {ours.NAME: mine}
@@ -91,18 +111,22 @@ def measure(
         if type(case) not in peer.CONTENDERS:
             continue
         try:
-            contenders[name] = agreeing(peer.CONTENDERS[type(case)](case, problem), figures)
+            contender = peer.CONTENDERS[type(case)](case, problem)
+            contenders[name] = agreeing(contender, figures, TOLERANCE[case.arithmetic])
         except Disagreement as error:
             wrong[name] = str(error)
         except Exception as error:  # LeftOut, or whatever a package meets in this case
             left_out[name] = in_one_line(error)
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     steps: dict[str, int] = {}
-    for turn in in_turns(contenders, repetitions):
+    failed: dict[str, Exception] = {}
+    for turn in in_turns(contenders, repetitions, failed):
         for name, (count, each) in turn.items():
             steps[name] = count
             seconds[name].append(each)
-    least = limits.seconds(case)
+    if ours.NAME in failed:
+        raise failed[ours.NAME]
+    least, set_aim = limits.seconds(case), aim(case, machine.on_gpu())
     return {
         "case": case.name,
         "settings": {"kind": type(case).__name__, **dataclasses.asdict(case)},
@@ -112,6 +136,7 @@ def measure(
         "share_of_limit": least / Spread.of(seconds[ours.NAME]).median,
         "compile_seconds": mine.compile_seconds,
         "figures": figures,
+        "aim": None if set_aim is None else set_aim._asdict(),
         "contenders": {
             name: {
                 "seconds": dataclasses.asdict(Spread.of(taken)),
@@ -120,22 +145,24 @@ def measure(
                 "steps_per_repetition": steps[name],
             }
             for name, taken in seconds.items()
+            if name not in failed
         },
         "left_out": left_out,
+        "failed": {name: in_one_line(error) for name, error in failed.items()},
         "disagreed": wrong,
     }
 
 
-def agreeing(peer: Contender, wanted: Mapping[str, float]) -> Contender:
+def agreeing(peer: Contender, wanted: Mapping[str, float], tolerance: float) -> Contender:
     """The peer, if its figures are those wanted. Raises `Disagreement`."""
     found = peer.figures()
     for name, value in wanted.items():
-        if not abs(found[name] - value) <= TOLERANCE * abs(value):
+        if not abs(found[name] - value) <= tolerance * abs(value):
             raise Disagreement(f"its {name} is {found[name]:.6g}, ours {value:.6g}")
     return peer
 
 
 def in_one_line(error: Exception) -> str:
-    """The first line of what an exception says."""
+    """The last line of what an exception says."""
     lines = str(error).strip().splitlines() or [""]
-    return lines[0] if isinstance(error, LeftOut) else f"{type(error).__name__}: {lines[0]}"
+    return lines[-1] if isinstance(error, LeftOut) else f"{type(error).__name__}: {lines[-1]}"

@@ -59,12 +59,25 @@ def fitting_steps(contender: Contender) -> int:
 
 
 def in_turns(
-    contenders: Mapping[str, Contender], repetitions: int
+    contenders: Mapping[str, Contender], repetitions: int, failed: dict[str, Exception]
 ) -> Iterator[dict[str, tuple[int, float]]]:
-    """Each repetition's steps, and seconds a step, of every contender; one after the other."""
-    steps = {name: fitting_steps(x) for name, x in contenders.items()}
-    for _ in range(repetitions):
-        yield {
-            name: (steps[name], seconds_of(x, steps[name]) / steps[name])
-            for name, x in contenders.items()
-        }
+    """Each repetition's steps, and seconds a step, of every contender; one after the other. One
+    that raises goes into `failed`, and has no more turns."""
+    steps: dict[str, int] = {}
+
+    def turn(name: str, contender: Contender) -> tuple[int, float] | None:
+        if name in failed:
+            return None
+        try:
+            if name not in steps:
+                steps[name] = fitting_steps(contender)
+                return None
+            return steps[name], seconds_of(contender, steps[name]) / steps[name]
+        except Exception as error:  # whatever a package meets when it runs
+            failed[name] = error
+            return None
+
+    for number in range(1 + repetitions):
+        taken = {name: found for name, x in contenders.items() if (found := turn(name, x))}
+        if number > 0:
+            yield taken

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Sampler
 from benchmarks.cases import Evaluation, ProtoNetStep, Sampling
 from benchmarks.contender import EpisodeArrays, Problem
 from benchmarks.ours import drawing_figures
-from benchmarks.peers.networks import Batch, TrainingSteps, batch, conv4
+from benchmarks.peers.networks import Batch, TrainingSteps, batch, conv4, in_arithmetic
 
 
 class StandIn(ModuleType):
@@ -58,7 +58,7 @@ def scores(model: PrototypicalNetworks, episode: Batch) -> Tensor:
 
 def protonet(case: ProtoNetStep, problem: Problem) -> TrainingSteps:
     """One episode a step."""
-    model = PrototypicalNetworks(conv4(problem, 1))
+    model = PrototypicalNetworks(in_arithmetic(conv4(problem, 1), case.arithmetic))
     episode = batch(problem.episodes[0])
 
     def gradient() -> Tensor:

@@ -3,6 +3,9 @@
 PyTorch pads a strided convolution at the top and left where quickstudy pads at the bottom and
 right. So that each runs its own, fast form on the same arithmetic, the peers of strided networks
 get kernels and pictures turned by half a circle.
+
+On a GPU all tensors are there by default. In bfloat16 the forward passes run under autocast, as
+PyTorch's documentation advises.
 """
 
 import math
@@ -13,11 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.cases import META_LEARNING_RATE, MAMLStep
+from benchmarks.cases import META_LEARNING_RATE, Arithmetic, MAMLStep
 from benchmarks.contender import EpisodeArrays, Problem
-from benchmarks.machine import threads
+from benchmarks.machine import on_gpu, threads
 
 torch.set_num_threads(threads())
+DEVICE = torch.device("cuda" if on_gpu() else "cpu")
+torch.zeros(1, device=DEVICE)  # a torch without CUDA says so here, and its peers are left out
+torch.set_default_device(DEVICE)
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """Support inputs and targets, query inputs and targets of one task."""
@@ -47,6 +53,37 @@ def conv4(problem: Problem, stride: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten())
 
 
+def wait() -> None:
+    """Until the device has done what it was asked."""
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def use(arithmetic: Arithmetic) -> None:
+    """Round what stays in float32 inside the tensor cores, or do not."""
+    precision = "ieee" if arithmetic == "float32" else "tf32"
+    torch.backends.cuda.matmul.fp32_precision = precision
+    torch.backends.cudnn.conv.fp32_precision = precision
+
+
+class Autocast(nn.Module):
+    """A network whose products and convolutions are in bfloat16, its outputs in float32."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(DEVICE.type, torch.bfloat16):
+            return self.network(x).float()
+
+
+def in_arithmetic(network: nn.Module, arithmetic: Arithmetic) -> nn.Module:
+    """The network, computed as asked."""
+    use(arithmetic)
+    return Autocast(network) if arithmetic == "bfloat16" else network
+
+
 def linear(weight: np.ndarray, bias: np.ndarray) -> nn.Linear:
     """x W + b."""
     layer = nn.Linear(*weight.shape)
@@ -55,13 +92,15 @@ def linear(weight: np.ndarray, bias: np.ndarray) -> nn.Linear:
     return layer
 
 
-def maml_network(case: MAMLStep, problem: Problem) -> nn.Sequential:
+def maml_network(case: MAMLStep, problem: Problem) -> nn.Module:
     """The case's network, from the problem's parameters."""
     layers = [linear(*x) for x in problem.linears]
     if case.network == "mlp 2x40":
         first, second, last = layers
-        return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
-    return nn.Sequential(*conv4(problem, case.stride), *layers)
+        network = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
+    else:
+        network = nn.Sequential(*conv4(problem, case.stride), *layers)
+    return in_arithmetic(network, case.arithmetic)
 
 
 def copy_into(target: Tensor | None, values: np.ndarray) -> None:
@@ -84,10 +123,11 @@ def batch(episode: EpisodeArrays, stride: int = 1) -> Batch:
     def inputs(x: np.ndarray) -> Tensor:
         if x.ndim == 4:
             x = (x[:, ::-1, ::-1] if stride == 2 else x).transpose(0, 3, 1, 2)
-        return torch.from_numpy(x.copy())
+        return torch.from_numpy(x.copy()).to(DEVICE)
 
     def targets(y: np.ndarray) -> Tensor:
-        return torch.from_numpy(y.astype(np.int64 if y.dtype.kind == "i" else np.float32))
+        kind = np.int64 if y.dtype.kind == "i" else np.float32
+        return torch.from_numpy(y.astype(kind)).to(DEVICE)
 
     return (
         inputs(episode.support_x),
@@ -115,3 +155,4 @@ class TrainingSteps:
             self.adam.zero_grad()
             self.gradient()
             self.adam.step()
+        wait()

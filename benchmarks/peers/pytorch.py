@@ -7,32 +7,50 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from benchmarks.cases import Evaluation, MAMLStep, ProtoNetStep, Sampling
+from benchmarks.cases import Arithmetic, Evaluation, MAMLStep, ProtoNetStep, Sampling
 from benchmarks.contender import EpisodeArrays, Problem
 from benchmarks.ours import drawing_figures
 from benchmarks.peers.networks import (
+    DEVICE,
     Batch,
     TrainingSteps,
     batch,
     conv4,
+    in_arithmetic,
     maml_loss,
     maml_network,
+    use,
+    wait,
 )
 
 NAME = "PyTorch"
 
 
-def matrix_products(size: int, fastest: Callable[[Callable[[], object]], float]) -> float:
-    """Floating-point operations a second of a float32 matrix product; see `machine`."""
-    a = torch.randn(size, size)
-    return 2 * size**3 / fastest(lambda: a @ a)
+def matrix_products(
+    size: int, fastest: Callable[[Callable[[], object]], float], arithmetic: Arithmetic
+) -> float:
+    """Floating-point operations a second of a matrix product; see `machine`."""
+    use(arithmetic)
+    a = torch.randn(size, size, dtype=torch.bfloat16 if arithmetic == "bfloat16" else torch.float32)
+    return 2 * size**3 / fastest(lambda: (a @ a, wait()))
 
 
 def copies(size: int, fastest: Callable[[Callable[[], object]], float]) -> float:
     """Bytes a second, read and written together, of copying memory; see `machine`."""
     source = torch.ones(size // 4)
     target = torch.empty_like(source)
-    return 2 * size / fastest(lambda: target.copy_(source))
+    return 2 * size / fastest(lambda: (target.copy_(source), wait()))
+
+
+def peak_bytes(case: MAMLStep, problem: Problem) -> int | None:
+    """What a meta-step takes on a GPU, beyond what is there before it; None on a processor."""
+    steps = maml(case, problem)
+    if DEVICE.type != "cuda":
+        return None
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    steps.run(1)
+    return torch.cuda.max_memory_allocated() - before
 
 
 def maml(case: MAMLStep, problem: Problem) -> TrainingSteps:
@@ -71,7 +89,7 @@ def scores(network: nn.Module, episode: Batch, way: int) -> Tensor:
 
 def protonet(case: ProtoNetStep, problem: Problem) -> TrainingSteps:
     """One episode a step."""
-    network = conv4(problem, 1)
+    network = in_arithmetic(conv4(problem, 1), case.arithmetic)
     episode = batch(problem.episodes[0])
 
     def gradient() -> Tensor:
@@ -104,7 +122,7 @@ class Drawer:
 
 def drawer(case: Evaluation | Sampling, problem: Problem) -> Drawer:
     """The problem's pictures, channels first."""
-    pictures = torch.from_numpy(problem.pictures.transpose(0, 1, 4, 2, 3).copy())
+    pictures = torch.from_numpy(problem.pictures.transpose(0, 1, 4, 2, 3).copy()).to(DEVICE)
     return Drawer(pictures, case.way, case.shot, case.query)
 
 

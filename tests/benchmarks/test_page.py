@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from benchmarks.page import BEGIN, END, render
+from benchmarks.page import render
 from quickstudy.errors import UserError
 
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 SPREAD = {"median": 2.0, "low": 1.5, "high": 2.5}
 RUN = {
     "command": "python -m benchmarks",
@@ -21,6 +22,8 @@ RUN = {
     "cases": [
         {
             "case": "a case",
+            "settings": {"kind": "MAMLStep"},
+            "aim": {"peer": "PyTorch", "times": 3},
             "limit_seconds": 0.01,
             "share_of_limit": 0.5,
             "compile_seconds": 4.0,
@@ -29,6 +32,7 @@ RUN = {
                 "PyTorch": {"seconds": SPREAD, "ratio": SPREAD},
             },
             "left_out": {},
+            "failed": {"TorchOpt": "RuntimeError: no memory"},
             "disagreed": {},
         }
     ],
@@ -45,8 +49,11 @@ def results(tmp_path):
 def test_a_new_page_has_the_table(results, tmp_path):
     page = tmp_path / "page.md"
     render(results, page)
-    assert "| a case | 20 ms | 2.0 (1.5–2.5) | 50 % | 4 s |" in page.read_text()
+    assert (
+        "| a case | 20 ms | 2.0 (1.5–2.5) | PyTorch 3: not met | 50 % | 4 s |" in page.read_text()
+    )
     assert "higher is left out" in page.read_text()
+    assert "TorchOpt failed at a case: RuntimeError: no memory." in page.read_text()
 
 
 def test_the_rest_of_a_page_stays(results, tmp_path):
