@@ -4,7 +4,7 @@ import abc
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
-from jaxtyping import Array, PRNGKeyArray, Shaped
+from jaxtyping import Array, Int, PRNGKeyArray, Shaped
 
 from quickstudy.likelihood import Likelihood
 
@@ -31,6 +31,14 @@ class Episode(eqx.Module):
     support: Examples
     query: Examples
     likelihood: Likelihood
+
+
+class NumberedEpisode(Episode):
+    """An episode whose support examples are some of a fixed list, for learners that keep
+    something for each of these."""
+
+    numbers: Int[Array, " n"]
+    """The place in that list of each support example."""
 
 
 Task = TypeVar("Task")

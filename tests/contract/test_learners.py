@@ -331,7 +331,13 @@ def test_trained_it_learns_from_labels_and_not_from_shuffled_ones(case: Case):
     learner = case.build()
     if case.parameters:
         learner = meta_train(
-            learner, case.training, optax.adam(1e-2), steps=60, meta_batch=2, tasks_at_once=2
+            learner,
+            case.training,
+            optax.adam(1e-2),
+            steps=60,
+            meta_batch=2,
+            tasks_at_once=2,
+            meta_gradient=case.settings.meta_gradient(),
         )
     accuracy, by_chance = (
         evaluate(learner, tasks, episodes=50).estimate("accuracy").mean

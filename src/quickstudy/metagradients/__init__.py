@@ -1,3 +1,4 @@
 """How the gradient of the meta-objective with respect to the meta-parameters is estimated."""
 
 from quickstudy.metagradients.backpropagation import backpropagation as backpropagation
+from quickstudy.metagradients.evolution import Evolution as Evolution

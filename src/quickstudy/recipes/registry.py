@@ -8,12 +8,13 @@ from pathlib import Path
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
 from quickstudy.recipes.learners.gradient import MAML
-from quickstudy.recipes.learners.gradient_estimates import ImplicitMAML
+from quickstudy.recipes.learners.gradient_estimates import EvolutionMAML, ImplicitMAML
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import LearnerSettings
 
 LEARNERS: dict[str, type[LearnerSettings]] = {
-    settings.name: settings for settings in (Pixels, FineTuning, ProtoNet, MAML, ImplicitMAML)
+    settings.name: settings
+    for settings in (Pixels, FineTuning, ProtoNet, MAML, ImplicitMAML, EvolutionMAML)
 }
 """Every learner of the project; the contract suite runs over these."""
 
