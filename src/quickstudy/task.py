@@ -34,6 +34,14 @@ class Episode(eqx.Module):
     likelihood: Likelihood
 
 
+class NumberedEpisode(Episode):
+    """An episode whose support examples are some of a fixed list, for learners that keep
+    something for each of these."""
+
+    numbers: Int[Array, " n"]
+    """The place in that list of each support example."""
+
+
 Task = TypeVar("Task")
 
 

@@ -18,7 +18,7 @@ from quickstudy.recipes.learners.gradient import (
     MTNet,
     Reptile,
 )
-from quickstudy.recipes.learners.gradient_estimates import ImplicitMAML
+from quickstudy.recipes.learners.gradient_estimates import EvolutionMAML, ImplicitMAML
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import LearnerSettings
 
@@ -27,7 +27,7 @@ LEARNERS: dict[str, type[LearnerSettings]] = {
     for settings in (
         *(Pixels, FineTuning, ProtoNet),
         *(MAML, ANIL, BOIL, MetaSGD, MAMLPlusPlus, CAVIA, MTNet, TAML, Reptile),
-        *(ImplicitMAML,),
+        *(ImplicitMAML, EvolutionMAML),
     )
 }
 """Every learner of the project; the contract suite runs over these."""

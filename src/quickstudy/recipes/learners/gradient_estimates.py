@@ -19,8 +19,20 @@ if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
 
     from quickstudy.learner import Learner
+    from quickstudy.networks import WithHead
 
 OWN_HEAD = "the last layer is part of the initialisation, as in MAML"
+
+
+def with_head(network: NetworkSettings, problem: Problem, key: PRNGKeyArray) -> WithHead:
+    """MAML's network for the problem."""
+    import jax
+
+    from quickstudy.networks import WithHead
+
+    for_body, for_head = jax.random.split(key)
+    body = network.build(problem.shape, for_body, auto="conv4-stride")
+    return WithHead(body, problem.likelihood.size, key=for_head)
 
 
 @dataclass(frozen=True)
@@ -57,16 +69,11 @@ class ImplicitMAML(LearnerSettings):
             raise UserError(f"--strength {self.strength}: it must be above 0")
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
-        import jax
-
         from quickstudy.learners.gradient.imaml import ImplicitMAML
-        from quickstudy.networks import WithHead
 
-        for_body, for_head = jax.random.split(key)
-        body = self.network.build(problem.shape, for_body, auto="conv4-stride")
         rate = self.inner_rate or (0.02 if problem.training_classes is None else 0.1)
         return ImplicitMAML(
-            network=WithHead(body, problem.likelihood.size, key=for_head),
+            network=with_head(self.network, problem, key),
             optimizer=optax_optimizer(self.inner_optimizer, rate),
             steps=self.inner_steps,
             strength=self.strength,
@@ -74,3 +81,50 @@ class ImplicitMAML(LearnerSettings):
             cg_steps=self.cg_steps,
             normalisation=self.normalisation,
         )
+
+
+@dataclass(frozen=True)
+class EvolutionMAML(LearnerSettings):
+    """MAML whose meta-gradient comes from values alone, by evolution strategies."""
+
+    name: ClassVar[str] = "es-maml"
+    defaults: ClassVar[dict[str, Any]] = {"steps": 5000, "meta_batch": 32, "train_query": 5}
+    exempt: ClassVar[dict[str, str]] = {"test_labels_are_names_only": OWN_HEAD}
+
+    network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
+    inner_rate: float | None = None
+    """Learning rate of the inner steps; by default 0.4 for classes, 0.02 for real targets."""
+    inner_steps: int = 1
+    """Inner steps, in training and at test."""
+    pairs: int = 64
+    """Antithetic pairs of perturbations for each task's meta-gradient."""
+    deviation: float = 0.05
+    """σ: the standard deviation of a perturbation of each parameter."""
+    ranks: bool = True
+    """Weigh perturbations by the ranks of their losses, not by the losses."""
+    normalisation: Literal["batch", "support"] = "batch"
+    """Whose batch statistics normalise queries: their own (transductive) or the support set's."""
+
+    def __post_init__(self):
+        at_least(self, inner_steps=0, pairs=1)
+        if not self.deviation > 0:
+            raise UserError(f"--deviation {self.deviation}: it must be above 0")
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        import optax
+
+        from quickstudy.learners.gradient.maml import MAML
+
+        rate = self.inner_rate or (0.02 if problem.training_classes is None else 0.4)
+        return MAML(
+            with_head(self.network, problem, key),
+            optax.sgd(rate),
+            train_steps=self.inner_steps,
+            test_steps=self.inner_steps,
+            normalisation=self.normalisation,
+        )
+
+    def meta_gradient(self) -> Any:
+        from quickstudy.metagradients import Evolution
+
+        return Evolution(self.pairs, self.deviation, self.ranks)

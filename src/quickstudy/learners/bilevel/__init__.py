@@ -1,0 +1,1 @@
+"""Learning what to train on: training data as meta-parameters."""
