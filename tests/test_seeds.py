@@ -20,6 +20,10 @@ from quickstudy.evaluation import Result, Spread, average, paired_difference
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian
 from quickstudy.metagradients import backpropagation
+from quickstudy.recipes.learners.gradient import MAML
+from quickstudy.recipes.published import RECIPES, Figure, Recipe
+from quickstudy.recipes.reproduce import reproduce, table
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.training import (
     SeedRun,
@@ -266,3 +270,23 @@ def test_the_command_line_trains_evaluates_and_compares_several_seeds(tmp_path, 
     assert "over_seeds" in capsys.readouterr().out
     assert main(["evaluate", str(several), "--episodes", "20"]) == 0
     assert "over 2 training seeds" in capsys.readouterr().out
+
+
+def test_a_row_of_several_seeds_tells_their_spread(tmp_path, monkeypatch):
+    """Untrained networks, which differ in where they start."""
+    tasks = TaskSettings(tasks="sinusoid", shot=2, query=4)
+    figure = Figure(
+        "untrained", RunSettings(MAML(), tasks, TrainingSettings(steps=0)), tasks, 0.5, episodes=4
+    )
+    monkeypatch.setitem(RECIPES, "untrained", lambda budget: Recipe("Untrained", "", (figure,)))
+    folders = (tmp_path / "runs", tmp_path / "results")
+    (one,) = reproduce("untrained", "cpu", *folders, show_progress=False)["figures"]
+    assert "seeds" not in table(folders[1]).partition("## ")[2]
+    row = reproduce("untrained", "cpu", *folders, seeds=3, show_progress=False)
+    assert row["command"].endswith("--seeds 3")
+    (several,) = row["figures"]
+    values = several["mse"]["over_seeds"]["values"]
+    assert values[0] == pytest.approx(one["mse"]["mean"])
+    assert several["mse"]["mean"] == pytest.approx(np.mean(values))
+    assert f"over 3 seeds s = {np.std(values, ddof=1):.3f}" in table(folders[1])
+    assert len(list(folders[0].iterdir())) == 3

@@ -115,7 +115,8 @@ def table(results: Path) -> str:
         "Written by `quickstudy tables` from the files in `results/`; do not edit. Each figure is",
         "a mean over test episodes with its 95 % interval over them. Where several seeds were",
         "trained, an episode's figure is the mean over seeds, and s is the standard deviation over",
-        "them. The files hold the whole protocol, command, commit, machine, versions and time.",
+        "them; the time is that of all. The files hold the whole protocol, command, commit,",
+        "machine, versions and time.",
     ]
     for file in files:
         try:
