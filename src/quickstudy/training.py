@@ -198,7 +198,7 @@ def meta_train_seeds(
     )
 
     def step(trained: PyTree, state: PyTree, fixed: PyTree, key, task_arrays: PyTree, number):
-        key = jax.random.fold_in(key, number)
+        key = jax.random.fold_in(jax.random.wrap_key_data(key), number)
         indices = jnp.arange(meta_batch)
         direction, metrics = of_meta_batch(trained, fixed, task_arrays, key, indices)
         updates, state = optimizer.update(direction, state, trained)
@@ -208,7 +208,7 @@ def meta_train_seeds(
     def advance(trained, state, fixed, key, task_arrays, start, stop):
         """Steps start … stop - 1, and their metrics in the first places of the arrays: of one
         run, or of several where the first four have a leading axis."""
-        a_step = step if key.ndim == 0 else jax.vmap(step, in_axes=(0, 0, 0, 0, None, None))
+        a_step = step if key.ndim == 1 else jax.vmap(step, in_axes=(0, 0, 0, 0, None, None))
         given = (fixed, key, task_arrays)
         shapes = jax.eval_shape(lambda: a_step(trained, state, *given, start)[2])
         room = jax.tree.map(lambda s: jnp.zeros((STEPS_PER_CALL, *s.shape), s.dtype), shapes)
@@ -254,7 +254,7 @@ def meta_train_seeds(
                         eqx.filter(
                             eqx.partition(learners[i], eqx.is_inexact_array)[1], eqx.is_array
                         ),
-                        jax.random.key(runs[i].seed),
+                        jax.random.key_data(jax.random.key(runs[i].seed)),
                     )
                     for i in group
                 ]
