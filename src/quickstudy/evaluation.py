@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
+from scipy.special import stdtrit
 
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.learner import Learner
@@ -59,8 +60,33 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How figures differ from training seed to training seed: their mean, their standard deviation
+    s, and the half-width of the mean's 95 % interval, t s / √n, with Student's t of n - 1 degrees
+    of freedom.
+
+    It tells what another training of the method would give. The interval over episodes tells what
+    other episodes would give these trained learners.
+    """
+
+    mean: float
+    deviation: float
+    half_width: float
+    seeds: int
+
+    @staticmethod
+    def of(values: np.ndarray) -> "Spread":
+        """The spread of one figure a seed."""
+        n = len(values)
+        deviation = float(np.std(values, ddof=1)) if n > 1 else math.nan
+        t = float(stdtrit(n - 1, 0.975)) if n > 1 else math.nan
+        return Spread(float(np.mean(values)), deviation, t * deviation / math.sqrt(n), n)
+
+
+@dataclass(frozen=True)
 class Result:
-    """Figures of one learner on a fixed, seeded list of episodes."""
+    """Figures of one learner on a fixed, seeded list of episodes; or of several that differ in
+    the seed of their training (see `average`)."""
 
     metrics: dict[str, np.ndarray]
     """One value an episode: `accuracy` and `nll`, or `mse` and `nll`."""
@@ -78,6 +104,15 @@ class Result:
 
     seconds: float = math.nan
 
+    by_seed: dict[str, np.ndarray] = field(default_factory=dict)
+    """Of several seeds: each metric's mean over episodes, one value a seed."""
+
+    def spread(self, metric: str | None = None) -> Spread | None:
+        """Over seeds, of a metric; of the headline by default. None where there is one seed."""
+        if not self.by_seed:
+            return None
+        return Spread.of(self.by_seed[metric or self.headline])
+
     def estimate(self, metric: str | None = None) -> Estimate:
         """Mean and interval of a metric; of the headline by default."""
         return Estimate.of(self.metrics[metric or self.headline])
@@ -89,11 +124,18 @@ class Result:
         return float(np.sum(np.abs(confidence - correct)) / np.sum(claims))
 
     def summary(self) -> dict[str, Any]:
-        """Plain JSON values: each metric with its interval, calibration, protocol, seconds."""
-        figures = {}
+        """Plain JSON values: each metric with its interval and, of several seeds, their spread;
+        calibration, protocol, seconds."""
+        figures: dict[str, Any] = {}
         for name in self.metrics:
-            e = self.estimate(name)
+            e, spread = self.estimate(name), self.spread(name)
             figures[name] = {"mean": e.mean, "interval_95": e.half_width}
+            if spread is not None:
+                figures[name]["over_seeds"] = {
+                    "deviation": spread.deviation,
+                    "interval_95": spread.half_width,
+                    "values": self.by_seed[name].tolist(),
+                }
         return {
             **figures,
             "calibration_error": self.calibration_error,
@@ -163,17 +205,47 @@ def evaluate(
     )
 
 
-def paired_difference(a: Result, b: Result, metric: str | None = None) -> Estimate:
-    """Mean of a - b over the episodes that both have seen, with its interval.
+def average(results: Mapping[int, Result]) -> Result:
+    """One result of learners that were trained from several seeds and met the same episodes.
 
-    Raises `ValueError` unless both were measured on the same episodes.
+    A metric's value for an episode is its mean over seeds, so that the interval, 1.96 s / √n, is
+    one over episodes for the trained learners as they are, and results of other methods are
+    compared episode by episode; `Result.spread` tells what another training would give. The
+    reliability diagram counts the predictions of all.
+
+    Raises `ValueError` unless all were measured on the same episodes.
     """
+    seeds, several = list(results), list(results.values())
+    for other in several[1:]:
+        require_same_episodes(several[0], other)
+    metrics = {name: np.stack([r.metrics[name] for r in several]) for name in several[0].metrics}
+    return Result(
+        metrics={name: values.mean(0) for name, values in metrics.items()},
+        bins=np.sum([r.bins for r in several], axis=0),
+        headline=several[0].headline,
+        higher_is_better=several[0].higher_is_better,
+        protocol={**several[0].protocol, "training seeds": seeds},
+        seconds=sum(r.seconds for r in several),
+        by_seed={name: values.mean(1) for name, values in metrics.items()},
+    )
+
+
+def require_same_episodes(a: Result, b: Result) -> None:
+    """Raise `ValueError` unless both were measured on the same episodes."""
     for word in EPISODE_WORDS:
         if a.protocol.get(word) != b.protocol.get(word):
             raise ValueError(
                 f"not the same episodes: {word} is {a.protocol.get(word)} and "
                 f"{b.protocol.get(word)}"
             )
+
+
+def paired_difference(a: Result, b: Result, metric: str | None = None) -> Estimate:
+    """Mean of a - b over the episodes that both have seen, with its interval.
+
+    Raises `ValueError` unless both were measured on the same episodes.
+    """
+    require_same_episodes(a, b)
     metric = metric or a.headline
     return Estimate.of(a.metrics[metric] - b.metrics[metric])
 

@@ -57,13 +57,27 @@ class Record:
                 "choose another --run folder"
             )
 
-    def resume(self, state: Any) -> Any:
-        """The newest whole checkpoint of a state (a pytree with a leaf `step`), or `state` where
-        there is none. A damaged one is passed
-        over for the one before it, and said so on standard error."""
+    def steps(self) -> set[int]:
+        """The steps that `resume` can go back to: those of the two checkpoints that are kept, or
+        the start while there are fewer."""
+        if self.folder is None:
+            return {0}
+        found = [int(path.stem.removeprefix("step-")) for path in self._written()]
+        return set(found) if len(found) > 1 else {0, *found}
+
+    def _written(self) -> list[Path]:
+        """The checkpoints, oldest first."""
+        return sorted(self.checkpoints.glob("step-*.qs"))
+
+    def resume(self, state: Any, newest: int | None = None) -> Any:
+        """The newest whole checkpoint of a state (a pytree with a leaf `step`), of no later step
+        than `newest`; or `state` where there is none. A damaged one is passed over for the one
+        before it, and said so on standard error."""
         if self.folder is None:
             return state
-        for path in sorted(self.checkpoints.glob("step-*.qs"), reverse=True):
+        for path in reversed(self._written()):
+            if newest is not None and int(path.stem.removeprefix("step-")) > newest:
+                continue
             try:
                 state, _ = checkpoint.load(path, state)
             except DamagedFile as error:
@@ -82,14 +96,14 @@ class Record:
             checkpoint.write_atomically(self.metrics, content)
 
     def save(self, state: Any) -> None:
-        """Write a checkpoint and keep the one before it. Any of later steps are damaged ones,
-        which `resume` has passed over."""
+        """Write a checkpoint and keep the one before it. Any of later steps are those that
+        `resume` has passed over."""
         if self.folder is None:
             return
         path = self.checkpoints / f"step-{int(state.step):09d}.qs"
         header = {"step": int(state.step), "configuration": self.configuration}
         checkpoint.save(path, state, {**header, "jax": jax.__version__})
-        written = sorted(self.checkpoints.glob("step-*.qs"))
+        written = self._written()
         place = written.index(path)
         for other in written[: max(place - 1, 0)] + written[place + 1 :]:
             other.unlink(missing_ok=True)

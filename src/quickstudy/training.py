@@ -10,8 +10,10 @@ share the tasks of each meta-batch, sees the tasks of a run on one.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,11 +40,11 @@ from quickstudy.errors import UserError
 from quickstudy.evaluation import evaluate
 from quickstudy.learner import Learner, Metrics
 from quickstudy.metagradients import backpropagation
-from quickstudy.progress import progress
+from quickstudy.progress import Reporter, progress
 from quickstudy.record import Record
-from quickstudy.signals import listen_for_signals
+from quickstudy.signals import Signals, listen_for_signals
 from quickstudy.task import Task, TaskDistribution, task_keys
-from quickstudy.tasks.mapped import read_ahead
+from quickstudy.tasks.mapped import Fetch, read_ahead
 
 SECONDS_PER_CALL = 1.0
 """About how long the host waits for the device: how fresh the progress is."""
@@ -89,6 +91,17 @@ class TrainingStopped(Exception):
         self.signum = signum
 
 
+@dataclass(frozen=True)
+class SeedRun:
+    """What each of several runs that differ in their seed alone has of its own."""
+
+    seed: int
+    learner: Learner
+    """Untrained; all runs' have one structure."""
+    folder: Path | None = None
+    configuration: dict[str, Any] | None = None
+
+
 def meta_train(
     learner: Learner,
     tasks: TaskDistribution[Task],
@@ -121,52 +134,91 @@ def meta_train(
 
     >>> trained = meta_train(learner, tasks, optax.adam(1e-3), steps=1000)
     """
+    [(_, trained)] = meta_train_seeds(
+        [SeedRun(seed, learner, folder, configuration)],
+        tasks,
+        optimizer,
+        steps=steps,
+        meta_batch=meta_batch,
+        tasks_at_once=tasks_at_once,
+        devices=devices,
+        validation=validation,
+        meta_gradient=meta_gradient,
+        checkpoint_seconds=checkpoint_seconds,
+        show_progress=show_progress,
+    )
+    return trained
+
+
+def meta_train_seeds(
+    runs: Sequence[SeedRun],
+    tasks: TaskDistribution[Task],
+    optimizer: optax.GradientTransformation,
+    *,
+    steps: int,
+    meta_batch: int = 1,
+    tasks_at_once: int | None = None,
+    devices: int | None = None,
+    validation: Validation | None = None,
+    meta_gradient: MetaGradient = backpropagation,
+    checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
+    show_progress: bool = False,
+    together: bool | None = None,
+) -> Iterator[tuple[SeedRun, Learner]]:
+    """`meta_train` each of `runs`; yields each with its learner once that is trained.
+
+    Runs `together` share one compiled program, in which the seeds are a further axis, and differ
+    from each run alone by rounding; one after the other they have its bits. By default whichever
+    is faster (`default_together`), as far as memory allows. Runs that were stopped together go on
+    together, from the newest checkpoint that all have; those that stand at different steps do not.
+    """
     enable_compilation_cache()
     mesh = task_mesh(meta_batch, devices)
     on_each = meta_batch // mesh.size
     at_once = tasks_at_once or default_tasks_at_once(tasks, on_each)
     if on_each % at_once:
         raise ValueError(f"a meta-batch of {on_each} does not divide into groups of {at_once}")
-    trained, fixed = eqx.partition(learner, eqx.is_inexact_array)
-    trained = jax.tree.map(lambda x: jnp.asarray(x, x.dtype), trained)  # or it compiles twice
+    if together is None:
+        together = default_together(tasks)
+    learners = [in_structure_of(runs[0].learner, run.learner) for run in runs]
     task_arrays, task_rest = eqx.partition(tasks, eqx.is_array)
+    rest = eqx.filter(learners[0], eqx.is_array, inverse=True)
 
-    def of_device(trained: PyTree, task_arrays: PyTree, number, key: PRNGKeyArray, indices):
-        learner, tasks = eqx.combine(trained, fixed), eqx.combine(task_arrays, task_rest)
-        learner = learner.at_step(number)
+    def of_device(
+        trained: PyTree, fixed: PyTree, task_arrays: PyTree, number, key: PRNGKeyArray, indices
+    ):
+        learner = eqx.combine(trained, fixed, rest).at_step(number)
+        tasks = eqx.combine(task_arrays, task_rest)
         found = mean_gradient(learner, tasks, key, meta_gradient, indices, at_once)
         return jax.lax.pmean(found, AXIS)
 
     of_meta_batch = jax.shard_map(
         of_device,
         mesh=mesh,
-        in_specs=(*4 * (EVERYWHERE,), BY_TASK),
+        in_specs=(*5 * (EVERYWHERE,), BY_TASK),
         out_specs=EVERYWHERE,
         check_vma=False,
     )
 
-    def step_key(number: Int[Array, ""]) -> PRNGKeyArray:
-        return jax.random.fold_in(jax.random.key(seed), number)
-
-    def key_of_task(number: Int[Array, ""]) -> PRNGKeyArray:
-        """Of all tasks of the training, in their order."""
-        return task_keys(step_key(number // meta_batch), number % meta_batch)[0]
-
-    def step(trained: PyTree, state: PyTree, task_arrays: PyTree, number: Int[Array, ""]):
+    def step(trained: PyTree, state: PyTree, fixed: PyTree, key, task_arrays: PyTree, number):
+        key = jax.random.fold_in(jax.random.wrap_key_data(key), number)
         indices = jnp.arange(meta_batch)
-        direction, metrics = of_meta_batch(trained, task_arrays, number, step_key(number), indices)
+        direction, metrics = of_meta_batch(trained, fixed, task_arrays, number, key, indices)
         updates, state = optimizer.update(direction, state, trained)
         return optax.apply_updates(trained, updates), state, metrics
 
     @jax.jit
-    def advance(trained, state, task_arrays, start, stop):
-        """Steps start … stop - 1, and their metrics in the first places of the arrays."""
-        shapes = jax.eval_shape(lambda: step(trained, state, task_arrays, start)[2])
+    def advance(trained, state, fixed, key, task_arrays, start, stop):
+        """Steps start … stop - 1, and their metrics in the first places of the arrays: of one
+        run, or of several where the first four have a leading axis."""
+        a_step = step if key.ndim == 1 else jax.vmap(step, in_axes=(0, 0, 0, 0, None, None))
+        given = (fixed, key, task_arrays)
+        shapes = jax.eval_shape(lambda: a_step(trained, state, *given, start)[2])
         room = jax.tree.map(lambda s: jnp.zeros((STEPS_PER_CALL, *s.shape), s.dtype), shapes)
 
         def body(number, carry):
             trained, state, seen = carry
-            trained, state, metrics = step(trained, state, task_arrays, number)
+            trained, state, metrics = a_step(trained, state, *given, number)
             seen = jax.tree.map(lambda s, m: s.at[number - start].set(m), seen, metrics)
             return trained, state, seen
 
@@ -176,10 +228,163 @@ def meta_train(
     def settle(learner: Learner, tasks: TaskDistribution) -> Learner:
         return learner.settle(tasks, key=jax.random.key(SETTLING_SEED))
 
-    def settled(trained: PyTree) -> Learner:
+    def settled(trained: PyTree, learner: Learner) -> Learner:
+        fixed = eqx.filter(learner, eqx.is_inexact_array, inverse=True)
         return settle(eqx.combine(jax.device_get(trained), fixed), tasks)
 
-    state = State(
+    log_every = max(1, min(steps // 500, 100))
+    records = [
+        Record(run.folder if is_first_process() else None, run.configuration or {}) for run in runs
+    ]
+    newest = newest_of_all(records) if together else None
+    states = [
+        from_first_process(record.resume(start_of(learner, optimizer), newest))
+        for record, learner in zip(records, learners, strict=True)
+    ]
+    task_arrays = replicate(task_arrays, mesh)
+    programs: dict[int, jax.stages.Compiled] = {}
+
+    def key_of_task(group: list[int]) -> Callable[[Int[Array, ""]], PRNGKeyArray]:
+        """Of all tasks that these runs see, in their order."""
+        seeds = jnp.asarray([runs[i].seed for i in group])
+
+        def key_of(number: Int[Array, ""]) -> PRNGKeyArray:
+            number, index = number // meta_batch, number % meta_batch
+            key = jax.random.key(seeds[number % len(group)])
+            return task_keys(jax.random.fold_in(key, number // len(group)), index)[0]
+
+        return key_of
+
+    def train(group: list[int], signals: Signals, reporter: Reporter, fetch: Fetch) -> bool:
+        """Bring the runs with these places in `runs`, which stand at one step, to the last one;
+        False where there is no memory for them together."""
+        count, done, per_call = len(group), int(states[group[0]].step), log_every
+        trained, optimizer_state, fixed, key = replicate(
+            stack(
+                [
+                    (
+                        states[i].trained,
+                        states[i].optimizer,
+                        eqx.filter(
+                            eqx.partition(learners[i], eqx.is_inexact_array)[1], eqx.is_array
+                        ),
+                        jax.random.key_data(jax.random.key(runs[i].seed)),
+                    )
+                    for i in group
+                ]
+            ),
+            mesh,
+        )
+        last_checkpoint = time.monotonic()
+        while done < steps:
+            if count not in programs:
+                started = time.monotonic()
+                lowered = advance.lower(
+                    trained, optimizer_state, fixed, key, task_arrays, np.int32(0), np.int32(0)
+                )
+                programs[count] = lowered.compile()
+                try:
+                    memory.require(programs[count], len(mesh.local_devices))
+                except UserError:
+                    if count == 1:
+                        raise
+                    return False
+                for i in group:
+                    records[i].log_compiling(done, (time.monotonic() - started) / count)
+            boundary = steps
+            if validation is not None:
+                boundary = min(steps, (done // validation.every + 1) * validation.every)
+            stop = min(boundary, done - done % log_every + per_call)
+            fetch(done * meta_batch * count, min(steps, 2 * stop - done) * meta_batch * count)
+            started = time.monotonic()
+            trained, optimizer_state, seen = programs[count](
+                trained, optimizer_state, fixed, key, task_arrays, np.int32(done), np.int32(stop)
+            )
+            metrics = {
+                k: np.asarray(v)[: stop - done].reshape(-1, count)
+                for k, v in jax.device_get(seen).items()
+            }
+            now = time.monotonic()
+            seconds, since_checkpoint, signum = largest_of_all(
+                now - started, now - last_checkpoint, max(signals.received, default=0)
+            )
+            fitting = int(SECONDS_PER_CALL * (stop - done) / seconds) // log_every * log_every
+            per_call = max(log_every, min(fitting, STEPS_PER_CALL // log_every * log_every))
+            finite = np.isfinite(metrics["loss"])
+            if not finite.all():
+                at, place = np.argwhere(~finite)[0]
+                whose = f" of seed {runs[group[place]].seed}" if len(runs) > 1 else ""
+                raise UserError(
+                    f"the loss{whose} is not a number at step {done + at + 1}: "
+                    "try a smaller learning rate (--learning-rate)"
+                )
+            looks = validation is not None and (stop % validation.every == 0 or stop == steps)
+            saves = since_checkpoint >= checkpoint_seconds or signum or stop == steps
+            for place, (i, own) in enumerate(
+                zip(group, unstack((trained, optimizer_state), count), strict=True)
+            ):
+                of_run = {k: v[:, place] for k, v in metrics.items()}
+                records[i].log(done, of_run, log_every, float(seconds) / count)
+                states[i] = states[i]._replace(
+                    step=np.asarray(stop), trained=own[0], optimizer=own[1]
+                )
+                if looks:
+                    validate(i)
+            if saves:
+                for i in group:
+                    records[i].save(states[i])
+                last_checkpoint = time.monotonic()
+            done = stop
+            if signum and done < steps:
+                raise TrainingStopped(done, int(signum))
+            note = "  ".join(f"{k} {float(np.mean(v)):.3f}" for k, v in metrics.items())
+            reporter.at(done, note)
+        return True
+
+    def validate(i: int) -> None:
+        """Keep the state of a run as its best, if it is."""
+        assert validation is not None
+        state = states[i]
+        result = evaluate(
+            settled(state.trained, learners[i]),
+            validation.tasks,
+            episodes=validation.episodes,
+            seed=VALIDATION_SEED,
+        )
+        score = result.estimate().mean
+        sign = 1 if result.higher_is_better else -1
+        if np.isnan(state.best_score) or sign * score > sign * float(state.best_score):
+            states[i] = state._replace(
+                best=state.trained, best_score=np.asarray(score), best_step=state.step
+            )
+        records[i].log_validation(int(state.step), result.headline, score)
+
+    with listen_for_signals() as signals:
+        waiting = groups([int(state.step) for state in states], together)
+        while waiting:
+            group = waiting.pop(0)
+            title = "training"
+            if len(runs) > 1:  # which of them
+                title += f" seed {', '.join(str(runs[i].seed) for i in group)}"
+            show, done = show_progress and is_first_process(), int(states[group[0]].step)
+            with (
+                progress(title, steps, done=done, show=show) as reporter,
+                read_ahead(tasks, key_of_task(group)) as fetch,
+            ):
+                trained = train(group, signals, reporter, fetch)
+            if not trained:
+                waiting = [[i] for i in group] + waiting
+                continue
+            for i in group:
+                chosen = states[i].best if validation is not None else states[i].trained
+                yield runs[i], settled(chosen, learners[i])
+
+
+def start_of(learner: Learner, optimizer: optax.GradientTransformation) -> State:
+    """Before the first step."""
+    trained = eqx.filter(learner, eqx.is_inexact_array)
+    trained = jax.tree.map(lambda x: jnp.asarray(x, x.dtype), trained)  # or it compiles twice
+    return State(
         step=np.asarray(0),
         trained=trained,
         optimizer=optimizer.init(trained),
@@ -187,83 +392,46 @@ def meta_train(
         best_score=np.asarray(np.nan),
         best_step=np.asarray(0),
     )
-    log_every = max(1, min(steps // 500, 100))
-    record = Record(folder if is_first_process() else None, configuration or {})
-    state = from_first_process(record.resume(state))
-    trained, optimizer_state, task_arrays = replicate(
-        (state.trained, state.optimizer, task_arrays), mesh
-    )
-    state = state._replace(trained=trained, optimizer=optimizer_state)
-    done = int(state.step)
-    per_call = log_every
 
-    with (
-        listen_for_signals() as signals,
-        read_ahead(tasks, key_of_task) as fetch,
-        progress(
-            "training", steps, done=done, show=show_progress and is_first_process()
-        ) as reporter,
-    ):
-        last_checkpoint = time.monotonic()
-        program = None
-        while done < steps:
-            if program is None:
-                started = time.monotonic()
-                lowered = advance.lower(
-                    trained, optimizer_state, task_arrays, np.int32(0), np.int32(0)
-                )
-                program = lowered.compile()
-                memory.require(program, len(mesh.local_devices))
-                record.log_compiling(done, time.monotonic() - started)
-            boundary = steps
-            if validation is not None:
-                boundary = min(steps, (done // validation.every + 1) * validation.every)
-            stop = min(boundary, done - done % log_every + per_call)
-            fetch(done * meta_batch, min(steps, 2 * stop - done) * meta_batch)
-            started = time.monotonic()
-            trained, optimizer_state, seen = program(
-                state.trained, state.optimizer, task_arrays, np.int32(done), np.int32(stop)
-            )
-            metrics = {k: np.asarray(v)[: stop - done] for k, v in jax.device_get(seen).items()}
-            now = time.monotonic()
-            seconds, since_checkpoint, signum = largest_of_all(
-                now - started, now - last_checkpoint, max(signals.received, default=0)
-            )
-            fitting = int(SECONDS_PER_CALL * (stop - done) / seconds) // log_every * log_every
-            per_call = max(log_every, min(fitting, STEPS_PER_CALL // log_every * log_every))
-            state = state._replace(
-                step=np.asarray(stop), trained=trained, optimizer=optimizer_state
-            )
-            finite = np.isfinite(metrics["loss"])
-            if not finite.all():
-                raise UserError(
-                    f"the loss is not a number at step {done + int(np.argmin(finite)) + 1}: "
-                    "try a smaller learning rate (--learning-rate)"
-                )
-            record.log(done, metrics, log_every, float(seconds))
-            done = stop
-            if validation is not None and (done % validation.every == 0 or done == steps):
-                result = evaluate(
-                    settled(trained),
-                    validation.tasks,
-                    episodes=validation.episodes,
-                    seed=VALIDATION_SEED,
-                )
-                score = result.estimate().mean
-                sign = 1 if result.higher_is_better else -1
-                if np.isnan(state.best_score) or sign * score > sign * float(state.best_score):
-                    state = state._replace(
-                        best=trained, best_score=np.asarray(score), best_step=np.asarray(done)
-                    )
-                record.log_validation(done, result.headline, score)
-            if since_checkpoint >= checkpoint_seconds or signum or done == steps:
-                record.save(state)
-                last_checkpoint = time.monotonic()
-            if signum and done < steps:
-                raise TrainingStopped(done, int(signum))
-            note = "  ".join(f"{k} {float(np.mean(v)):.3f}" for k, v in metrics.items())
-            reporter.at(done, note)
-    return settled(state.best if validation is not None else state.trained)
+
+def newest_of_all(records: Sequence[Record]) -> int | None:
+    """The newest step that all have a checkpoint of; None where there is none. A run that was
+    killed while it saved one seed after the other has it, as each keeps the one before."""
+    return max(set.intersection(*(record.steps() for record in records)), default=None)
+
+
+def groups(steps: Sequence[int], together: bool) -> list[list[int]]:
+    """Which runs, by place, are trained at a time: those that stand at one step, or each alone.
+
+    >>> groups([0, 70, 0], together=True)
+    [[0, 2], [1]]
+    """
+    if not together:
+        return [[i] for i in range(len(steps))]
+    return [[i for i, s in enumerate(steps) if s == step] for step in sorted(set(steps))]
+
+
+def in_structure_of(first: Learner, learner: Learner) -> Learner:
+    """The arrays of `learner` in `first`, which differs from it in nothing else but the identity
+    of its functions: so that one program serves both."""
+    arrays, rest = eqx.partition(first, eqx.is_array)
+    own = jax.tree.leaves(eqx.filter(learner, eqx.is_array))
+    return eqx.combine(jax.tree.unflatten(jax.tree.structure(arrays), own), rest)
+
+
+def stack(trees: list[PyTree]) -> PyTree:
+    """Arrays with a leading axis over `trees`; a single tree as it is."""
+    return trees[0] if len(trees) == 1 else jax.tree.map(lambda *x: jnp.stack(x), *trees)
+
+
+@partial(jax.jit, static_argnums=1)
+def _unstacked(tree: PyTree, count: int) -> list[PyTree]:
+    return [jax.tree.map(itemgetter(i), tree) for i in range(count)]
+
+
+def unstack(tree: PyTree, count: int) -> list[PyTree]:
+    """The inverse of `stack`."""
+    return [tree] if count == 1 else _unstacked(tree, count)
 
 
 def mean_gradient(
@@ -305,3 +473,8 @@ def default_tasks_at_once(tasks: TaskDistribution, there: int) -> int:
     inputs = jax.eval_shape(tasks.sample, jax.random.key(0))
     largest = max(leaf.size for leaf in jax.tree.leaves(inputs))
     return 1 if jax.default_backend() == "cpu" and largest > 2000 else there
+
+
+def default_together(tasks: TaskDistribution) -> bool:
+    """Whether several seeds are faster together: not for images on a CPU."""
+    return default_tasks_at_once(tasks, 2) == 2

@@ -59,6 +59,7 @@ def test_an_unknown_command_learner_task_and_recipe_name_the_nearest(mistake, tm
         ("--meta-batch", "0"),
         ("--learning-rate", "0"),
         ("--image-size", "3"),
+        ("--seeds", "0"),
     ],
 )
 def test_numbers_out_of_range_are_named_with_their_flag(mistake, tmp_path, flag, value):
@@ -134,6 +135,24 @@ def test_a_folder_of_something_else_is_left_alone(mistake, tmp_path):
     said = mistake("train", "pixels", "--run", tmp_path / "letters")
     assert "is not a run of quickstudy" in said
     assert [p.name for p in (tmp_path / "letters").iterdir()] == ["home.txt"]
+
+
+def test_several_seeds_and_one_are_not_mixed_up(mistake, tmp_path):
+    one, several = tmp_path / "one", tmp_path / "several"
+    assert main(["train", "pixels", "--run", str(one)]) == 0
+    assert "is a run of one seed" in mistake("train", "pixels", "--run", one, "--seeds", "2")
+    assert main(["train", "pixels", "--run", str(several), "--seeds", "2"]) == 0
+    assert "is not a run" in mistake("train", "pixels", "--run", several)
+    named = f"holds 2 seeds: name one of them, say {several}/seed-0"
+    assert named in mistake("report", several)
+    assert named in mistake("adapt", several, "--support", tmp_path, "--out", tmp_path / "x.qs")
+    words = ("train", "pixels", "--run", several, "--seeds", "2")
+    assert "belongs to another configuration" in mistake(*words, "--way", "7")
+    words = ["train", "pixels", "--run", str(several), "--seed", "2", "--seeds", "1"]
+    assert main([*words, "--way", "7"]) == 0
+    assert "differs from" in mistake("evaluate", several)
+    (several / "seed-2" / "learner.qs").unlink()
+    assert f"{several}/seed-2 is not finished" in mistake("evaluate", several)
 
 
 def test_a_learner_with_a_fixed_head_says_so(mistake, tmp_path):

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Compare:
     """Several runs on the same episodes: each one's figures, and its difference from the best,
-    episode by episode, with a 95 % interval. Tasks are the first run's, where nothing is said."""
+    episode by episode, with a 95 % interval. Of several seeds, an episode's figure is the mean
+    over them. Tasks are the first run's, where nothing is said."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """The folders of two finished runs or more."""
+    """The folders of two finished runs or more, or of several seeds each."""
     test: Annotated[TestOptions, tyro.conf.OmitArgPrefixes]
     json: bool = False
     """Print JSON."""
@@ -55,21 +56,21 @@ def run(words: list[str]) -> int:
         raise UserError("compare takes two different runs or more")
 
     from quickstudy.evaluation import Comparison
-    from quickstudy.recipes.wiring import load_learner, measure
+    from quickstudy.recipes.wiring import load_seeds, measure_seeds
 
-    loaded = {str(path): load_learner(path) for path in options.runs}
-    tasks = test_tasks(options.test, next(iter(loaded.values()))[0])
+    loaded = {str(path): load_seeds(path) for path in options.runs}
+    first = next(iter(loaded[str(options.runs[0])].values()))[0]
+    tasks = test_tasks(options.test, first)
     comparison = Comparison(
         {
-            name: measure(
-                settings,
-                learner,
+            name: measure_seeds(
+                seeds,
                 tasks=tasks,
                 part=options.test.part,
                 episodes=options.test.episodes,
                 seed=options.test.seed,
-            )
-            for name, (settings, _, learner) in loaded.items()
+            )[0]
+            for name, seeds in loaded.items()
         }
     )
     if options.json:

@@ -58,11 +58,13 @@ def test_tasks(options: TestOptions, settings: RunSettings) -> TaskSettings:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Accuracy (or squared error) with its 95 % interval, negative log-likelihood, and
-    calibration error of a trained run, on classes that it has not seen."""
+    """Accuracy (or squared error) with its 95 % interval over episodes, negative log-likelihood,
+    and calibration error of a trained run, on classes that it has not seen. Of several seeds also
+    the mean over them, its interval over episodes (of each episode's mean over seeds), and the
+    spread over seeds: standard deviation, and a 95 % interval by Student's t."""
 
     run: tyro.conf.Positional[Path]
-    """The folder of a finished run."""
+    """The folder of a finished run, or of several seeds."""
     test: Annotated[TestOptions, tyro.conf.OmitArgPrefixes]
     normalisation: tuple[Literal["batch", "support", "running"], ...] = ()
     """Whose batch statistics normalise queries: `batch support` gives the transductive and the
@@ -78,29 +80,35 @@ def run(words: list[str]) -> int:
     options = tyro.cli(Evaluate, args=words, prog="quickstudy evaluate")
 
     from quickstudy.recipes.evidence import command, provenance
-    from quickstudy.recipes.wiring import load_learner, measure
+    from quickstudy.recipes.wiring import load_seeds, measure_seeds
 
     fixed = {} if options.test_steps is None else {"test_steps": options.test_steps}
     variants = [{**fixed, "normalisation": mode} for mode in options.normalisation] or [fixed]
-    results = []
+    results, rows = [], []
     for variant in variants:
-        settings, _, learner = load_learner(options.run, **variant)
-        result = measure(
-            settings,
-            learner,
+        loaded = load_seeds(options.run, **variant)
+        settings = next(iter(loaded.values()))[0]
+        result, each = measure_seeds(
+            loaded,
             tasks=test_tasks(options.test, settings),
             part=options.test.part,
             episodes=options.test.episodes,
             seed=options.test.seed,
         )
-        results.append((settings.learner.name, result))
+        results.append(result)
+        name = settings.learner.name
+        if len(each) > 1:
+            rows += [show.result_row(f"{name}, seed {seed}", r) for seed, r in each.items()]
+            name += f", mean of {len(each)}"
+        rows.append(show.result_row(name, result))
     if options.json:
         evidence = {"command": command(), "run": str(options.run), **provenance()}
-        print(json.dumps({**evidence, "results": [r.summary() for _, r in results]}, indent=2))
+        print(json.dumps({**evidence, "results": [r.summary() for r in results]}, indent=2))
         return 0
-    rows = [show.result_row(name, result) for name, result in results]
     columns = list(show.RESULT_COLUMNS)
-    columns[1] = show.unit(results[0][1].headline)
+    columns[1] = show.unit(results[0].headline)
     show.table(str(options.run), columns, rows, figures=True)
-    show.protocol(results[0][1].protocol)
+    for result in results:
+        show.spread(result)
+    show.protocol(results[0].protocol)
     return 0

@@ -32,7 +32,7 @@ def supervise(words: list[str], processes: int, run: Path) -> int:
     deaths = 0
     with listen_for_signals() as signals:
         while True:
-            before = _newest(run)
+            before = _checkpoints(run)
             with tempfile.TemporaryFile() as complaints:
                 workers = _start(words, processes, complaints)
                 try:
@@ -44,7 +44,7 @@ def supervise(words: list[str], processes: int, run: Path) -> int:
                     return first
                 complaints.seek(0)
                 said = complaints.read().decode(errors="replace").strip().splitlines()
-            deaths = 1 if _newest(run) != before else deaths + 1
+            deaths = 1 if _checkpoints(run) != before else deaths + 1
             if deaths == DEATHS_WITHOUT_PROGRESS:
                 last = f"; it said last: {said[-1]}" if said else ""
                 raise UserError(
@@ -115,6 +115,6 @@ def _end(workers: list[subprocess.Popen]) -> None:
             worker.wait()
 
 
-def _newest(run: Path) -> str:
-    """The name of the newest checkpoint."""
-    return max((path.name for path in (run / "checkpoints").glob("step-*.qs")), default="")
+def _checkpoints(run: Path) -> set[Path]:
+    """Those of the run, or of all its seeds."""
+    return set(run.rglob("checkpoints/step-*.qs"))

@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.recipes.settings import at_least
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Reproduce:
     """Where the row is written."""
     devices: int | None = None
     """How many devices share the tasks of each meta-batch; see quickstudy train LEARNER --help."""
+    seeds: int = 1
+    """How many seeds to train each learner from; the row tells their spread."""
+
+    def __post_init__(self):
+        at_least(self, seeds=1)
 
 
 def run(words: list[str]) -> int:
@@ -41,7 +47,12 @@ def run(words: list[str]) -> int:
     join(devices=options.devices)
     try:
         row = reproduce(
-            options.name, options.budget, options.runs, options.results, devices=options.devices
+            options.name,
+            options.budget,
+            options.runs,
+            options.results,
+            devices=options.devices,
+            seeds=options.seeds,
         )
     except TrainingStopped as stopped:
         return complain(str(stopped), status=128 + stopped.signum)

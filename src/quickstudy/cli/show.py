@@ -58,6 +58,21 @@ def result_row(name: str, result: Result) -> list[str]:
     ]
 
 
+def spread(result: Result) -> None:
+    """Of several seeds, how they differ, in one line."""
+    found = result.spread()
+    if found is None:
+        return
+    factor, digits = (100, 2) if result.headline == "accuracy" else (1, 3)
+    mean, deviation, interval = (
+        f"{factor * x:.{digits}f}" for x in (found.mean, found.deviation, found.half_width)
+    )
+    line(
+        f"over {found.seeds} training seeds: {mean} ± {interval} (95 %, Student's t), "
+        f"standard deviation {deviation}; intervals in the table are over episodes"
+    )
+
+
 def protocol(words: Mapping[str, Any]) -> None:
     """The protocol beside a result, in one paragraph."""
     line("protocol: " + ", ".join(f"{k} {v}" for k, v in words.items()))

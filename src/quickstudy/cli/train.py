@@ -18,6 +18,7 @@ from quickstudy.recipes.settings import (
     TaskSettings,
     TrainingSettings,
     at_least,
+    seed_folder,
 )
 
 
@@ -47,6 +48,11 @@ class Machines:
         at_least(self, devices=1, processes=1, process_index=0, checkpoint_seconds=0)
 
 
+SEEDS = """How many runs to train that differ in the seed alone, from --seed on, together where that
+is faster: in seed-0, seed-1 … in the folder --run, each a run like any other. By default one, in
+the folder itself."""
+
+
 def usage() -> str:
     """What `quickstudy train --help` prints."""
     learners = "\n".join(
@@ -57,6 +63,7 @@ def usage() -> str:
         f"{learners}\n"
         "  FILE.py   your own, see CONTRIBUTING.md\n\n"
         "The same command goes on with a run that was stopped.\n"
+        "With --seeds 5, five runs that differ in the seed alone: FOLDER/seed-0 … seed-4.\n"
         "quickstudy train LEARNER --help for the options of one."
     )
 
@@ -75,6 +82,7 @@ def arguments_of(settings: type[LearnerSettings]) -> Any:
                 nested(default_factory=TrainingSettings),
             ),
             ("learner", Annotated[settings, Flat], nested(default_factory=settings)),
+            ("seeds", Annotated[int | None, tyro.conf.arg(help=SEEDS)], None),
             ("machines", Annotated[Machines, Flat], nested(default_factory=Machines)),
         ],
         frozen=True,
@@ -97,6 +105,9 @@ def run(words: list[str]) -> int:
         description=settings.__doc__,
     )
     machines: Machines = options.machines
+    at_least(options, seeds=1)
+    if options.seeds is not None and (options.run / "config.json").exists():
+        raise UserError(f"{options.run} is a run of one seed: choose another --run folder")
     if machines.processes > 1:
         from quickstudy.cli.processes import supervise
 
@@ -106,17 +117,22 @@ def run(words: list[str]) -> int:
 
     from quickstudy.cli.main import complain
     from quickstudy.devices import is_first_process, join
-    from quickstudy.recipes.wiring import train
+    from quickstudy.recipes.wiring import train, train_seeds
     from quickstudy.training import TrainingStopped
 
     join(machines.coordinator, machines.process_count, machines.process_index, machines.devices)
+    where: dict[str, Any] = {
+        "devices": machines.devices,
+        "checkpoint_seconds": machines.checkpoint_seconds,
+    }
     try:
-        train(
-            wanted,
-            options.run,
-            devices=machines.devices,
-            checkpoint_seconds=machines.checkpoint_seconds,
-        )
+        if options.seeds is None:
+            train(wanted, options.run, **where)
+        else:
+            first = wanted.training.seed
+            seeds = range(first, first + options.seeds)
+            runs = {seed: seed_folder(options.run, seed) for seed in seeds}
+            train_seeds(wanted, runs, **where)
     except TrainingStopped as stopped:
         return complain(str(stopped), status=128 + stopped.signum)
     if is_first_process():

@@ -13,7 +13,7 @@ from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.published import RECIPES, Budget, Figure, Recipe
 from quickstudy.recipes.settings import RunSettings
-from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, measure, train
+from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, measure_seeds, train_seeds
 
 
 def recipe(name: str, budget: Budget) -> Recipe:
@@ -36,10 +36,12 @@ def reproduce(
     results: Path,
     *,
     devices: int | None = None,
+    seeds: int = 1,
     show_progress: bool = True,
 ) -> dict[str, Any]:
-    """Train what the recipe needs (or go on, or use what is there), test each figure once on the
-    test classes, and write `results/NAME.json` (`NAME-cpu.json` for the small budget).
+    """Train what the recipe needs (or go on, or use what is there), from so many seeds, test each
+    figure once on the test classes, and write `results/NAME.json` (`NAME-cpu.json` for the small
+    budget).
 
     Raises `UserError` for what the user can put right.
     """
@@ -47,8 +49,9 @@ def reproduce(
     command = f"quickstudy reproduce {name}"  # where runs and results lie changes no figure
     command += " --budget full" if budget == "full" else ""
     command += f" --devices {devices}" if devices else ""
+    command += f" --seeds {seeds}" if seeds > 1 else ""
     evidence = {"command": command, **provenance()}
-    figures = [_measured(figure, runs, devices, show_progress) for figure in made.figures]
+    figures = [_measured(figure, runs, devices, seeds, show_progress) for figure in made.figures]
     row = {
         "recipe": name,
         "title": made.title,
@@ -64,18 +67,21 @@ def reproduce(
 
 
 def _measured(
-    figure: Figure, runs: Path, devices: int | None, show_progress: bool
+    figure: Figure, runs: Path, devices: int | None, seeds: int, show_progress: bool
 ) -> dict[str, Any]:
     """Train unless it is done, test, and put everything beside the figure."""
-    folder = run_folder(runs, figure.run)
-    if not (folder / LEARNER_FILE).exists():
-        train(figure.run, folder, devices=devices, show_progress=show_progress)
-    settings, _, learner = load_learner(folder, **dict(figure.options))
-    header = read_header(folder / LEARNER_FILE)
+    first = figure.run.training.seed
+    folders = {
+        seed: run_folder(runs, figure.run.with_seed(seed)) for seed in range(first, first + seeds)
+    }
+    train_seeds(figure.run, folders, devices=devices, show_progress=show_progress)
+    options = dict(figure.options)
+    loaded = {seed: load_learner(folder, **options) for seed, folder in folders.items()}
+    headers = [read_header(folder / LEARNER_FILE) for folder in folders.values()]
+    settings, header = loaded[first][0], headers[0]
     started = time.monotonic()
-    result = measure(
-        settings,
-        learner,
+    result, _ = measure_seeds(
+        loaded,
         tasks=figure.test,
         episodes=figure.episodes,
         show_progress=show_progress,
@@ -89,7 +95,7 @@ def _measured(
             **settings.to_json(),
             "commit": header["provenance"]["commit"],
             "machine": header["provenance"]["machine"],
-            "seconds": round(header["seconds"], 1),
+            "seconds": round(sum(h["seconds"] for h in headers), 1),
         },
         "evaluation_seconds": round(time.monotonic() - started, 1),
     }
@@ -107,8 +113,10 @@ def table(results: Path) -> str:
         "# Results",
         "",
         "Written by `quickstudy tables` from the files in `results/`; do not edit. Each figure is",
-        "a mean over test episodes with its 95 % interval. The files hold the whole protocol,",
-        "command, commit, machine, versions and time.",
+        "a mean over test episodes with its 95 % interval over them. Where several seeds were",
+        "trained, an episode's figure is the mean over seeds, and s is the standard deviation over",
+        "them; the time is that of all. The files hold the whole protocol, command, commit,",
+        "machine, versions and time.",
     ]
     for file in files:
         try:
@@ -143,8 +151,12 @@ def _section(row: dict[str, Any]) -> list[str]:
         share = figure["metric"] == "accuracy"
         factor, digits = (100, 2) if share else (1, 3)
         ours = f"{factor * metric['mean']:.{digits}f} ± {factor * metric['interval_95']:.{digits}f}"
+        unit = " %" if share else ""
+        if (spread := metric.get("over_seeds")) is not None:
+            count = len(spread["values"])
+            unit += f"; over {count} seeds s = {factor * spread['deviation']:.{digits}f}"
         lines.append(
-            f"| {figure['label']} | **{ours}**{' %' if share else ''} | {published(figure)} "
+            f"| {figure['label']} | **{ours}**{unit} | {published(figure)} "
             f"| {figure['nll']['mean']:.3f} | {figure['calibration_error']:.3f} "
             f"| {protocol['episodes']} | {protocol['batch norm']} "
             f"| {figure['training']['seconds'] / 60:.0f} min |"

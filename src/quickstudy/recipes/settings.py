@@ -256,6 +256,10 @@ class RunSettings:
             self, tasks=_filled(tasks, fill), training=_filled(training, fill)
         )
 
+    def with_seed(self, seed: int) -> RunSettings:
+        """The same from another seed."""
+        return dataclasses.replace(self, training=dataclasses.replace(self.training, seed=seed))
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, from which `from_json` makes the settings again."""
         learner = {"name": self.learner.name, **dataclasses.asdict(self.learner)}
@@ -299,10 +303,26 @@ def _filled(settings: Any, values: dict[str, Any]) -> Any:
     return dataclasses.replace(settings, **missing)
 
 
+def seed_folder(folder: Path, seed: int) -> Path:
+    """Where one of several seeds is kept: a run like any other."""
+    return folder / f"seed-{seed}"
+
+
+def seeds_in(folder: Path) -> dict[int, Path]:
+    """The runs in a folder of several seeds, by seed; none where it is no such folder."""
+    if (folder / "config.json").exists():
+        return {}
+    found = [p for p in folder.glob("seed-*") if p.is_dir() and p.name[5:].isdecimal()]
+    return dict(sorted((int(path.name[5:]), path) for path in found))
+
+
 def run_file(folder: Path, name: str) -> Path:
     """A file of a run. Raises `UserError` where `folder` is not a finished run."""
     path = folder / name
     if not path.exists():
+        if seeds := seeds_in(folder):
+            one = next(iter(seeds.values()))
+            raise UserError(f"{folder} holds {len(seeds)} seeds: name one of them, say {one}")
         if not (folder / "config.json").exists():
             raise UserError(f"{folder} is not a run: train one with --run {folder}")
         raise UserError(f"{folder} is not finished: run its train command again, it goes on")

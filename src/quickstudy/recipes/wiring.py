@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from quickstudy import checkpoint
 from quickstudy.datasets import arrays, folder, omniglot, packed, table
 from quickstudy.datasets.grouped import Grouped, read_split, split, standardise
 from quickstudy.datasets.images import ImageFormat
-from quickstudy.devices import is_first_process
+from quickstudy.devices import from_first_process, is_first_process
 from quickstudy.errors import UserError, nearest
-from quickstudy.evaluation import Result, evaluate
+from quickstudy.evaluation import Result, average, evaluate
 from quickstudy.learner import Learner
 from quickstudy.likelihood import Categorical, Gaussian, Likelihood
 from quickstudy.recipes.evidence import provenance
@@ -32,6 +32,7 @@ from quickstudy.recipes.settings import (
     TrainingSettings,
     optax_optimizer,
     run_file,
+    seeds_in,
 )
 from quickstudy.record import Record
 from quickstudy.task import Episode, TaskDistribution
@@ -40,7 +41,7 @@ from quickstudy.tasks.glyphs import Glyphs, glyph_splits
 from quickstudy.tasks.mapped import MappedSource
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource
-from quickstudy.training import SECONDS_PER_CHECKPOINT, Validation, meta_train
+from quickstudy.training import SECONDS_PER_CHECKPOINT, SeedRun, Validation, meta_train_seeds
 
 KINDS = ("glyphs", "omniglot", "sinusoid", "folder:PATH", "npz:PATH", "table:PATH", "packed:FOLDER")
 
@@ -232,45 +233,103 @@ def train(
 
     Raises `UserError` for what the user can put right, `TrainingStopped` after a signal.
     """
+    [learner] = _train(
+        settings,
+        {settings.training.seed: run},
+        devices=devices,
+        checkpoint_seconds=checkpoint_seconds,
+        show_progress=show_progress,
+    )
+    return learner
+
+
+def train_seeds(
+    settings: RunSettings,
+    runs: Mapping[int, Path],
+    *,
+    devices: int | None = None,
+    checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
+    show_progress: bool = True,
+) -> None:
+    """`train` from each of several seeds, together where that pays, in a folder each. Those that
+    are finished are left as they are.
+
+    Raises as `train` does.
+    """
+    finished = from_first_process(
+        np.asarray([(run / LEARNER_FILE).exists() for run in runs.values()])
+    )
+    rest = {}
+    for (seed, run), done in zip(runs.items(), finished, strict=True):
+        if not done:
+            rest[seed] = run
+        elif is_first_process():
+            Record(run, settings.with_seed(seed).resolved().to_json())  # refuses other settings
+    if rest:
+        _train(
+            settings,
+            rest,
+            devices=devices,
+            checkpoint_seconds=checkpoint_seconds,
+            show_progress=show_progress,
+        )
+
+
+def _train(
+    settings: RunSettings,
+    runs: Mapping[int, Path],
+    *,
+    devices: int | None,
+    checkpoint_seconds: float,
+    show_progress: bool,
+) -> list[Learner]:
     settings = settings.resolved()
     evidence = provenance()
     t, training = settings.tasks, settings.training
     problem = problem_of(settings)
-    learner = build(settings.learner, problem, training.seed)
-    tasks = training_tasks(settings)
     assert training.steps is not None
     assert training.meta_batch is not None
     assert training.validate_every is not None
-    learner = meta_train(
-        learner,
-        tasks,
+    trained = meta_train_seeds(
+        [
+            SeedRun(
+                seed,
+                build(settings.learner, problem, seed),
+                run,
+                settings.with_seed(seed).to_json(),
+            )
+            for seed, run in runs.items()
+        ],
+        training_tasks(settings),
         outer_optimizer(training),
         steps=training.steps,
         meta_batch=training.meta_batch,
         tasks_at_once=training.tasks_at_once,
         devices=devices,
-        seed=training.seed,
         validation=Validation(
             episode_tasks(t, "validation", t.way, t.shot, t.query),
             training.validate_every,
             training.validation_episodes,
         ),
         meta_gradient=settings.learner.meta_gradient(),
-        folder=run,
-        configuration=settings.to_json(),
         checkpoint_seconds=checkpoint_seconds,
         show_progress=show_progress,
     )
-    if not is_first_process():
-        return learner
-    header = {
-        "configuration": settings.to_json(),
-        "problem": problem_to_json(problem),
-        "provenance": evidence,
-        "seconds": Record(run, settings.to_json()).seconds(),
-    }
-    checkpoint.save(run / LEARNER_FILE, learner, header)
-    return learner
+    learners = []
+    for run, learner in trained:
+        learners.append(learner)
+        if not is_first_process():
+            continue
+        assert run.folder is not None
+        configuration = settings.with_seed(run.seed).to_json()
+        header = {
+            "configuration": configuration,
+            "problem": problem_to_json(problem),
+            "provenance": evidence,
+            "seconds": Record(run.folder, configuration).seconds(),
+        }
+        checkpoint.save(run.folder / LEARNER_FILE, learner, header)
+    return learners
 
 
 def problem_to_json(problem: Problem) -> dict[str, Any]:
@@ -332,6 +391,38 @@ def load_learner(run: Path, **options: Any) -> tuple[RunSettings, Problem, Learn
     )
     learner, _ = checkpoint.load(path, skeleton(settings, problem))
     return settings, problem, learner
+
+
+def load_seeds(run: Path, **options: Any) -> dict[int, tuple[RunSettings, Problem, Learner]]:
+    """A trained run by its seed; or all seeds that are trained in a folder of several.
+
+    Raises `UserError` as `load_learner` does, and where they differ in more than the seed.
+    """
+    seeds = seeds_in(run)
+    if not seeds:
+        loaded = load_learner(run, **options)
+        return {loaded[0].training.seed: loaded}
+    found = {seed: load_learner(path, **options) for seed, path in seeds.items()}
+    first = next(iter(found))
+    for seed, (settings, _, _) in found.items():
+        if settings.with_seed(first) != found[first][0]:
+            raise UserError(
+                f"{seeds[seed]} differs from {seeds[first]} in more than the seed: "
+                "keep them in different folders, and compare those"
+            )
+    return found
+
+
+def measure_seeds(
+    loaded: Mapping[int, tuple[RunSettings, Problem, Learner]], **options: Any
+) -> tuple[Result, dict[int, Result]]:
+    """`measure` each seed on the same episodes: the `average` of several, or the result of one;
+    and that of each."""
+    each = {
+        seed: measure(settings, learner, **options)
+        for seed, (settings, _, learner) in loaded.items()
+    }
+    return (average(each) if len(each) > 1 else next(iter(each.values()))), each
 
 
 def batch_norm_words(learner: Learner) -> str:

@@ -87,10 +87,14 @@ def is_mapped(node: Any) -> bool:
     return isinstance(node, MappedSource)
 
 
+Fetch = Callable[[int, int], None]
+"""fetch(now, stop): tasks from number `now` on are taken now; those before `stop` will be."""
+
+
 @contextmanager
 def read_ahead(
     tasks: TaskDistribution, key_of: Callable[[Int[Array, ""]], PRNGKeyArray]
-) -> Iterator[Callable[[int, int], None]]:
+) -> Iterator[Fetch]:
     """A feeder for tasks that are drawn one after the other, number i with `key_of(i)`; it does
     nothing for tasks whose examples lie in memory. A thread does the work.
 
