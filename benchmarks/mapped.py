@@ -3,8 +3,8 @@
 200,000 pictures of 84 × 84 × 3 are written to a file of 4.2 GB, and a prototypical network trains
 on them in a child process that may allot no more than `CAP` bytes of its own (RLIMIT_DATA: pages
 of the file do not count, so how many of those are cached afterwards is measured as well). Before
-each run the file is dropped from the system's cache. Contenders take turns: pictures in memory, of
-a fortieth of the classes and without the cap; the file, fetched ahead; and the file without the feeder.
+each run the file is dropped from the system's cache. Contenders take turns: pictures in memory, a
+fortieth of the classes, without the cap; the file, fetched ahead; the file without the feeder.
 """
 
 import argparse

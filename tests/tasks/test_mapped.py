@@ -11,8 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from quickstudy import training
 from quickstudy.datasets.packed import Rows
@@ -29,14 +27,17 @@ COUNT = np.asarray([7, 5, 9, 6, 8, 5])
 FIRST = np.cumsum(COUNT) - COUNT
 
 
-@pytest.fixture(scope="module", params=[np.uint8, np.float32])
-def both(request, tmp_path_factory) -> tuple[ArraySource, MappedSource]:
+def sources(path: Path, dtype) -> tuple[ArraySource, MappedSource]:
     """The same examples in memory and in a file."""
-    path = tmp_path_factory.mktemp("mapped") / "x.npy"
-    x = np.random.default_rng(0).integers(0, 256, (COUNT.sum(), *SHAPE)).astype(request.param)
+    x = np.random.default_rng(0).integers(0, 256, (COUNT.sum(), *SHAPE)).astype(dtype)
     np.save(path, x)
     mapped = MappedSource(np.load(path, mmap_mode="r"), FIRST, COUNT, {"data": "noise"})
     return ArraySource(x, FIRST, COUNT, {"data": "noise"}), mapped
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory) -> tuple[ArraySource, MappedSource]:
+    return sources(tmp_path_factory.mktemp("mapped") / "x.npy", np.uint8)
 
 
 @eqx.filter_jit
@@ -44,16 +45,24 @@ def drawn(source, seed, label):
     return source.draw(jax.random.key(seed), label, 3)
 
 
-@settings(max_examples=20)
-@given(st.integers(0, 2**31 - 1), st.integers(0, len(COUNT) - 1))
-def test_the_same_key_draws_the_same_examples(both, seed, label):
-    in_memory, in_file = (drawn(source, np.uint32(seed), np.int32(label)) for source in both)
-    assert in_memory.dtype == in_file.dtype
-    np.testing.assert_array_equal(in_memory, in_file)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_the_same_key_draws_the_same_examples(tmp_path, dtype):
+    pair = sources(tmp_path / "x.npy", dtype)
+    for seed in range(20):
+        label = np.int32(seed % len(COUNT))
+        in_memory, in_file = (drawn(source, np.int32(seed), label) for source in pair)
+        assert in_memory.dtype == in_file.dtype
+        np.testing.assert_array_equal(in_memory, in_file)
 
 
-@pytest.mark.parametrize("make", [lambda s: FewShot(s, 3, 2, 2), lambda s: Batches(s, 6)])
-@pytest.mark.parametrize("rotations", ["none", "classes", "episode"])
+@pytest.mark.parametrize(
+    ("make", "rotations"),
+    [
+        (lambda s: FewShot(s, 3, 2, 2), "classes"),
+        (lambda s: FewShot(s, 3, 2, 2), "episode"),
+        (lambda s: Batches(s, 6), "none"),
+    ],
+)
 def test_many_tasks_at_once_are_read_in_one_call(both, make, rotations, monkeypatch):
     calls = []
     read = Rows.read
@@ -109,7 +118,7 @@ def trained(source, folder: Path | None = None, **changed):
     return meta_train(START, tasks, optax.adam(1e-2), **(options | changed))
 
 
-@pytest.mark.parametrize("options", [{}, {"devices": 2}, {"tasks_at_once": 1}])
+@pytest.mark.parametrize("options", [{"tasks_at_once": 1}, {"devices": 2}])
 def test_training_from_a_file_ends_in_the_bits_of_training_from_memory(both, options):
     in_memory, in_file = (trained(source, **options) for source in both)
     assert eqx.tree_equal(in_memory, in_file)
@@ -141,8 +150,7 @@ def test_evaluation_from_a_file_gives_the_figures_of_memory(both):
     assert a.protocol == b.protocol
 
 
-@pytest.mark.parametrize("rotations", ["none", "episode"])
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize(("rotations", "devices"), [("none", 1), ("episode", 2)])
 def test_the_rows_asked_for_ahead_are_those_that_training_reads(
     both, rotations, devices, monkeypatch
 ):
