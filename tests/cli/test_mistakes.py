@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from quickstudy.cli import main
+from quickstudy.datasets import packed
 
 
 @pytest.fixture
@@ -182,3 +183,30 @@ def test_a_learner_file_of_ones_own_that_defines_none(mistake, tmp_path):
     mine.write_text("x = 1\n")
     assert "defines 0" in mistake("train", mine, "--run", tmp_path / "a")
     assert "no file" in mistake("train", tmp_path / "absent.py", "--run", tmp_path / "a")
+
+
+def test_pictures_that_cannot_be_packed_or_were_not(mistake, pictures, tmp_path):
+    out = tmp_path / "packed"
+    assert "--out" in mistake("data", f"folder:{pictures}")
+    assert "--out" in mistake("data", "omniglot", "--out", out)
+    assert "did you mean omniglot" in mistake("data", "omnigot")
+    assert "no folder" in mistake("data", f"folder:{tmp_path / 'absent'}", "--out", out)
+    assert "not empty" in mistake("data", f"folder:{pictures}", "--out", pictures)
+    assert "--image-size 3" in mistake(
+        "data", f"folder:{pictures}", "--out", out, "--image-size", "3"
+    )
+    train = ("train", "protonet", "--run", tmp_path / "a", "--tasks")
+    assert "no folder" in mistake(*train, f"packed:{out}")
+    assert "not a packed data set" in mistake(*train, f"packed:{pictures}")
+    assert not (tmp_path / "a").exists()
+
+
+def test_rotations_of_pictures_that_are_not_square(mistake, tmp_path):
+    packed.write(
+        tmp_path / "oblong",
+        np.zeros((60, 20, 16, 1), np.uint8),
+        {f"class{c}": 10 for c in range(6)},
+        (20, 16, 1),
+    )
+    words = ("--tasks", f"packed:{tmp_path / 'oblong'}", "--rotations", "classes")
+    assert "square" in mistake("train", "protonet", "--run", tmp_path / "a", *words)

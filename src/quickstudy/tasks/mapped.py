@@ -102,9 +102,11 @@ def read_ahead(
     ...     fetch(100, 200)  # tasks from 100 on are taken now; those before 200 will be
     """
     sources = [x for x in jax.tree.leaves(tasks, is_leaf=is_mapped) if is_mapped(x)]
-    drawn = jax.eval_shape(tasks.sample, jax.random.key(0))
-    knows_how = hasattr(os, "posix_fadvise") and isinstance(drawn, Episode)
-    if len(sources) != 1 or not knows_how:
+    if (
+        len(sources) != 1
+        or not hasattr(os, "posix_fadvise")
+        or not isinstance(jax.eval_shape(tasks.sample, jax.random.key(0)), Episode)
+    ):
         yield lambda now, stop: None
         return
     numbered = jax.tree.map(

@@ -1,0 +1,53 @@
+"""Pictures packed, trained on, measured and served from the command line."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from quickstudy.cli import main
+from quickstudy.recipes.wiring import load_learner
+
+
+@pytest.fixture
+def run(capsys):
+    """A command that succeeds; what it prints."""
+
+    def run(*words: object) -> str:
+        assert main([str(word) for word in words]) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_packed_pictures_serve_as_the_folder_does(run, tmp_path):
+    pictures = tmp_path / "pictures"
+    rng = np.random.default_rng(0)
+    for c in range(20):
+        (pictures / f"class{c}").mkdir(parents=True)
+        for i in range(3):
+            pixels = rng.integers(0, 255, (20, 24), dtype=np.uint8)
+            Image.fromarray(pixels).save(pictures / f"class{c}" / f"{i}.png")
+    out = tmp_path / "packed"
+    assert f"packed:{out}" in run("data", f"folder:{pictures}", "--out", out, "--image-size", 16)
+    sizes = ("--way", 3, "--query", 2, "--train-way", 3, "--train-query", 2, "--hidden", 8)
+    options = (*sizes, "--network", "mlp-norm", "--steps", 4, "--validation-episodes", 2)
+    learners = []
+    for tasks in (f"packed:{out}", f"folder:{pictures}"):
+        to = tmp_path / tasks.partition(":")[0]
+        folder = to.with_name(f"run-{to.name}")
+        run("train", "protonet", "--tasks", tasks, "--image-size", 16, "--run", folder, *options)
+        learners.append(jax.tree.leaves(load_learner(folder)[2]))
+    for a, b in zip(*learners, strict=True):
+        np.testing.assert_array_equal(a, b)
+    found = json.loads(run("evaluate", tmp_path / "run-packed", "--episodes", 4, "--json"))
+    assert "packed" in json.dumps(found)
+    some = pictures / "class0" / "0.png"
+    said = []
+    for name in ("packed", "folder"):
+        adapted = tmp_path / f"{name}.qs"
+        run("adapt", tmp_path / f"run-{name}", "--support", pictures, "--out", adapted)
+        said.append(run("predict", adapted, some))
+    assert said[0] == said[1]

@@ -1,0 +1,143 @@
+"""What is packed comes back, and damage is told."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from quickstudy.datasets import folder, packed
+from quickstudy.datasets.grouped import split
+from quickstudy.datasets.images import ImageFormat
+from quickstudy.errors import UserError
+
+COUNT = {"ant": 3, "bee": 2, "cat": 4}
+SHAPE = (5, 4, 3)
+
+
+def pictures() -> np.ndarray:
+    shape = (sum(COUNT.values()), *SHAPE)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    packed.write(tmp_path / "packed", pictures(), COUNT, SHAPE)
+    return tmp_path / "packed"
+
+
+@settings(max_examples=10)
+@given(st.data())
+def test_packing_and_reading_change_nothing(tmp_path_factory, data: st.DataObject):
+    shape = data.draw(st.tuples(*[st.integers(1, 4)] * 3))
+    count = data.draw(st.dictionaries(st.text(max_size=3), st.integers(1, 4), min_size=1))
+    x = data.draw(arrays(np.uint8, (sum(count.values()), *shape)))
+    out = tmp_path_factory.mktemp("packed") / "out"
+    packed.write(out, iter(x), count, shape)
+    grouped = packed.load(out)
+    assert grouped.names == tuple(count)
+    assert grouped.count.tolist() == list(count.values())
+    np.testing.assert_array_equal(grouped.x, x)
+    numbers = data.draw(arrays(np.int32, (2, 3), elements=st.integers(0, len(x) - 1)))
+    np.testing.assert_array_equal(packed.Rows.of(grouped.x).read(numbers), x[numbers])
+
+
+def test_a_split_is_a_choice_of_classes_over_the_same_file(here):
+    parts = split(packed.load(here))
+    everything = pictures()
+    start = dict(zip(COUNT, np.cumsum([0, *COUNT.values()]), strict=False))
+    for part in parts.values():
+        assert part.x.filename == here / "x.npy"
+        for name, first, count in zip(part.names, part.first, part.count, strict=True):
+            mine = everything[start[name] : start[name] + COUNT[name]]
+            np.testing.assert_array_equal(part.x[first : first + count], mine)
+
+
+def test_a_folder_of_images_packed_is_that_folder_loaded(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name, count in COUNT.items():
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 255, (20, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{i}.png")
+    for format in (ImageFormat(16, 3, ink=False), ImageFormat(16, 1, ink=True)):
+        out = tmp_path / f"packed-{format.channels}"
+        folder.pack(tmp_path / "pictures", format, out)
+        found, expected = packed.load(out), folder.load(tmp_path / "pictures", format)
+        assert found.names == expected.names
+        for a, b in ((found.x, expected.x), (found.first, expected.first)):
+            np.testing.assert_array_equal(a, b)
+        assert "packing: 9/9" in capsys.readouterr().err
+
+
+def rewrite(path: Path, **changed) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda p: (p / "x.npy").write_bytes((p / "x.npy").read_bytes()[:-1]), "cut off"),
+        (lambda p: (p / "x.npy").write_bytes(b""), "x.npy is damaged"),
+        (lambda p: (p / "x.npy").write_bytes(b"not an array at all"), "x.npy is damaged"),
+        (lambda p: np.save(p / "x.npy", np.array([{}, 1]), allow_pickle=True), "x.npy is damaged"),
+        (lambda p: np.save(p / "x.npy", pictures().astype(np.float32)), "float32"),
+        (lambda p: np.save(p / "x.npy", np.asfortranarray(pictures())), "Fortran"),
+        (lambda p: np.save(p / "x.npy", pictures()[1:]), "has 9 examples and x.npy 8"),
+        (lambda p: (p / "x.npy").unlink(), "not a packed data set"),
+        (lambda p: (p / "classes.json").unlink(), "packing was interrupted"),
+        (lambda p: (p / "classes.json").write_text("{"), "classes.json is damaged"),
+        (lambda p: (p / "classes.json").write_text("[1]"), "classes.json is damaged"),
+        (lambda p: rewrite(p / "classes.json", names=["a", "a", "b"]), "classes.json is damaged"),
+        (lambda p: rewrite(p / "classes.json", count=[9, 0, 0]), "classes.json is damaged"),
+        (lambda p: rewrite(p / "classes.json", count=[9, "x", 0]), "classes.json is damaged"),
+    ],
+)
+def test_damage_is_told(here, harm, words):
+    harm(here)
+    with pytest.raises(UserError, match=words) as raised:
+        packed.load(here)
+    assert str(here) in str(raised.value)
+
+
+def test_what_is_there_is_left_alone(here, tmp_path):
+    before = {path: path.read_bytes() for path in here.iterdir()}
+    with pytest.raises(UserError, match="exists and is not empty"):
+        packed.write(here, pictures(), COUNT, SHAPE)
+    assert before == {path: path.read_bytes() for path in here.iterdir()}
+    with pytest.raises(UserError, match="exists and is not empty"):
+        packed.write(here / "x.npy", pictures(), COUNT, SHAPE)
+
+
+def test_an_interrupted_packing_leaves_nothing_that_is_taken_for_whole(tmp_path):
+    def breaks_off():
+        yield from pictures()[:4]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        packed.write(tmp_path / "out", breaks_off(), COUNT, SHAPE)
+    with pytest.raises(UserError, match="not a packed data set"):
+        packed.load(tmp_path / "out")
+    (tmp_path / "out" / ".x.npy.123").write_bytes(b"left by a process that was killed")
+    packed.write(tmp_path / "out", pictures(), COUNT, SHAPE)
+    np.testing.assert_array_equal(packed.load(tmp_path / "out").x, pictures())
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["classes.json", "x.npy"]
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_written(tmp_path):
+    huge = {"a": 10**15}
+    with pytest.raises(UserError, match="GB are free there"):
+        packed.write(tmp_path / "out", iter(()), huge, (84, 84, 3))
+
+
+def test_pictures_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="is not uint8"):
+        packed.write(tmp_path / "a", pictures()[:, :3], COUNT, SHAPE)
+    with pytest.raises(ValueError, match="8 pictures came, and the classes have 9"):
+        packed.write(tmp_path / "b", pictures()[1:], COUNT, SHAPE)
+    with pytest.raises(UserError, match="not a packed data set"):
+        packed.load(tmp_path / "b")
