@@ -167,9 +167,10 @@ def meta_train_seeds(
     """`meta_train` each of `runs`; yields each with its learner once that is trained.
 
     Runs `together` share one compiled program, in which the seeds are a further axis, and differ
-    from each run alone by rounding; one after the other they have its bits. By default
-    together where there is an accelerator (`default_together`) and its memory allows it. Runs that were stopped together go on
-    together, from the newest checkpoint that all have; those that stand at different steps do not.
+    from each run alone by rounding; one after the other they have its bits. By default together
+    on accelerators (`default_together`), but not where memory is short. Runs that were stopped
+    together go on together, from the newest checkpoint that all have; those that stand at
+    different steps do not.
     """
     enable_compilation_cache()
     mesh = task_mesh(meta_batch, devices)
