@@ -168,9 +168,10 @@ def meta_train_seeds(
     """`meta_train` each of `runs`; yields each with its learner once that is trained.
 
     Runs `together` share one compiled program, in which the seeds are a further axis, and differ
-    from each run alone by rounding; one after the other they have its bits. By default whichever
-    is faster (`default_together`), as far as memory allows. Runs that were stopped together go on
-    together, from the newest checkpoint that all have; those that stand at different steps do not.
+    from each run alone by rounding; one after the other they have its bits. By default together
+    on accelerators (`default_together`), but not where memory is short. Runs that were stopped
+    together go on together, from the newest checkpoint that all have; those that stand at
+    different steps do not.
     """
     enable_compilation_cache()
     mesh = task_mesh(meta_batch, devices)
@@ -179,7 +180,7 @@ def meta_train_seeds(
     if on_each % at_once:
         raise ValueError(f"a meta-batch of {on_each} does not divide into groups of {at_once}")
     if together is None:
-        together = default_together(tasks)
+        together = default_together()
     learners = [in_structure_of(runs[0].learner, run.learner) for run in runs]
     task_arrays, task_rest = eqx.partition(tasks, eqx.is_array)
     rest = eqx.filter(learners[0], eqx.is_array, inverse=True)
@@ -475,6 +476,7 @@ def default_tasks_at_once(tasks: TaskDistribution, there: int) -> int:
     return 1 if jax.default_backend() == "cpu" and largest > 2000 else there
 
 
-def default_together(tasks: TaskDistribution) -> bool:
-    """Whether several seeds are faster together: not for images on a CPU."""
-    return default_tasks_at_once(tasks, 2) == 2
+def default_together() -> bool:
+    """Whether several seeds are trained together: not on a CPU, where that is no faster (see
+    `benchmarks/seeds.py`)."""
+    return jax.default_backend() != "cpu"

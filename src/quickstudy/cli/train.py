@@ -48,8 +48,8 @@ class Machines:
         at_least(self, devices=1, processes=1, process_index=0, checkpoint_seconds=0)
 
 
-SEEDS = """How many runs to train that differ in the seed alone, from --seed on, together where that
-is faster: in seed-0, seed-1 … in the folder --run, each a run like any other. By default one, in
+SEEDS = """How many runs to train that differ in the seed alone, from --seed on, together on an
+accelerator: in seed-0, seed-1 … in the folder --run, each a run like any other. By default one, in
 the folder itself."""
 
 
