@@ -216,6 +216,8 @@ def markdown(found: dict[str, Any]) -> str:
     machine = found["machine"]
     return "\n".join(
         [
+            f"![Scaling, measured and on paper]({PICTURE_OF_IT.name})",
+            "",
             *lines,
             "",
             f"The gradient has {parameters():,} numbers, {4 * parameters() / 1e3:.0f} kB; "
