@@ -10,7 +10,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
-from quickstudy.recipes.learners.gradient import MAML
+from quickstudy.recipes.learners.gradient import (
+    ANIL,
+    BOIL,
+    CAVIA,
+    MAML,
+    TAML,
+    InnerLoop,
+    MAMLPlusPlus,
+    MetaSGD,
+    MTNet,
+    Reptile,
+)
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import NetworkSettings, RunSettings, TaskSettings, TrainingSettings
 
@@ -232,6 +243,110 @@ def maml_sinusoid(budget: Budget) -> Recipe:
     )
 
 
+def metasgd_sinusoid(budget: Budget) -> Recipe:
+    """Meta-SGD on sine curves, trained with as many points as it is tested with."""
+    steps = 10_000 if budget == "cpu" else 60_000
+
+    def run(shot: int) -> RunSettings:
+        return RunSettings(
+            MetaSGD(),
+            TaskSettings(tasks="sinusoid", shot=shot, query=100, train_query=10),
+            TrainingSettings(
+                steps=steps, meta_batch=4, validate_every=steps // 10, validation_episodes=500
+            ),
+        )
+
+    return Recipe(
+        "Meta-SGD on the sinusoid, mean squared error after 1 step",
+        "Li et al. 2017, table 1",
+        tuple(
+            Figure(f"{shot}-shot", run(shot), run(shot).tasks, published, episodes=10_000)
+            for shot, published in ((5, 0.90), (10, 0.53))
+        ),
+        "10,000 test tasks instead of 100" + ("; 10,000 meta-steps" if budget == "cpu" else ""),
+    )
+
+
+def same_budget(
+    learners: dict[str, InnerLoop], tasks: TaskSettings, steps: int, **training: Any
+) -> tuple[Figure, ...]:
+    """One figure a method, each trained for as many meta-steps of as many tasks from the same
+    distribution, and tested on the same episodes. Reptile's meta-steps are its own, and a group
+    of TAML counts for its tasks."""
+    common = TrainingSettings(steps=steps, validate_every=steps // 4, **training)
+    meta_batch = training["meta_batch"]
+
+    def training_of(learner: InnerLoop) -> TrainingSettings:
+        if isinstance(learner, Reptile):
+            return replace(common, decay=None)
+        if isinstance(learner, TAML) and learner.measure != "entropy":
+            return replace(common, meta_batch=meta_batch // learner.group)
+        return common
+
+    return tuple(
+        Figure(label, RunSettings(learner, tasks, training_of(learner)), tasks, None)
+        for label, learner in learners.items()
+    )
+
+
+def gradient_omniglot(budget: Budget) -> Recipe:
+    """Every gradient-based method on the same small budget, whatever the budget."""
+    network = NetworkSettings("conv4-stride")
+    tasks = replace(
+        OMNIGLOT, split="maml", rotations="episode", way=5, shot=1, query=15, train_query=5
+    )
+    learners: dict[str, InnerLoop] = {
+        "MAML": MAML(network),
+        "first-order MAML": MAML(network, first_order=True),
+        "ANIL": ANIL(network),
+        "BOIL": BOIL(network),
+        "Meta-SGD": MetaSGD(network),
+        "MAML++": MAMLPlusPlus(network, annealing=200),
+        "CAVIA": CAVIA(network),
+        "T-net": MTNet(network, masks=False),
+        "MT-net": MTNet(network),
+        "TAML, entropy": TAML(network),
+        "TAML, Theil": TAML(network, measure="theil"),
+        "Reptile": Reptile(network),
+    }
+    return Recipe(
+        "Gradient-based methods on one small budget, Omniglot 5-way 1-shot",
+        "no published table: a comparison on the same training and test episodes",
+        same_budget(learners, tasks, 2000, meta_batch=16, decay="cosine", validation_episodes=200),
+        "2,000 meta-steps of 16 tasks with 5 queries a class for every method, where papers take "
+        "30,000 to 100,000; inner steps and rates as in each paper; MAML++ takes 5 inner steps; "
+        "Reptile trains on support and query sets together",
+    )
+
+
+def gradient_sinusoid(budget: Budget) -> Recipe:
+    """Every gradient-based method on sine curves, trained and tested with 10 points."""
+    steps = 10_000 if budget == "cpu" else 60_000
+    tasks = TaskSettings(tasks="sinusoid", shot=10, query=100, train_shot=10, train_query=10)
+    learners: dict[str, InnerLoop] = {
+        "MAML": MAML(),
+        "first-order MAML": MAML(first_order=True),
+        "ANIL": ANIL(),
+        "BOIL": BOIL(),
+        "Meta-SGD": MetaSGD(),
+        "MAML++": MAMLPlusPlus(annealing=steps // 10),
+        "CAVIA": CAVIA(),
+        "T-net": MTNet(masks=False),
+        "MT-net": MTNet(),
+        "TAML, Theil": TAML(measure="theil"),
+        "Reptile": Reptile(
+            inner_steps=5, test_steps=32, inner_optimizer="sgd", inner_batch=10, test_batch=10
+        ),
+    }
+    return Recipe(
+        "Gradient-based methods on the sinusoid, 10-shot, mean squared error",
+        "no published table: a comparison on the same training and test episodes",
+        same_budget(learners, tasks, steps, meta_batch=4, validation_episodes=500),
+        f"{steps:,} meta-steps of 4 tasks for every method; MAML++ takes 5 inner steps, Reptile "
+        "5 in training and 32 at test, the others 1",
+    )
+
+
 RECIPES = {
     "pixels-omniglot": pixels_omniglot,
     "finetune-omniglot": finetune_omniglot,
@@ -239,4 +354,7 @@ RECIPES = {
     "protonet-glyphs-to-omniglot": protonet_glyphs_to_omniglot,
     "maml-omniglot": maml_omniglot,
     "maml-sinusoid": maml_sinusoid,
+    "metasgd-sinusoid": metasgd_sinusoid,
+    "gradient-omniglot": gradient_omniglot,
+    "gradient-sinusoid": gradient_sinusoid,
 }

@@ -116,7 +116,7 @@ def is_layer(node: Any) -> bool:
     return isinstance(node, Linear | ConvBlock)
 
 
-def linear_part(layer: Any) -> tuple[Array, ...]:
+def linear_part(layer: Any) -> tuple[Any, ...]:
     """W, and b if there is one; activations are on the last axis."""
     return (layer.weight, layer.bias) if isinstance(layer, Linear) else (layer.kernel,)
 
