@@ -7,6 +7,7 @@ that two processor cores reach a figure within the hour. Results say which.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
@@ -232,6 +233,32 @@ def maml_sinusoid(budget: Budget) -> Recipe:
     )
 
 
+def pretrained_sinusoid(budget: Budget) -> Recipe:
+    """One network trained on all sine curves jointly, then fine-tuned."""
+    run = RunSettings(
+        MAML(inner_steps=0, inner_rate=0.02, test_steps=5),
+        TaskSettings(tasks="sinusoid", shot=5, query=100, train_shot=5, train_query=10),
+        TrainingSettings(steps=70000, meta_batch=25, validate_every=2000, validation_episodes=500),
+    )
+    return Recipe(
+        "Joint training on all sinusoids, then fine-tuning, 5-shot, mean squared error",
+        "Finn et al. 2017, section 5.1 and figure 3 (pretrained)",
+        tuple(
+            Figure(
+                f"after {n} step{'s' if n > 1 else ''}",
+                run,
+                run.tasks,
+                p,
+                options=(("test_steps", n),),
+                episodes=10_000,
+            )
+            for n, p in ((1, 2.41), (5, 2.23), (10, 2.19))
+        ),
+        "MAML without inner steps in training; 10,000 test tasks instead of 600; the inner rate "
+        "at test is that of MAML",
+    )
+
+
 RECIPES = {
     "pixels-omniglot": pixels_omniglot,
     "finetune-omniglot": finetune_omniglot,
@@ -239,4 +266,16 @@ RECIPES = {
     "protonet-glyphs-to-omniglot": protonet_glyphs_to_omniglot,
     "maml-omniglot": maml_omniglot,
     "maml-sinusoid": maml_sinusoid,
+    "pretrained-sinusoid": pretrained_sinusoid,
 }
+
+
+def weights_mnist(results: Path, *, show_progress: bool) -> dict[str, Any]:
+    """MNIST with 40 % of its training labels wrong: learned example weights."""
+    from quickstudy.recipes.example_weights import measure_weights
+
+    return measure_weights(results / "weights-mnist.json", show_progress=show_progress)
+
+
+EXPERIMENTS = {"weights-mnist": weights_mnist}
+"""Rows that are no episodes of a trained learner: each measures and writes its own."""
