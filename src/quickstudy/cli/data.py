@@ -20,9 +20,9 @@ class Data:
     glyphs and sinusoid need nothing."""
 
     name: tyro.conf.Positional[str] = ""
-    """omniglot, or folder:PATH."""
+    """omniglot, mnist, or folder:PATH."""
     image_size: int = 28
-    """Height and width to prepare, in pixels."""
+    """Height and width to prepare, in pixels (not of mnist)."""
     color: bool = False
     """Keep the colours of your own images; by default they become ink on paper, one channel."""
     out: Path | None = None
@@ -31,8 +31,8 @@ class Data:
     def __post_init__(self):
         at_least(self, image_size=16)
         kind, _, path = self.name.partition(":")
-        if self.name not in ("", "omniglot") and not (kind == "folder" and path):
-            known = nearest(kind, ["omniglot", "folder:PATH"])
+        if self.name not in ("", "omniglot", "mnist") and not (kind == "folder" and path):
+            known = nearest(kind, ["omniglot", "mnist", "folder:PATH"])
             raise UserError(f"there is no data set {self.name!r} to prepare: {known}")
         if (kind == "folder") != (self.out is not None):
             raise UserError("to pack your own images: quickstudy data folder:PATH --out FOLDER")
@@ -42,7 +42,7 @@ def run(words: list[str]) -> int:
     """The command."""
     options = tyro.cli(Data, args=words, prog="quickstudy data")
 
-    from quickstudy.datasets import cache, folder, omniglot
+    from quickstudy.datasets import cache, folder, mnist, omniglot
     from quickstudy.datasets.images import ImageFormat
 
     if options.out is not None:
@@ -64,8 +64,13 @@ def run(words: list[str]) -> int:
             "splits", ["name", "train/validation/test characters"], [list(x) for x in sizes.items()]
         )
         return 0
+    if options.name == "mnist":
+        digits = mnist.load()
+        show.line(f"mnist: {len(digits.train_y)} digits to train on, {len(digits.test_y)} to test")
+        return 0
     for place in cache.folders():
         show.line(f"looked for in {place}")
-    found = cache.find("omniglot.npz")
-    show.line(f"omniglot: {found or 'not here; quickstudy data omniglot downloads it'}")
+    for name in ("omniglot", "mnist"):
+        found = cache.find(f"{name}.npz")
+        show.line(f"{name}: {found or f'not here; quickstudy data {name} downloads it'}")
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quickstudy.cli import show
-from quickstudy.recipes.published import RECIPES
+from quickstudy.recipes.published import EXPERIMENTS, RECIPES
 from quickstudy.recipes.registry import LEARNERS
 from quickstudy.recipes.studies.registry import STUDIES
 
@@ -27,6 +27,7 @@ def run(words: list[str]) -> int:
     """The command."""
     show.table("learners", ["name", ""], [[n, first_line(s)] for n, s in LEARNERS.items()])
     show.table("tasks", ["name", ""], [list(item) for item in TASKS.items()])
-    show.table("recipes", ["name", ""], [[n, first_line(r)] for n, r in RECIPES.items()])
+    recipes = {**RECIPES, **EXPERIMENTS}
+    show.table("recipes", ["name", ""], [[n, first_line(r)] for n, r in recipes.items()])
     show.table("studies", ["name", ""], [list(item) for item in STUDIES.items()])
     return 0

@@ -149,7 +149,7 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
     return float(above / (n * (len(scores) - n)))
 
 
-def weights_mnist(results: Path, *, show_progress: bool = True) -> dict[str, Any]:
+def measure_weights(path: Path, *, show_progress: bool = True) -> dict[str, Any]:
     """MNIST with 40 % of its training labels wrong: examples weighed by 1,000 clean ones."""
     settings = WeightsMNIST()
     data = prepare(settings)
@@ -187,6 +187,5 @@ def weights_mnist(results: Path, *, show_progress: bool = True) -> dict[str, Any
         **provenance(),
         "figures": figures,
     }
-    path = results / "weights-mnist.json"
     write_atomically(path, json.dumps(row, indent=2, ensure_ascii=False).encode() + b"\n")
     return row

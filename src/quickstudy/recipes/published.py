@@ -7,6 +7,7 @@ that two processor cores reach a figure within the hour. Results say which.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
@@ -16,14 +17,20 @@ from quickstudy.recipes.learners.gradient import (
     CAVIA,
     MAML,
     TAML,
-    InnerLoop,
     MAMLPlusPlus,
     MetaSGD,
     MTNet,
     Reptile,
 )
+from quickstudy.recipes.learners.gradient_estimates import EvolutionMAML, ImplicitMAML
 from quickstudy.recipes.learners.metric import ProtoNet
-from quickstudy.recipes.settings import NetworkSettings, RunSettings, TaskSettings, TrainingSettings
+from quickstudy.recipes.settings import (
+    LearnerSettings,
+    NetworkSettings,
+    RunSettings,
+    TaskSettings,
+    TrainingSettings,
+)
 
 Budget = Literal["cpu", "full"]
 
@@ -268,7 +275,7 @@ def metasgd_sinusoid(budget: Budget) -> Recipe:
 
 
 def same_budget(
-    learners: dict[str, InnerLoop], tasks: TaskSettings, steps: int, **training: Any
+    learners: dict[str, LearnerSettings], tasks: TaskSettings, steps: int, **training: Any
 ) -> tuple[Figure, ...]:
     """One figure a method, each trained for as many meta-steps of as many tasks from the same
     distribution, and tested on the same episodes. Reptile's meta-steps are its own, and a group
@@ -276,7 +283,7 @@ def same_budget(
     common = TrainingSettings(steps=steps, validate_every=steps // 4, **training)
     meta_batch = training["meta_batch"]
 
-    def training_of(learner: InnerLoop) -> TrainingSettings:
+    def training_of(learner: LearnerSettings) -> TrainingSettings:
         if isinstance(learner, Reptile):
             return replace(common, decay=None)
         if isinstance(learner, TAML) and learner.measure != "entropy":
@@ -291,11 +298,11 @@ def same_budget(
 
 def gradient_omniglot(budget: Budget) -> Recipe:
     """Every gradient-based method on the same small budget, whatever the budget."""
-    network = NetworkSettings("conv4-stride")
+    network = NetworkSettings("conv4-stride", filters=32)
     tasks = replace(
         OMNIGLOT, split="maml", rotations="episode", way=5, shot=1, query=15, train_query=5
     )
-    learners: dict[str, InnerLoop] = {
+    learners: dict[str, LearnerSettings] = {
         "MAML": MAML(network),
         "first-order MAML": MAML(network, first_order=True),
         "ANIL": ANIL(network),
@@ -308,13 +315,14 @@ def gradient_omniglot(budget: Budget) -> Recipe:
         "TAML, entropy": TAML(network),
         "TAML, Theil": TAML(network, measure="theil"),
         "Reptile": Reptile(network),
+        "iMAML": ImplicitMAML(network),
     }
     return Recipe(
         "Gradient-based methods on one small budget, Omniglot 5-way 1-shot",
         "no published table: a comparison on the same training and test episodes",
-        same_budget(learners, tasks, 2000, meta_batch=16, decay="cosine", validation_episodes=200),
-        "2,000 meta-steps of 16 tasks with 5 queries a class for every method, where papers take "
-        "30,000 to 100,000; inner steps and rates as in each paper; MAML++ takes 5 inner steps; "
+        same_budget(learners, tasks, 2000, meta_batch=8, decay="cosine", validation_episodes=200),
+        "conv4 with stride 2 and 32 filters; 2,000 meta-steps of 8 tasks with 5 queries a class for "
+        "every method, where papers take 30,000 to 100,000 of up to 32; inner steps and rates as in each paper; MAML++ takes 5 inner steps; "
         "Reptile trains on support and query sets together",
     )
 
@@ -323,7 +331,7 @@ def gradient_sinusoid(budget: Budget) -> Recipe:
     """Every gradient-based method on sine curves, trained and tested with 10 points."""
     steps = 10_000 if budget == "cpu" else 60_000
     tasks = TaskSettings(tasks="sinusoid", shot=10, query=100, train_shot=10, train_query=10)
-    learners: dict[str, InnerLoop] = {
+    learners: dict[str, LearnerSettings] = {
         "MAML": MAML(),
         "first-order MAML": MAML(first_order=True),
         "ANIL": ANIL(),
@@ -337,6 +345,9 @@ def gradient_sinusoid(budget: Budget) -> Recipe:
         "Reptile": Reptile(
             inner_steps=5, test_steps=32, inner_optimizer="sgd", inner_batch=10, test_batch=10
         ),
+        "iMAML": ImplicitMAML(),
+        "ES-MAML": EvolutionMAML(),
+        "joint training": MAML(inner_steps=0, test_steps=5),
     }
     return Recipe(
         "Gradient-based methods on the sinusoid, 10-shot, mean squared error",
@@ -344,6 +355,32 @@ def gradient_sinusoid(budget: Budget) -> Recipe:
         same_budget(learners, tasks, steps, meta_batch=4, validation_episodes=500),
         f"{steps:,} meta-steps of 4 tasks for every method; MAML++ takes 5 inner steps, Reptile "
         "5 in training and 32 at test, the others 1",
+    )
+
+
+def pretrained_sinusoid(budget: Budget) -> Recipe:
+    """One network trained on all sine curves jointly, then fine-tuned."""
+    run = RunSettings(
+        MAML(inner_steps=0, inner_rate=0.02, test_steps=5),
+        TaskSettings(tasks="sinusoid", shot=5, query=100, train_shot=5, train_query=10),
+        TrainingSettings(steps=70000, meta_batch=25, validate_every=2000, validation_episodes=500),
+    )
+    return Recipe(
+        "Joint training on all sinusoids, then fine-tuning, 5-shot, mean squared error",
+        "Finn et al. 2017, section 5.1 and figure 3 (pretrained)",
+        tuple(
+            Figure(
+                f"after {n} step{'s' if n > 1 else ''}",
+                run,
+                run.tasks,
+                p,
+                options=(("test_steps", n),),
+                episodes=10_000,
+            )
+            for n, p in ((1, 2.41), (5, 2.23), (10, 2.19))
+        ),
+        "MAML without inner steps in training; 10,000 test tasks instead of 600; the inner rate "
+        "at test is that of MAML",
     )
 
 
@@ -357,4 +394,16 @@ RECIPES = {
     "metasgd-sinusoid": metasgd_sinusoid,
     "gradient-omniglot": gradient_omniglot,
     "gradient-sinusoid": gradient_sinusoid,
+    "pretrained-sinusoid": pretrained_sinusoid,
 }
+
+
+def weights_mnist(results: Path, *, show_progress: bool) -> dict[str, Any]:
+    """MNIST with 40 % of its training labels wrong: learned example weights."""
+    from quickstudy.recipes.example_weights import measure_weights
+
+    return measure_weights(results / "weights-mnist.json", show_progress=show_progress)
+
+
+EXPERIMENTS = {"weights-mnist": weights_mnist}
+"""Rows that are no episodes of a trained learner: each measures and writes its own."""

@@ -11,7 +11,7 @@ from typing import Any
 from quickstudy.checkpoint import read_header, write_atomically
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.evidence import provenance
-from quickstudy.recipes.published import RECIPES, Budget, Figure, Recipe
+from quickstudy.recipes.published import EXPERIMENTS, RECIPES, Budget, Figure, Recipe
 from quickstudy.recipes.settings import RunSettings
 from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, measure_seeds, train_seeds
 
@@ -19,7 +19,8 @@ from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, measure_seeds,
 def recipe(name: str, budget: Budget) -> Recipe:
     """A recipe by its name. Raises `UserError` for an unknown one, with the nearest names."""
     if name not in RECIPES:
-        raise UserError(f"there is no recipe {name!r}: {nearest(name, sorted(RECIPES))}")
+        names = sorted([*RECIPES, *EXPERIMENTS])
+        raise UserError(f"there is no recipe {name!r}: {nearest(name, names)}")
     return RECIPES[name](budget)
 
 
@@ -45,6 +46,8 @@ def reproduce(
 
     Raises `UserError` for what the user can put right.
     """
+    if name in EXPERIMENTS:
+        return EXPERIMENTS[name](results, show_progress=show_progress)
     made = recipe(name, budget)
     command = f"quickstudy reproduce {name}"  # where runs and results lie changes no figure
     command += " --budget full" if budget == "full" else ""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from quickstudy.errors import UserError
 from quickstudy.recipes.settings import (
     Flat,
     LearnerSettings,
     NetworkSettings,
     Problem,
+    at_least,
 )
 
 if TYPE_CHECKING:
@@ -52,12 +54,27 @@ class FineTuning(LearnerSettings):
     """Their learning rate."""
     whole_network: bool = False
     """Tune the whole network on each support set, not the last layer alone."""
+    layer_decay: float = 1.0
+    """With --whole-network: each earlier layer's learning rate is this much of the next one's."""
+    unfreeze_every: int = 0
+    """With --whole-network: steps until the next layer below moves as well; 0 moves all at once."""
+    slanted: bool = False
+    """Let the learning rate rise over the first tenth of the steps, and fall to nearly nothing."""
+
+    def __post_init__(self):
+        at_least(self, head_steps=0, unfreeze_every=0)
+        layered = self.layer_decay != 1 or self.unfreeze_every
+        if layered and not self.whole_network:
+            raise UserError(
+                "--layer-decay and --unfreeze-every are about earlier layers: add --whole-network"
+            )
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax
         import optax
 
         from quickstudy.learners.baseline.finetuning import FineTuning
+        from quickstudy.learners.baseline.transfer import by_layer, slanted_triangle
         from quickstudy.networks import WithHead
 
         self.only_classifies(problem)
@@ -65,6 +82,8 @@ class FineTuning(LearnerSettings):
         for_body, for_head = jax.random.split(key)
         body = self.network.build(problem.shape, for_body)
         classifier = WithHead(body, problem.training_classes, key=for_head)
-        return FineTuning(
-            classifier, optax.sgd(self.head_rate), self.head_steps, self.whole_network
-        )
+        rate = self.head_rate
+        optimizer = optax.sgd(slanted_triangle(rate, self.head_steps) if self.slanted else rate)
+        if self.layer_decay != 1 or self.unfreeze_every:
+            optimizer = optax.chain(optimizer, by_layer(self.layer_decay, self.unfreeze_every))
+        return FineTuning(classifier, optimizer, self.head_steps, self.whole_network)

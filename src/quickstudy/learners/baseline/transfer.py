@@ -1,0 +1,60 @@
+"""How to fine-tune a whole network gently (Howard and Ruder, "Universal Language Model Fine-tuning
+for Text Classification", ACL 2018), as parts of an Optax optimiser.
+
+The head is group 0, the layer below it group 1, and so on down to the inputs.
+
+    α_g = α d^g                      smaller rates for earlier layers    (section 3.2; d = 1/2.6)
+    group g rests before step g s    unfreezing from the top             (section 3.3)
+    α_t = α (1 + p_t (r - 1)) / r    a slanted triangle: p_t rises to 1 over the first tenth of the
+                                     steps, then falls to 0; r = 32      (section 3.2, eq. 3)
+
+Difference from the paper: unfreezing counts steps, not epochs.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import PyTree
+
+RISING = 0.1
+RATIO = 32
+
+
+def slanted_triangle(rate: float, steps: int) -> optax.Schedule:
+    """α_t of `steps` steps, with the largest value `rate`."""
+    cut = max(1, int(steps * RISING))
+
+    def at(step: Any) -> Any:
+        falling = 1 - (step - cut) / max(1, steps - cut)
+        return rate * (1 + jnp.minimum(step / cut, falling) * (RATIO - 1)) / RATIO
+
+    return at
+
+
+def by_layer(decay: float = 1.0, unfreeze_every: int = 0) -> optax.GradientTransformation:
+    """Updates of group g times `decay` to the power g, and none before step
+    g · `unfreeze_every`. For a `WithHead`; put it last in an `optax.chain`."""
+
+    def init(params: PyTree) -> Any:
+        return jnp.zeros((), int)
+
+    def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
+        scaled = jax.tree.map(
+            lambda u, g: u * decay**g * (state >= g * unfreeze_every), updates, groups(updates)
+        )
+        return scaled, state + 1
+
+    return optax.GradientTransformation(init, update)
+
+
+def groups(parameters: PyTree) -> PyTree:
+    """The group of each leaf of a `WithHead`: 0 in its head; in its body by the leaf's place in
+    the tuple of layers that it belongs to."""
+    places = jax.tree_util.tree_map_with_path(
+        lambda path, _: next((k.idx for k in path if isinstance(k, jax.tree_util.SequenceKey)), -1),
+        parameters,
+    )
+    count = 1 + max(jax.tree.leaves(places))
+    return jax.tree.map(lambda place: 0 if place < 0 else count - place, places)
