@@ -410,3 +410,26 @@ def test_killed_ten_times_at_random_moments_it_ends_in_the_same_bits(tmp_path):
     assert steps_in(killed) == sorted(set(steps_in(killed)))
     assert steps_in(killed)[-1] == 2000
     assert figures(killed) == figures(whole)
+
+
+class Counting(Guess):
+    """Its loss is its level times the number of the training step."""
+
+    step: Array = eqx.field(default_factory=lambda: jnp.asarray(0))
+
+    def at_step(self, step):
+        return eqx.tree_at(lambda g: g.step, self, step)
+
+    def loss(self, task, *, key):
+        return self.level * self.step, {}
+
+
+def test_a_loss_may_know_the_step_of_training_and_goes_on_from_there(tmp_path):
+    """With steps of length 1 the level falls by 0 + 1 + … + 5."""
+    learner = Counting(jnp.asarray(0.0), jnp.asarray(0.5))
+    options = {"steps": 6, "meta_batch": 2, "folder": tmp_path, "checkpoint_seconds": 0.0}
+    trained = meta_train(learner, TASKS, optax.sgd(1.0), **options)
+    assert trained.level == -15
+    assert trained.step == 0
+    resumed = meta_train(learner, TASKS, optax.sgd(1.0), **{**options, "steps": 8})
+    assert resumed.level == -28
