@@ -1,4 +1,5 @@
-"""python -m benchmarks.memory: the memory of a meta-gradient of MAML, and what it grows with.
+"""python -m benchmarks.memory: the memory of a meta-gradient of MAML and of implicit MAML, and what
+it grows with.
 
 Nothing is run: the compiler says what it allots for a program (`quickstudy.memory.needed`), which
 is what the program will take.
@@ -21,6 +22,7 @@ from benchmarks.cases import FILTERS, HIDDEN, PICTURE, Network
 from benchmarks.ours import random_pictures
 from quickstudy import memory
 from quickstudy.checkpoint import write_atomically
+from quickstudy.learners.gradient.imaml import ImplicitMAML
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP, Conv4, WithHead
@@ -41,23 +43,25 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Case:
-    """One program: the mean meta-gradient of second-order MAML over a meta-batch, 5-way 1-shot with
+    """One program: the mean meta-gradient of second-order (or implicit) MAML over a meta-batch, 5-way 1-shot with
     15 queries a class, or 10-shot sinusoids with 10 queries."""
 
     network: Network
     inner_steps: int = 1
     rematerialise: bool = False
+    implicit: bool = False
     meta_batch: int = 1
     tasks_at_once: int = 1
 
 
 def cases() -> Iterator[Case]:
-    """Against inner steps, with and without re-materialisation; and against the meta-batch, one
+    """Against inner steps: values kept, re-materialised, or not needed; and against the meta-batch, one
     task at a time and all at once."""
     for network in NETWORKS:
         for steps in INNER_STEPS:
             yield Case(network, steps)
             yield Case(network, steps, rematerialise=True)
+            yield Case(network, steps, implicit=True)
     for meta_batch in META_BATCHES[1:]:
         yield Case("conv4 stride 2", meta_batch=meta_batch)
         yield Case("conv4 stride 2", meta_batch=meta_batch, tasks_at_once=meta_batch)
@@ -72,12 +76,16 @@ def needed(case: Case) -> int:
         stride = 2 if case.network == "conv4 stride 2" else 1
         tasks = FewShot(random_pictures(), 5, 1, 15)
         body, outputs = Conv4(PICTURE, filters=FILTERS, stride=stride, key=key), 5
-    learner = MAML(
-        WithHead(body, outputs, key=key),
-        optax.sgd(0.01),
-        train_steps=case.inner_steps,
-        rematerialise=case.rematerialise,
-    )
+    network, optimizer = WithHead(body, outputs, key=key), optax.sgd(0.01)
+    if case.implicit:
+        learner = ImplicitMAML(network, optimizer, steps=case.inner_steps)
+    else:
+        learner = MAML(
+            network,
+            optimizer,
+            train_steps=case.inner_steps,
+            rematerialise=case.rematerialise,
+        )
     arrays, rest = eqx.partition((learner, tasks), eqx.is_array)
 
     def step(arrays: PyTree, key: PRNGKeyArray) -> PyTree:
@@ -98,18 +106,24 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     by_steps, by_batch = figure.subplots(1, 2)
     for i, network in enumerate(NETWORKS):
-        for remat, style in ((False, "o-"), (True, "s--")):
+        for words, remat, implicit, style in (
+            ("", False, False, "o-"),
+            (", re-materialised", True, False, "s--"),
+            (", implicit", False, True, "^:"),
+        ):
+            wanted = (network, remat, implicit, 1)
             chosen = [
                 row
                 for row in rows
-                if (row["network"], row["rematerialise"], row["meta_batch"]) == (network, remat, 1)
+                if (row["network"], row["rematerialise"], row["implicit"], row["meta_batch"])
+                == wanted
             ]
             by_steps.loglog(
                 [row["inner_steps"] for row in chosen],
                 [row["bytes"] / MIB for row in chosen],
                 style,
                 color=f"C{i}",
-                label=network + (", re-materialised" if remat else ""),
+                label=network + words,
             )
     by_steps.set(xlabel="inner steps", ylabel="memory of one task's meta-gradient, MiB")
     by_steps.legend(fontsize=7)
@@ -117,8 +131,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         chosen = [
             row
             for row in rows
-            if (row["network"], row["inner_steps"], row["rematerialise"])
-            == ("conv4 stride 2", 1, False)
+            if (row["network"], row["inner_steps"], row["rematerialise"], row["implicit"])
+            == ("conv4 stride 2", 1, False, False)
             and (
                 row["tasks_at_once"]
                 == (1 if at_once == "one task at a time" else row["meta_batch"])
@@ -149,6 +163,7 @@ def main() -> int:
     draw(rows, PICTURE_OF_IT)
     for row in rows:
         kept = "re-materialised" if row["rematerialise"] else "kept"
+        kept = "implicit" if row["implicit"] else kept
         tasks = f"{row['tasks_at_once']:3} of {row['meta_batch']:3} tasks"
         size = f"{row['bytes'] / MIB:9.1f} MiB"
         print(f"{row['network']:15} {row['inner_steps']:4} steps  {kept:15} {tasks}  {size}")

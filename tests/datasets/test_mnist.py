@@ -12,7 +12,7 @@ OFFICIAL = {  # md5 of the four files, unpacked
     "train_images": "6bbc9ace898e44ae57da46a324031adb",
     "train_labels": "a25bea736e30d166cdddb491f175f624",
     "test_images": "2646ac647ad5339dbf082846283269ea",
-    "test_labels": "27ae3e4e09519cfbb04c629615203637",
+    "test_labels": "27ae3e4e09519cfbb04c329615203637",
 }
 
 

@@ -45,8 +45,8 @@ class WeightsMNIST:
     """Of the training labels, exchanged for another class."""
     hidden: tuple[int, ...] = (256, 256)
     steps: int = 6_000
-    batch: int = 256
-    learning_rate: float = 1e-3
+    batch: int = 128
+    learning_rate: float = 2e-3
     rate_of_weights: float = 0.05
     """Of free weights; a network of the loss learns at `learning_rate`."""
     rate_ahead: float = 0.1
