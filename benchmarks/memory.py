@@ -43,8 +43,8 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Case:
-    """One program: the mean meta-gradient of second-order (or implicit) MAML over a meta-batch, 5-way 1-shot with
-    15 queries a class, or 10-shot sinusoids with 10 queries."""
+    """One program: the mean meta-gradient of second-order (or implicit) MAML over a meta-batch,
+    5-way 1-shot with 15 queries a class, or 10-shot sinusoids with 10 queries."""
 
     network: Network
     inner_steps: int = 1
@@ -55,8 +55,8 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """Against inner steps: values kept, re-materialised, or not needed; and against the meta-batch, one
-    task at a time and all at once."""
+    """Against inner steps: values kept, re-materialised, or not needed; and against the
+    meta-batch, one task at a time and all at once."""
     for network in NETWORKS:
         for steps in INNER_STEPS:
             yield Case(network, steps)
