@@ -36,10 +36,9 @@ LEARNED_HEAD = {
     "test_labels_are_names_only": "the head is part of the initialisation; "
     "see test_maml_is_equivariant_together_with_its_head"
 }
-GRADIENT_BASED = (
-    *("maml", "anil", "boil", "meta-sgd", "maml++", "cavia", "mt-net", "taml", "reptile"),
-)
-EXEMPT = dict.fromkeys(GRADIENT_BASED, LEARNED_HEAD)
+LIKE_MAML = ("anil", "boil", "meta-sgd", "maml++", "cavia", "mt-net", "taml", "reptile")
+"""What MAML shares with them (whose statistics normalise queries) is tried on MAML alone."""
+EXEMPT = dict.fromkeys(("maml", *LIKE_MAML), LEARNED_HEAD)
 
 
 def variants(name: str) -> Iterator[tuple[str, LearnerSettings]]:
@@ -59,7 +58,10 @@ def variants(name: str) -> Iterator[tuple[str, LearnerSettings]]:
         if option not in fields or not (get_origin(kind) is Literal or kind is bool):
             continue
         for value in (True, False) if kind is bool else get_args(kind):
-            if option == "normalisation":
+            if option == "normalisation" and cls.name in LIKE_MAML:
+                if value == fields[option].default:
+                    yield f"{cls.name}-mlp-norm", cls(**normalised)
+            elif option == "normalisation":
                 yield f"{cls.name}-{option}={value}", cls(**normalised, **{option: value})
             elif value != fields[option].default:
                 yield f"{cls.name}-{option}={value}", cls(**networks, **{option: value})
