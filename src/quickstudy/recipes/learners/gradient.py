@@ -253,6 +253,8 @@ class CAVIA(InnerLoop):
     default_rates: ClassVar[tuple[float, float]] = (1.0, 2.0)
     default_test_steps: ClassVar[int | None] = None
 
+    inner_steps: int = 2
+    """Inner steps in training."""
     context: int | None = None
     """Context parameters; by default 100 for classes, 5 for real targets."""
 
