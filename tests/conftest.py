@@ -1,6 +1,7 @@
 """What every test has: shapes checked at run time, the compiler's cache, two devices, and small
 classification problems that are quick to learn."""
 
+import os
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -14,6 +15,10 @@ WITH_ARRAYS = ("likelihood", "task", "learner", "networks", "learners", "metagra
 checker = SimpleNamespace(check=beartype(conf=BeartypeConf(is_pep484_tower=True)))
 sys.modules["checker_of_quickstudy"] = checker  # pyright: ignore[reportArgumentType]
 install_import_hook([f"quickstudy.{name}" for name in WITH_ARRAYS], "checker_of_quickstudy.check")
+
+# Most programs here run once, and compiling them well takes longer than running them.
+COMPILE_QUICKLY = "--xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {COMPILE_QUICKLY}".strip()
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402

@@ -75,7 +75,7 @@ def variants(name: str) -> Iterator[tuple[str, LearnerSettings]]:
 
 
 COSTLY = {
-    "test_trained_it_learns_from_labels_and_not_from_shuffled_ones": "normalisation=",
+    "test_trained_it_learns_from_labels_and_not_from_shuffled_ones": "protonet-normalisation=",
     "test_two_devices_give_the_gradient_of_one": "=none of them",
 }
 """What compiles longest is tried for each learner's default form, and these options."""

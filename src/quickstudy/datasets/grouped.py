@@ -170,13 +170,17 @@ def read_split(grouped: Grouped, path: Path) -> dict[str, Grouped]:
 def standardise(splits: dict[str, Grouped]) -> dict[str, Grouped]:
     """Feature rows (N, features) shifted and scaled, column by column, to mean 0 and deviation
     1 over the rows of splits["train"]: (x - mean) / deviation. Columns that are constant there
-    are only shifted. Without this a column in large units would rule every distance.
+    are only shifted. Without this a column in large units would rule every distance. What
+    float32 cannot hold, far from a column that hardly varies, becomes the largest that it can.
     """
     train = splits["train"].x.astype(np.float64)
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     constant = deviation <= np.finfo(np.float32).eps * np.abs(train).max(axis=0)
     deviation = np.where(constant, 1, deviation)
+    largest = np.finfo(np.float32).max
     return {
-        name: replace(part, x=((part.x - mean) / deviation).astype(np.float32))
+        name: replace(
+            part, x=np.clip((part.x - mean) / deviation, -largest, largest).astype(np.float32)
+        )
         for name, part in splits.items()
     }
