@@ -10,6 +10,7 @@ from typing import Any
 
 from quickstudy.checkpoint import read_header, write_atomically
 from quickstudy.errors import UserError, nearest
+from quickstudy.evaluation import Result, paired_difference
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.published import EXPERIMENTS, RECIPES, Budget, Figure, Recipe
 from quickstudy.recipes.settings import RunSettings
@@ -54,7 +55,12 @@ def reproduce(
     command += f" --devices {devices}" if devices else ""
     command += f" --seeds {seeds}" if seeds > 1 else ""
     evidence = {"command": command, **provenance()}
-    figures = [_measured(figure, runs, devices, seeds, show_progress) for figure in made.figures]
+    measured = [_measured(figure, runs, devices, seeds, show_progress) for figure in made.figures]
+    figures = [figure for figure, _ in measured]
+    if made.paired:
+        for figure, result in measured[1:]:
+            change = paired_difference(result, measured[0][1])
+            figure["from_the_first"] = {"mean": change.mean, "interval_95": change.half_width}
     row = {
         "recipe": name,
         "title": made.title,
@@ -71,7 +77,7 @@ def reproduce(
 
 def _measured(
     figure: Figure, runs: Path, devices: int | None, seeds: int, show_progress: bool
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Result]:
     """Train unless it is done, test, and put everything beside the figure."""
     first = figure.run.training.seed
     folders = {
@@ -89,7 +95,7 @@ def _measured(
         episodes=figure.episodes,
         show_progress=show_progress,
     )
-    return {
+    words = {
         "label": figure.label,
         "metric": result.headline,
         **result.summary(),
@@ -102,6 +108,7 @@ def _measured(
         },
         "evaluation_seconds": round(time.monotonic() - started, 1),
     }
+    return words, result
 
 
 def table(results: Path) -> str:
@@ -118,8 +125,8 @@ def table(results: Path) -> str:
         "Written by `quickstudy tables` from the files in `results/`; do not edit. Each figure is",
         "a mean over test episodes with its 95 % interval over them. Where several seeds were",
         "trained, an episode's figure is the mean over seeds, and s is the standard deviation over",
-        "them; the time is that of all. The files hold the whole protocol, command, commit,",
-        "machine, versions and time.",
+        "them; the time is that of all. Differences from another row are paired, episode by",
+        "episode. The files hold the whole protocol, command, commit, machine, versions and time.",
     ]
     for file in files:
         try:
@@ -158,6 +165,9 @@ def _section(row: dict[str, Any]) -> list[str]:
         if (spread := metric.get("over_seeds")) is not None:
             count = len(spread["values"])
             unit += f"; over {count} seeds s = {factor * spread['deviation']:.{digits}f}"
+        if (change := figure.get("from_the_first")) is not None:
+            mean, half = (factor * change[part] for part in ("mean", "interval_95"))
+            unit += f"; {mean:+.{digits}f} ± {half:.{digits}f} from {row['figures'][0]['label']}"
         lines.append(
             f"| {figure['label']} | **{ours}**{unit} | {published(figure)} "
             f"| {figure['nll']['mean']:.3f} | {figure['calibration_error']:.3f} "
