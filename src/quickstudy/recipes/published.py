@@ -399,6 +399,7 @@ def gradient_sinusoid(budget: Budget) -> Recipe:
         same_budget(learners, tasks, steps, meta_batch=4, validation_episodes=500),
         f"{steps:,} meta-steps of 4 tasks for every method; Reptile takes 5 inner steps in "
         "training and 32 at test, the others 1; MAML++, whose loss was not finite, is left out",
+        paired=True,
     )
 
 
