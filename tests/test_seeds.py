@@ -21,7 +21,8 @@ from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian
 from quickstudy.metagradients import backpropagation
 from quickstudy.recipes.learners.gradient import MAML
-from quickstudy.recipes.published import RECIPES, Figure, Recipe
+from quickstudy.recipes.published import RECIPES
+from quickstudy.recipes.published.recipe import Figure, Recipe
 from quickstudy.recipes.reproduce import reproduce, table
 from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.task import Episode, Examples, TaskDistribution

@@ -12,7 +12,8 @@ from quickstudy.checkpoint import read_header, write_atomically
 from quickstudy.errors import UserError, nearest
 from quickstudy.evaluation import Result, paired_difference
 from quickstudy.recipes.evidence import provenance
-from quickstudy.recipes.published import EXPERIMENTS, RECIPES, Budget, Figure, Recipe
+from quickstudy.recipes.published import EXPERIMENTS, RECIPES
+from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
 from quickstudy.recipes.settings import RunSettings
 from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, measure_seeds, train_seeds
 

@@ -138,8 +138,6 @@ def _panel(axes: Axes, panel: Panel) -> None:
         except ValueError:
             at = [words.index(x) for x in line]
             axes.bar(at, mean, yerr=half, label=name, color=CLASSES[i], width=0.6, capsize=3)
-            low = min(m - h for m, h in zip(mean, half, strict=True))
-            axes.set_ylim(bottom=None if low < 0 else max(0.0, low - 0.15 * (max(mean) - low)))
             axes.set_xticks(range(len(words)), words, rotation=20, ha="right")
             continue
         axes.errorbar(
@@ -148,7 +146,8 @@ def _panel(axes: Axes, panel: Panel) -> None:
     axes.set(title=panel.title, xlabel=panel.x, ylabel=called(panel.y))
     if panel.y == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.legend()
+    if len(panel.lines) > 1:
+        axes.legend()
 
 
 def loss_curve(name: str, curves: Sequence[Curve]) -> str:

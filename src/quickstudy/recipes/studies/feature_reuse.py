@@ -30,7 +30,8 @@ from quickstudy.evaluation import Estimate, evaluate
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.networks import Conv4, WithHead
-from quickstudy.recipes.published import Budget, maml_omniglot
+from quickstudy.recipes.published.omniglot import maml_omniglot
+from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.studies.study import Panel, Study, Trained
 from quickstudy.recipes.wiring import episode_tasks
 from quickstudy.task import Episode, TaskDistribution
@@ -108,12 +109,11 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel]:
     tasks = episode_tasks(t, "test", t.way, t.shot, t.query)
 
     alike = similarity(maml, tasks, EPISODES)
-    steps = f"before and after {maml.test_steps} inner steps"
     yield Panel(
-        "How alike a layer's representations are",
+        f"Representations before and after {maml.test_steps} inner steps",
         "layer",
         "CKA",
-        {steps: dict(zip(LAYERS, alike, strict=True))},
+        {"MAML": dict(zip(LAYERS, alike, strict=True))},
     )
 
     network = cast(WithHead, maml.network)
@@ -128,18 +128,18 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel]:
         name: evaluate(learner, tasks, episodes=EPISODES) for name, learner in variants.items()
     }
     yield Panel(
-        "How well it does when blocks may not adapt",
+        "MAML whose first blocks may not adapt",
         "frozen blocks",
         "accuracy",
         {"MAML": {name: result.estimate() for name, result in results.items()}},
     )
     whole = results["none"].metrics["accuracy"]
     yield Panel(
-        "What freezing changes, episode by episode",
+        "Change from all layers adapting, paired",
         "frozen blocks",
         "difference in accuracy",
         {
-            "from all layers adapting": {
+            "MAML": {
                 name: Estimate.of(result.metrics["accuracy"] - whole)
                 for name, result in results.items()
                 if name != "none"

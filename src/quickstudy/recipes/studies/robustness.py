@@ -23,7 +23,9 @@ import jax.numpy as jnp
 from quickstudy.evaluation import evaluate
 from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.learners.metric import ProtoNet
-from quickstudy.recipes.published import Budget, maml_omniglot, maml_sinusoid
+from quickstudy.recipes.published.omniglot import maml_omniglot
+from quickstudy.recipes.published.recipe import Budget
+from quickstudy.recipes.published.sinusoid import maml_sinusoid
 from quickstudy.recipes.settings import NetworkSettings, RunSettings, TrainingSettings
 from quickstudy.recipes.studies.study import Panel, Study, Trained
 from quickstudy.recipes.wiring import sources

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from quickstudy.checkpoint import write_atomically
 from quickstudy.evaluation import Estimate
 from quickstudy.recipes.evidence import provenance
-from quickstudy.recipes.published import Budget
+from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.reproduce import run_folder
 from quickstudy.recipes.settings import RunSettings
 from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, train

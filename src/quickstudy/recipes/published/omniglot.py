@@ -1,14 +1,8 @@
-"""Rows of published tables as data, and what it takes to measure ours beside them.
-
-A recipe has two budgets: `full`, the published protocol, and `cpu`, which trains for less so
-that two processor cores reach a figure within the hour. Results say which.
-"""
+"""Rows on Omniglot."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import replace
 
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
 from quickstudy.recipes.learners.gradient import (
@@ -22,8 +16,9 @@ from quickstudy.recipes.learners.gradient import (
     MTNet,
     Reptile,
 )
-from quickstudy.recipes.learners.gradient_estimates import EvolutionMAML, ImplicitMAML
+from quickstudy.recipes.learners.gradient_estimates import ImplicitMAML
 from quickstudy.recipes.learners.metric import ProtoNet
+from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, same_budget
 from quickstudy.recipes.settings import (
     LearnerSettings,
     NetworkSettings,
@@ -31,40 +26,6 @@ from quickstudy.recipes.settings import (
     TaskSettings,
     TrainingSettings,
 )
-
-Budget = Literal["cpu", "full"]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One cell of a table."""
-
-    label: str
-    """5-way 1-shot, after 5 steps …"""
-    run: RunSettings
-    """How the learner is trained; figures with equal settings share one run."""
-    test: TaskSettings
-    """What it is tested on: way, shot and query count; part `test`."""
-    published: float | None
-    """In percent for accuracies; None where the paper has no such figure."""
-    options: tuple[tuple[str, Any], ...] = ()
-    """Options of the learner at test, say its inner steps."""
-    episodes: int = 1000
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One row."""
-
-    title: str
-    source: str
-    """Paper and table."""
-    figures: tuple[Figure, ...]
-    differences: str = ""
-    """Where this budget's protocol is not the published one."""
-    paired: bool = False
-    """Whether figures are methods on the same episodes, to be compared with the first."""
-
 
 OMNIGLOT = TaskSettings(tasks="omniglot", split="vinyals", rotations="classes")
 
@@ -227,77 +188,6 @@ def maml_omniglot(budget: Budget) -> Recipe:
     )
 
 
-def maml_sinusoid(budget: Budget) -> Recipe:
-    """MAML on sine curves: the full protocol on either budget."""
-    run = RunSettings(
-        MAML(inner_steps=1, test_steps=5),
-        TaskSettings(tasks="sinusoid", shot=5, query=100, train_shot=5, train_query=10),
-        TrainingSettings(steps=70000, meta_batch=25, validate_every=2000, validation_episodes=500),
-    )
-    return Recipe(
-        "MAML on the sinusoid, 5-shot, mean squared error",
-        "Finn et al. 2017, section 5.1 and figure 3",
-        tuple(
-            Figure(
-                f"after {n} step{'s' if n > 1 else ''}",
-                run,
-                run.tasks,
-                p,
-                options=(("test_steps", n),),
-                episodes=10_000,  # a few tasks have large errors, so a mean needs many
-            )
-            for n, p in ((1, 0.67), (5, 0.38), (10, 0.35))
-        ),
-        "trained with 5 support points, as tested; 10,000 test tasks instead of 600",
-    )
-
-
-def metasgd_sinusoid(budget: Budget) -> Recipe:
-    """Meta-SGD on sine curves, trained with as many points as it is tested with."""
-    steps = 10_000 if budget == "cpu" else 60_000
-
-    def run(shot: int) -> RunSettings:
-        return RunSettings(
-            MetaSGD(),
-            TaskSettings(tasks="sinusoid", shot=shot, query=100, train_query=10),
-            TrainingSettings(
-                steps=steps, meta_batch=4, validate_every=steps // 10, validation_episodes=500
-            ),
-        )
-
-    return Recipe(
-        "Meta-SGD on the sinusoid, mean squared error after 1 step",
-        "Li et al. 2017, table 1",
-        tuple(
-            Figure(f"{shot}-shot", run(shot), run(shot).tasks, published, episodes=10_000)
-            for shot, published in ((5, 0.90), (10, 0.53))
-        ),
-        "10,000 test tasks instead of 100" + ("; 10,000 meta-steps" if budget == "cpu" else ""),
-    )
-
-
-def same_budget(
-    learners: dict[str, LearnerSettings], tasks: TaskSettings, steps: int, **training: Any
-) -> tuple[Figure, ...]:
-    """One figure a method, each trained for as many meta-steps of as many tasks from the same
-    distribution, and tested on the same episodes. Reptile's meta-steps are its own, and a group
-    of TAML counts for its tasks."""
-    common = TrainingSettings(steps=steps, validate_every=steps // 4, **training)
-    meta_batch = training["meta_batch"]
-
-    def training_of(learner: LearnerSettings) -> TrainingSettings:
-        if isinstance(learner, Reptile):
-            return replace(common, decay=None)
-        if isinstance(learner, TAML) and learner.measure != "entropy":
-            return replace(common, meta_batch=meta_batch // learner.group)
-        return common
-
-    return tuple(
-        Figure(label, RunSettings(learner, tasks, training_of(learner)), tasks, None)
-        for label, learner in learners.items()
-    )
-
-
 def gradient_omniglot(budget: Budget) -> Recipe:
     """Every gradient-based method on the same small budget, whatever the budget."""
     network = NetworkSettings("conv4-stride", filters=32)
@@ -370,86 +260,3 @@ def fixed_labels_omniglot(budget: Budget) -> Recipe:
         if budget == "full"
         else "1,500 meta-steps of 4 tasks, 32 filters, 1 inner step in training and 5 at test",
     )
-
-
-def gradient_sinusoid(budget: Budget) -> Recipe:
-    """The gradient-based methods but MAML++ on sine curves, trained and tested with 10 points."""
-    steps = 10_000 if budget == "cpu" else 60_000
-    tasks = TaskSettings(tasks="sinusoid", shot=10, query=100, train_shot=10, train_query=10)
-    learners: dict[str, LearnerSettings] = {
-        "MAML": MAML(),
-        "first-order MAML": MAML(first_order=True),
-        "ANIL": ANIL(),
-        "BOIL": BOIL(),
-        "Meta-SGD": MetaSGD(),
-        "CAVIA": CAVIA(inner_steps=1),
-        "T-net": MTNet(masks=False),
-        "MT-net": MTNet(),
-        "TAML, Theil": TAML(measure="theil"),
-        "Reptile": Reptile(
-            inner_steps=5, test_steps=32, inner_optimizer="sgd", inner_batch=10, test_batch=10
-        ),
-        "iMAML": ImplicitMAML(),
-        "ES-MAML": EvolutionMAML(),
-        "joint training": MAML(inner_steps=0, test_steps=5),
-    }
-    return Recipe(
-        "Gradient-based methods on the sinusoid, 10-shot, mean squared error",
-        "no published table: a comparison on the same training and test episodes",
-        same_budget(learners, tasks, steps, meta_batch=4, validation_episodes=500),
-        f"{steps:,} meta-steps of 4 tasks for every method; Reptile takes 5 inner steps in "
-        "training and 32 at test, the others 1; MAML++, whose loss was not finite, is left out",
-        paired=True,
-    )
-
-
-def pretrained_sinusoid(budget: Budget) -> Recipe:
-    """One network trained on all sine curves jointly, then fine-tuned."""
-    run = RunSettings(
-        MAML(inner_steps=0, inner_rate=0.02, test_steps=5),
-        TaskSettings(tasks="sinusoid", shot=5, query=100, train_shot=5, train_query=10),
-        TrainingSettings(steps=70000, meta_batch=25, validate_every=2000, validation_episodes=500),
-    )
-    return Recipe(
-        "Joint training on all sinusoids, then fine-tuning, 5-shot, mean squared error",
-        "Finn et al. 2017, section 5.1 and figure 3 (pretrained)",
-        tuple(
-            Figure(
-                f"after {n} step{'s' if n > 1 else ''}",
-                run,
-                run.tasks,
-                p,
-                options=(("test_steps", n),),
-                episodes=10_000,
-            )
-            for n, p in ((1, 2.41), (5, 2.23), (10, 2.19))
-        ),
-        "MAML without inner steps in training; 10,000 test tasks instead of 600; the inner rate "
-        "at test is that of MAML",
-    )
-
-
-RECIPES = {
-    "pixels-omniglot": pixels_omniglot,
-    "finetune-omniglot": finetune_omniglot,
-    "protonet-omniglot": protonet_omniglot,
-    "protonet-glyphs-to-omniglot": protonet_glyphs_to_omniglot,
-    "maml-omniglot": maml_omniglot,
-    "maml-sinusoid": maml_sinusoid,
-    "metasgd-sinusoid": metasgd_sinusoid,
-    "gradient-omniglot": gradient_omniglot,
-    "fixed-labels-omniglot": fixed_labels_omniglot,
-    "gradient-sinusoid": gradient_sinusoid,
-    "pretrained-sinusoid": pretrained_sinusoid,
-}
-
-
-def weights_mnist(results: Path, *, show_progress: bool) -> dict[str, Any]:
-    """MNIST with 40 % of its training labels wrong: learned example weights."""
-    from quickstudy.recipes.example_weights import measure_weights
-
-    return measure_weights(results / "weights-mnist.json", show_progress=show_progress)
-
-
-EXPERIMENTS = {"weights-mnist": weights_mnist}
-"""Rows that are no episodes of a trained learner: each measures and writes its own."""

@@ -1,0 +1,51 @@
+"""Rows of published tables as data, and what it takes to measure ours beside them.
+
+A recipe has two budgets: `full`, the published protocol, and `cpu`, which trains for less so
+that two processor cores reach a figure within the hour. Results say which.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from quickstudy.recipes.published.omniglot import (
+    finetune_omniglot,
+    fixed_labels_omniglot,
+    gradient_omniglot,
+    maml_omniglot,
+    pixels_omniglot,
+    protonet_glyphs_to_omniglot,
+    protonet_omniglot,
+)
+from quickstudy.recipes.published.sinusoid import (
+    gradient_sinusoid,
+    maml_sinusoid,
+    metasgd_sinusoid,
+    pretrained_sinusoid,
+)
+
+RECIPES = {
+    "pixels-omniglot": pixels_omniglot,
+    "finetune-omniglot": finetune_omniglot,
+    "protonet-omniglot": protonet_omniglot,
+    "protonet-glyphs-to-omniglot": protonet_glyphs_to_omniglot,
+    "maml-omniglot": maml_omniglot,
+    "maml-sinusoid": maml_sinusoid,
+    "metasgd-sinusoid": metasgd_sinusoid,
+    "gradient-omniglot": gradient_omniglot,
+    "fixed-labels-omniglot": fixed_labels_omniglot,
+    "gradient-sinusoid": gradient_sinusoid,
+    "pretrained-sinusoid": pretrained_sinusoid,
+}
+
+
+def weights_mnist(results: Path, *, show_progress: bool) -> dict[str, Any]:
+    """MNIST with 40 % of its training labels wrong: learned example weights."""
+    from quickstudy.recipes.example_weights import measure_weights
+
+    return measure_weights(results / "weights-mnist.json", show_progress=show_progress)
+
+
+EXPERIMENTS = {"weights-mnist": weights_mnist}
+"""Rows that are no episodes of a trained learner: each measures and writes its own."""

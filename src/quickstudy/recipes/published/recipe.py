@@ -1,0 +1,69 @@
+"""A row of a published table as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from quickstudy.recipes.learners.gradient import TAML, Reptile
+from quickstudy.recipes.settings import (
+    LearnerSettings,
+    RunSettings,
+    TaskSettings,
+    TrainingSettings,
+)
+
+Budget = Literal["cpu", "full"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One cell of a table."""
+
+    label: str
+    """5-way 1-shot, after 5 steps …"""
+    run: RunSettings
+    """How the learner is trained; figures with equal settings share one run."""
+    test: TaskSettings
+    """What it is tested on: way, shot and query count; part `test`."""
+    published: float | None
+    """In percent for accuracies; None where the paper has no such figure."""
+    options: tuple[tuple[str, Any], ...] = ()
+    """Options of the learner at test, say its inner steps."""
+    episodes: int = 1000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One row."""
+
+    title: str
+    source: str
+    """Paper and table."""
+    figures: tuple[Figure, ...]
+    differences: str = ""
+    """Where this budget's protocol is not the published one."""
+    paired: bool = False
+    """Whether figures are methods on the same episodes, to be compared with the first."""
+
+
+def same_budget(
+    learners: dict[str, LearnerSettings], tasks: TaskSettings, steps: int, **training: Any
+) -> tuple[Figure, ...]:
+    """One figure a method, each trained for as many meta-steps of as many tasks from the same
+    distribution, and tested on the same episodes. Reptile's meta-steps are its own, and a group
+    of TAML counts for its tasks."""
+    common = TrainingSettings(steps=steps, validate_every=steps // 4, **training)
+    meta_batch = training["meta_batch"]
+
+    def training_of(learner: LearnerSettings) -> TrainingSettings:
+        if isinstance(learner, Reptile):
+            return replace(common, decay=None)
+        if isinstance(learner, TAML) and learner.measure != "entropy":
+            return replace(common, meta_batch=meta_batch // learner.group)
+        return common
+
+    return tuple(
+        Figure(label, RunSettings(learner, tasks, training_of(learner)), tasks, None)
+        for label, learner in learners.items()
+    )
