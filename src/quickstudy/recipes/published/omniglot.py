@@ -259,5 +259,6 @@ def fixed_labels_omniglot(budget: Budget) -> Recipe:
         (figure("fixed labels", True, 7.8), figure("labels drawn anew", False, 95.8)),
         ""
         if budget == "full"
-        else "8,000 meta-steps of 4 tasks, 32 filters, 1 inner step in training and 5 at test; no rotations",
+        else "8,000 meta-steps of 4 tasks, 32 filters, 1 inner step in training and 5 at test; "
+        "no rotations",
     )
