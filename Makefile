@@ -13,7 +13,7 @@ demo: $(VENV)/.with-report
 	$(BIN)/quickstudy demo
 
 test: $(VENV)/.with-dev check
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.with-dev
 	$(BIN)/ruff check

@@ -44,7 +44,7 @@ EXEMPT["cavia"] = {
     "test_trained_it_learns_from_labels_and_not_from_shuffled_ones": "to read a context is "
     "learned slowly: after these 60 steps 55 % are right, by chance 33 %",
 }
-QUICKER: dict[str, dict[str, Any]] = {"reptile": {"inner_rate": 0.01}}
+QUICKER: dict[str, dict[str, Any]] = {"reptile": {"inner_rate": 0.01}, "es-maml": {"pairs": 16}}
 """Options for training as short as here, where a paper's are for long training."""
 
 
@@ -85,15 +85,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         names = [*LEARNERS, *metafunc.config.getoption("--learner")]
         option = COSTLY.get(metafunc.function.__name__, "")
-        named = [
-            (case, settings)
+        cases = [
+            pytest.param(settings, id=case, marks=pytest.mark.xdist_group(case))
             for name in names
             for case, settings in variants(name)
             if case == settings.name or option in case
-        ]
-        metafunc.parametrize(
-            "case", [s for _, s in named], ids=[i for i, _ in named], indirect=True, scope="module"
-        )
+        ]  # the tests of one case share what was compiled for it: they stay in one process
+        metafunc.parametrize("case", cases, indirect=True, scope="module")
 
 
 def examples(seed: int, classes: Sequence[int] = range(WAY), each: int = SHOT) -> Examples:
