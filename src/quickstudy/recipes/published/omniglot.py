@@ -234,7 +234,7 @@ def fixed_labels_omniglot(budget: Budget) -> Recipe:
     tasks = replace(
         OMNIGLOT, split="maml", rotations="none", way=20, shot=1, query=5, train_query=2
     )
-    steps = 8000 if budget == "cpu" else 60000
+    steps = 5000 if budget == "cpu" else 60000
     training = TrainingSettings(
         steps=steps,
         meta_batch=4 if budget == "cpu" else 16,
@@ -259,6 +259,6 @@ def fixed_labels_omniglot(budget: Budget) -> Recipe:
         (figure("fixed labels", True, 7.8), figure("labels drawn anew", False, 95.8)),
         ""
         if budget == "full"
-        else "8,000 meta-steps of 4 tasks, 32 filters, 1 inner step in training and 5 at test; "
+        else "5,000 meta-steps of 4 tasks, 32 filters, 1 inner step in training and 5 at test; "
         "no rotations",
     )
