@@ -1,8 +1,8 @@
 """python -m benchmarks.scaling: a meta-step on many devices, measured as far as this machine goes,
 and on paper beyond it.
 
-Measured: `quickstudy train maml` with conv4-stride on one device and two, in one process and two,
-each device computing with one thread; and the mean of the gradients over two processes alone. On
+Measured: `quickstudy train maml` with conv4-stride on one device that has one core, and on two
+that have two, in one process and in two; and the mean of the gradients over two processes alone. On
 paper: n devices that each compute for T seconds and then average their gradients of B bytes around
 a ring, over links of bandwidth β and latency λ, with nothing going on at the same time,
 
@@ -44,8 +44,6 @@ FIRST = 3
 META_BATCH = 32
 """Of the papers: what strong scaling shares out on paper."""
 DEVICES = (8, 64, 512)
-ONE_THREAD = os.environ | {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
-"""For children whose devices compute with one thread each."""
 TRAIN = ["train", "maml", "--network", "conv4-stride", "--validation-episodes", "2"]
 ALL_REDUCES = 50
 
@@ -70,14 +68,15 @@ FASTER = (1, 100)
 """How many times faster than this processor a device is taken to be."""
 
 
-def step_seconds(meta_batch: int, where: Sequence[str]) -> float:
-    """The median step of a short training."""
+def step_seconds(meta_batch: int, where: Sequence[str], cores: int) -> float:
+    """The median step of a short training that has so many cores."""
+    own = sorted(os.sched_getaffinity(0))[:cores]
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         words = [*TRAIN, "--meta-batch", str(meta_batch), "--steps", str(STEPS), *where]
         subprocess.run(
             [sys.executable, "-m", "quickstudy", *words, "--run", str(run)],
-            env=ONE_THREAD,
+            preexec_fn=lambda: os.sched_setaffinity(0, own),
             check=True,
             capture_output=True,
         )
@@ -115,8 +114,7 @@ def measured_all_reduce() -> float:
         port = s.getsockname()[1]
     command = [sys.executable, "-m", "benchmarks.scaling", "all-reduce", str(port)]
     children = [
-        subprocess.Popen([*command, str(i)], stdout=subprocess.PIPE, text=True, env=ONE_THREAD)
-        for i in range(2)
+        subprocess.Popen([*command, str(i)], stdout=subprocess.PIPE, text=True) for i in range(2)
     ]
     return max(float(child.communicate()[0].split()[-1]) for child in children)
 
@@ -245,7 +243,7 @@ def main() -> int:
     seconds = {}
     with progress("scaling", len(ways)) as reporter:
         for i, (name, (meta_batch, where)) in enumerate(ways.items()):
-            seconds[name] = step_seconds(meta_batch, where)
+            seconds[name] = step_seconds(meta_batch, where, 1 if i == 0 else 2)
             reporter.at(i + 1, name)
     found = {
         "command": "python -m benchmarks.scaling",
