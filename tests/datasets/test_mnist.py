@@ -75,6 +75,7 @@ def test_a_damaged_or_foreign_file_is_named(digits, folders):
         gzip.compress(b"\0\0\x0d\x01\0\0\0\x04abcd"),
         gzip.compress(idx(np.arange(9, dtype=np.uint8)))[:-9],
     ],
+    ids=["not gzip", "empty", "cut short", "another type", "gzip cut short"],
 )
 def test_what_is_not_an_idx_file_is_refused(tmp_path: Path, content: bytes):
     path = tmp_path / "digits.gz"
