@@ -65,7 +65,7 @@ def variants(name: str) -> Iterator[tuple[str, LearnerSettings]]:
         if option not in fields or not (get_origin(kind) is Literal or kind is bool):
             continue
         for value in (True, False) if kind is bool else get_args(kind):
-            if option == "normalisation" and cls.name in LIKE_MAML:
+            if option == "normalisation" and cls.name in (*LIKE_MAML, "imaml", "es-maml"):
                 if value == fields[option].default:
                     yield f"{cls.name}-mlp-norm", cls(**normalised)
             elif option == "normalisation":
