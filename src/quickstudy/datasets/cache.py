@@ -140,6 +140,17 @@ def verify(path: Path, md5: str, urls: Sequence[str]) -> None:
         )
 
 
+def fetch(urls: Sequence[str], name: str, md5: str) -> Path:
+    """The file of this name: one that is there, once its md5 is checked, or else downloaded."""
+    path = find(name)
+    if path is None:
+        path = place(name)
+        download(urls, path, md5)
+    else:
+        verify(path, md5, urls)
+    return path
+
+
 def by_hand(urls: Sequence[str]) -> str:
     """The end of an error message: what to fetch, and where to put it."""
     return (

@@ -66,13 +66,7 @@ def _prepare() -> Path:
     arrays = {}
     for array, (name, md5) in FILES.items():
         urls = [source + name for source in SOURCES]
-        path = cache.find(name)
-        if path is None:
-            path = cache.place(name)
-            cache.download(urls, path, md5)
-        else:
-            cache.verify(path, md5, urls)
-        arrays[array] = read_idx(path)
+        arrays[array] = read_idx(cache.fetch(urls, name, md5))
     place = cache.place("mnist.npz")
     cache.save(place, lambda file: np.savez_compressed(file, **arrays))
     return place

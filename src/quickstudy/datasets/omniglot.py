@@ -147,12 +147,7 @@ def _prepare() -> Path:
 def _read(name: str, md5: str) -> dict[str, np.ndarray]:
     """The drawings of each character in an archive, at one bit a pixel (20, 1379)."""
     urls = [source + name for source in SOURCES]
-    path = cache.find(name)
-    if path is None:
-        path = cache.place(name)
-        cache.download(urls, path, md5)
-    else:
-        cache.verify(path, md5, urls)
+    path = cache.fetch(urls, name, md5)
     drawings = defaultdict(list)
     with zipfile.ZipFile(path) as archive:
         members = sorted(member for member in archive.namelist() if member.endswith(".png"))

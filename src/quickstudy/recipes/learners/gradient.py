@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from quickstudy.networks import WithHead
 
 
+def with_head(network: NetworkSettings, problem: Problem, key: PRNGKeyArray) -> WithHead:
+    """MAML's network for the problem."""
+    import jax
+
+    from quickstudy.networks import WithHead
+
+    for_body, for_head = jax.random.split(key)
+    body = network.build(problem.shape, for_body, auto="conv4-stride")
+    return WithHead(body, problem.likelihood.size, key=for_head)
+
+
 @dataclass(frozen=True)
 class InnerLoop(LearnerSettings):
     """What every learner of the family is asked."""
@@ -52,13 +63,7 @@ class InnerLoop(LearnerSettings):
 
     def built_network(self, problem: Problem, key: PRNGKeyArray) -> WithHead:
         """The untrained network: for images a strided conv4."""
-        import jax
-
-        from quickstudy.networks import WithHead
-
-        for_body, for_head = jax.random.split(key)
-        body = self.network.build(problem.shape, for_body, auto="conv4-stride")
-        return WithHead(body, problem.likelihood.size, key=for_head)
+        return with_head(self.network, problem, key)
 
     def loop(self, problem: Problem) -> dict[str, Any]:
         """The fields that every learner of the family has, but for the network."""

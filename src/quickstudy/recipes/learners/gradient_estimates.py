@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from quickstudy.errors import UserError
+from quickstudy.recipes.learners.gradient import with_head
 from quickstudy.recipes.settings import (
     Flat,
     LearnerSettings,
@@ -19,20 +20,8 @@ if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
 
     from quickstudy.learner import Learner
-    from quickstudy.networks import WithHead
 
 OWN_HEAD = "the last layer is part of the initialisation, as in MAML"
-
-
-def with_head(network: NetworkSettings, problem: Problem, key: PRNGKeyArray) -> WithHead:
-    """MAML's network for the problem."""
-    import jax
-
-    from quickstudy.networks import WithHead
-
-    for_body, for_head = jax.random.split(key)
-    body = network.build(problem.shape, for_body, auto="conv4-stride")
-    return WithHead(body, problem.likelihood.size, key=for_head)
 
 
 @dataclass(frozen=True)
