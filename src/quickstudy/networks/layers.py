@@ -3,6 +3,7 @@ again: both rule out most ready-made ones.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 import equinox as eqx
@@ -89,6 +90,27 @@ def convolution_by_patches(
     return out.reshape(*p.shape[:3], -1)
 
 
+def convolution_by_columns(
+    x: Float[Array, "n h w c"], kernel: Float[Array, "k k c d"]
+) -> Float[Array, "n h w d"]:
+    """With stride 1: neighbours within a row alone are laid out beside each other, one matrix
+    product gives what each row adds to each of the k rows around it, and these are added up. Where
+    there are about as many outputs as inputs, that moves two thirds of the bytes that `patches`
+    does, forwards and backwards."""
+    size, _, c, d = kernel.shape
+    before, after = (size - 1) // 2, size // 2
+    n, h, w, _ = x.shape
+    x = jnp.pad(x, ((0, 0), (0, 0), (before, after), (0, 0)))
+    columns = jnp.concatenate([x[:, :, j : j + w] for j in range(size)], axis=-1)
+    across = kernel.transpose(1, 2, 0, 3).reshape(size * c, size * d)
+    rows = (columns.reshape(-1, size * c) @ across).reshape(n, h, w, size * d)
+    rows = jnp.pad(rows, ((0, 0), (before, after), (0, 0), (0, 0)))
+    out = rows[:, :h, :, :d]
+    for i in range(1, size):
+        out = out + rows[:, i : i + h, :, i * d : (i + 1) * d]
+    return out
+
+
 def convolution_by_xla(
     x: Float[Array, "n h w c"], kernel: Float[Array, "k k c d"], stride: int
 ) -> Float[Array, "n h2 w2 d"]:
@@ -109,9 +131,14 @@ def convolution(
     With a kernel for each task the compiler's convolution becomes a grouped one, whose weight
     gradients are several times slower than a matrix product on a CPU.
     """
-    on_cpu = jax.default_backend() == "cpu"
-    by = convolution_by_patches if on_cpu else convolution_by_xla
-    return multiply(lambda x, kernel: by(x, kernel, stride), x, kernel, precision)
+    narrow = 2 * kernel.shape[2] < kernel.shape[3]  # few inputs, whose patches are small
+    if jax.default_backend() != "cpu":
+        by = partial(convolution_by_xla, stride=stride)
+    elif stride > 1 or narrow or precision != "float32":
+        by = partial(convolution_by_patches, stride=stride)
+    else:
+        by = convolution_by_columns
+    return multiply(by, x, kernel, precision)
 
 
 def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
