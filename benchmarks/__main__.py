@@ -41,7 +41,10 @@ def run(options: Options) -> int:
     import jax
 
     from benchmarks import cases, suite
+    from quickstudy.devices import join
     from quickstudy.progress import progress
+
+    join()
 
     jax.config.update("jax_enable_compilation_cache", False)  # compile times are reported
     chosen = [x for x in (cases.GRID if options.all else cases.DEFAULT) if options.only in x.name]

@@ -1,7 +1,6 @@
 """What the hardware allows, measured in the same run: matrix products and copying, on the device
 that JAX computes on and, where that is a processor, by NumPy too."""
 
-import os
 import time
 from collections.abc import Callable
 
@@ -34,11 +33,6 @@ def size() -> int:
 def copied() -> int:
     """Bytes that are copied: more than any cache holds."""
     return 1 << (30 if on_gpu() else 28)
-
-
-def threads() -> int:
-    """Cores that this process may use; every contender uses as many threads."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def fastest(work: Callable[[], object]) -> float:

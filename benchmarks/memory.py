@@ -14,7 +14,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray, PyTree
 
@@ -22,6 +21,7 @@ from benchmarks.cases import FILTERS, HIDDEN, PICTURE, Network
 from benchmarks.ours import random_pictures
 from quickstudy import memory
 from quickstudy.checkpoint import write_atomically
+from quickstudy.devices import task_mesh
 from quickstudy.learners.gradient.imaml import ImplicitMAML
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.metagradients import backpropagation
@@ -87,12 +87,12 @@ def needed(case: Case) -> int:
             rematerialise=case.rematerialise,
         )
     arrays, rest = eqx.partition((learner, tasks), eqx.is_array)
+    mesh = task_mesh(case.meta_batch)
 
     def step(arrays: PyTree, key: PRNGKeyArray) -> PyTree:
         learner, tasks = eqx.combine(arrays, rest)
-        indices = jnp.arange(case.meta_batch)
         gradient, _ = mean_gradient(
-            learner, tasks, key, backpropagation, indices, case.tasks_at_once
+            learner, tasks, key, backpropagation, case.meta_batch, case.tasks_at_once, mesh
         )
         return eqx.filter(gradient, eqx.is_inexact_array)
 

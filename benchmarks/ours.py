@@ -36,6 +36,7 @@ from benchmarks.contender import (
     Problem,
 )
 from quickstudy import memory
+from quickstudy.devices import task_mesh
 from quickstudy.evaluation import EPISODES_PER_CALL as EVALUATED_PER_CALL
 from quickstudy.evaluation import evaluate
 from quickstudy.learner import Learner
@@ -47,7 +48,7 @@ from quickstudy.networks.layers import Precision
 from quickstudy.task import Episode, TaskDistribution
 from quickstudy.tasks.few_shot import ArraySource, FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
-from quickstudy.training import default_tasks_at_once, mean_gradient
+from quickstudy.training import are_large, default_tasks_at_once, mean_gradient
 
 NAME = "quickstudy"
 SEED = 0
@@ -63,7 +64,8 @@ class TrainingSteps:
         optimizer = optax.adam(META_LEARNING_RATE)
         trained, fixed = eqx.partition(learner, eqx.is_inexact_array)
         task_arrays, task_rest = eqx.partition(tasks, eqx.is_array)
-        at_once = default_tasks_at_once(tasks, meta_batch)
+        mesh = task_mesh(meta_batch, by_core=are_large(tasks))
+        at_once = default_tasks_at_once(tasks, meta_batch // mesh.size)
 
         def advance(trained: PyTree, state: PyTree, task_arrays: PyTree, stop: Int[Array, ""]):
             """After steps 0 … stop - 1: parameters, state, the last loss and gradient norm."""
@@ -76,8 +78,9 @@ class TrainingSteps:
                     tasks,
                     step_key(number),
                     backpropagation,
-                    jnp.arange(meta_batch),
+                    meta_batch,
                     at_once,
+                    mesh,
                 )
                 updates, state = optimizer.update(gradient, state, trained)
                 figures = (metrics["loss"], optax.tree.norm(gradient))

@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import optax
 
 from benchmarks.cases import HIDDEN, META_LEARNING_RATE, PICTURE
-from benchmarks.machine import threads
 from benchmarks.ours import random_pictures
 from benchmarks.timing import Spread, ratio
 from quickstudy.checkpoint import write_atomically
+from quickstudy.devices import cores, task_mesh
 from quickstudy.learner import Learner
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.metric.protonet import ProtoNet
@@ -58,6 +58,7 @@ def programs(build: Build, tasks: TaskDistribution, meta_batch: int) -> tuple[Ca
     learners = [build(key) for key in keys]
     alike = [in_structure_of(learners[0], learner) for learner in learners]
     fixed = eqx.filter(alike[0], eqx.is_inexact_array, inverse=True)
+    mesh = task_mesh(meta_batch)
     at_once = default_tasks_at_once(tasks, meta_batch)
     task_arrays, task_rest = eqx.partition(tasks, eqx.is_array)
 
@@ -67,8 +68,9 @@ def programs(build: Build, tasks: TaskDistribution, meta_batch: int) -> tuple[Ca
             eqx.combine(task_arrays, task_rest),
             jax.random.fold_in(key, number),
             backpropagation,
-            jnp.arange(meta_batch),
+            meta_batch,
             at_once,
+            mesh,
         )
         updates, state = optimizer.update(gradient, state, trained)
         return optax.apply_updates(trained, updates), state
@@ -128,7 +130,7 @@ def main() -> int:
     found = {
         "command": "python -m benchmarks.seeds",
         **provenance(),
-        "threads": threads(),
+        "threads": cores(),
         "repetitions": REPETITIONS,
         "cases": rows,
     }

@@ -14,6 +14,7 @@ from benchmarks.cases import Arithmetic, Case, aim, in_words
 from benchmarks.contender import Contender, LeftOut
 from benchmarks.operations import bytes_moved, operations
 from benchmarks.timing import Spread, in_turns, ratio
+from quickstudy.devices import cores
 from quickstudy.recipes.evidence import provenance
 
 PEERS = {
@@ -80,7 +81,7 @@ def evidence(
     limits = Limits({a: max(x.values()) for a, x in products.items()}, max(copies.values()))
     return limits, {
         **found,
-        "threads": machine.threads(),
+        "threads": cores(),
         **{products_key(a): x for a, x in products.items()},
         "copying, bytes a second": copies,
     }

@@ -61,6 +61,8 @@ def test_a_mistake_in_several_processes_is_told_once_and_ends_them(tmp_path):
 
 def test_devices_share_the_meta_batch_evenly_or_not_at_all():
     assert task_mesh(4).size == 1
+    assert task_mesh(4, by_core=True).size == 2
+    assert task_mesh(5, by_core=True).size == 1
     assert task_mesh(4, devices=2).size == 2
     with pytest.raises(UserError, match="--devices 3: there are 2 here"):
         task_mesh(4, devices=3)

@@ -6,6 +6,7 @@ import optax
 import pytest
 
 from quickstudy import memory
+from quickstudy.devices import task_mesh
 from quickstudy.errors import UserError
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.metagradients import backpropagation
@@ -37,9 +38,8 @@ def needed_for_a_step(steps: int, rematerialise: bool) -> int:
     tasks = Sinusoid(50, 50)
 
     def step(key):
-        indices = jnp.arange(1)
         learner = maml(steps, rematerialise)
-        return mean_gradient(learner, tasks, key, backpropagation, indices, 1)[0].network
+        return mean_gradient(learner, tasks, key, backpropagation, 1, 1, task_mesh(1))[0].network
 
     return memory.needed(jax.jit(step).lower(KEY).compile())
 

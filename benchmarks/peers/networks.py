@@ -18,9 +18,10 @@ from torch.nn import functional
 
 from benchmarks.cases import META_LEARNING_RATE, Arithmetic, MAMLStep
 from benchmarks.contender import EpisodeArrays, Problem
-from benchmarks.machine import on_gpu, threads
+from benchmarks.machine import on_gpu
+from quickstudy.devices import cores
 
-torch.set_num_threads(threads())
+torch.set_num_threads(cores())
 DEVICE = torch.device("cuda" if on_gpu() else "cpu")
 torch.zeros(1, device=DEVICE)  # a torch without CUDA says so here, and its peers are left out
 torch.set_default_device(DEVICE)

@@ -6,6 +6,7 @@ everything else is on every device. All of it is JAX's own engine: with several 
 """
 
 import math
+import os
 from typing import TypeVar
 
 import jax
@@ -23,18 +24,19 @@ BY_TASK = PartitionSpec(AXIS)
 Tree = TypeVar("Tree")
 
 
-def task_mesh(meta_batch: int, devices: int | None = None) -> Mesh:
+def task_mesh(meta_batch: int, devices: int | None = None, *, by_core: bool = False) -> Mesh:
     """A mesh of `devices` devices for `meta_batch` tasks.
 
     By default as many as divide the meta-batch: of all accelerators, or of all devices of all
-    processes where there are several; and one on a CPU, whose cores share a device anyhow.
+    processes where there are several. On a CPU of all its devices if `by_core`, where a task is
+    work enough for a core; else one, which its cores share.
 
     Raises `UserError` where there are fewer devices, or they cannot share the tasks evenly.
     """
     there = jax.device_count()
     several = jax.process_count() > 1
     if devices is None or several:
-        wanted = there if several or jax.default_backend() != "cpu" else 1
+        wanted = there if several or by_core or jax.default_backend() != "cpu" else 1
         devices = wanted if several else math.gcd(wanted, meta_batch)
     if devices > there:
         raise UserError(f"--devices {devices}: there are {there} here")
@@ -71,6 +73,12 @@ def largest_of_all(*values: float) -> Float[np.ndarray, " n"]:
     return np.max(multihost_utils.process_allgather(mine), axis=0)
 
 
+def cores() -> int:
+    """How many processor cores this process may run on."""
+    here = getattr(os, "sched_getaffinity", None)
+    return len(here(0)) if here else os.cpu_count() or 1
+
+
 def join(
     coordinator: str | None = None,
     process_count: int | None = None,
@@ -79,10 +87,13 @@ def join(
 ) -> None:
     """Before anything is computed: make `devices` devices of this process's processor, and join
     the processes that meet at `coordinator` (host:port of the first one; `auto` asks SLURM, Open
-    MPI or Kubernetes, as `jax.distributed.initialize` does).
+    MPI or Kubernetes, as `jax.distributed.initialize` does). By default a processor is a device
+    for each core, or one where processes are joined.
 
     Raises `UserError` where they cannot be joined.
     """
+    if devices is None and coordinator is None:
+        devices = cores()
     if devices is not None:
         jax.config.update("jax_num_cpu_devices", devices)
     if coordinator is None:

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from quickstudy import memory
@@ -174,7 +175,7 @@ def meta_train_seeds(
     different steps do not.
     """
     enable_compilation_cache()
-    mesh = task_mesh(meta_batch, devices)
+    mesh = task_mesh(meta_batch, devices, by_core=tasks_at_once is None and are_large(tasks))
     on_each = meta_batch // mesh.size
     at_once = tasks_at_once or default_tasks_at_once(tasks, on_each)
     if on_each % at_once:
@@ -185,26 +186,13 @@ def meta_train_seeds(
     task_arrays, task_rest = eqx.partition(tasks, eqx.is_array)
     rest = eqx.filter(learners[0], eqx.is_array, inverse=True)
 
-    def of_device(
-        trained: PyTree, fixed: PyTree, task_arrays: PyTree, number, key: PRNGKeyArray, indices
-    ):
-        learner = eqx.combine(trained, fixed, rest).at_step(number)
-        tasks = eqx.combine(task_arrays, task_rest)
-        found = mean_gradient(learner, tasks, key, meta_gradient, indices, at_once)
-        return jax.lax.pmean(found, AXIS)
-
-    of_meta_batch = jax.shard_map(
-        of_device,
-        mesh=mesh,
-        in_specs=(*5 * (EVERYWHERE,), BY_TASK),
-        out_specs=EVERYWHERE,
-        check_vma=False,
-    )
-
     def step(trained: PyTree, state: PyTree, fixed: PyTree, key, task_arrays: PyTree, number):
         key = jax.random.fold_in(jax.random.wrap_key_data(key), number)
-        indices = jnp.arange(meta_batch)
-        direction, metrics = of_meta_batch(trained, fixed, task_arrays, number, key, indices)
+        learner = eqx.combine(trained, fixed, rest).at_step(number)
+        tasks = eqx.combine(task_arrays, task_rest)
+        direction, metrics = mean_gradient(
+            learner, tasks, key, meta_gradient, meta_batch, at_once, mesh
+        )
         updates, state = optimizer.update(direction, state, trained)
         return optax.apply_updates(trained, updates), state, metrics
 
@@ -440,40 +428,62 @@ def mean_gradient(
     tasks: TaskDistribution[Task],
     key: PRNGKeyArray,
     meta_gradient: MetaGradient,
-    indices: Int[Array, " tasks"],
+    meta_batch: int,
     at_once: int,
+    mesh: Mesh,
 ) -> tuple[PyTree, Metrics]:
-    """The mean of the meta-gradients, and of the metrics, over tasks of the meta-batch that `key`
-    stands for, named by their `indices`: `at_once` side by side, one such group after the other.
+    """The mean of the meta-gradients, and of the metrics, over the meta-batch that `key` stands
+    for. The devices of the mesh share its tasks; each takes `at_once` side by side, one such group
+    after the other.
     """
+    arrays, rest = eqx.partition((learner, tasks), eqx.is_array)
 
-    def of_task(index: Int[Array, ""]):
-        for_task, for_learner = task_keys(key, index)
-        gradient, metrics = meta_gradient(learner, tasks.sample(for_task), for_learner)
-        return eqx.filter(gradient, eqx.is_inexact_array), metrics
+    def of_device(arrays: PyTree, key: PRNGKeyArray, indices: Int[Array, " tasks"]):
+        learner, tasks = eqx.combine(arrays, rest)
 
-    def of_group(indices: Int[Array, " at_once"]):
-        if at_once == 1:
-            return of_task(indices[0])
-        return jax.tree.map(lambda x: jnp.mean(x, 0), jax.vmap(of_task)(indices))
+        def of_task(index: Int[Array, ""]):
+            for_task, for_learner = task_keys(key, index)
+            gradient, metrics = meta_gradient(learner, tasks.sample(for_task), for_learner)
+            return eqx.filter(gradient, eqx.is_inexact_array), metrics
 
-    def add_group(total, indices):
-        return jax.tree.map(jnp.add, total, of_group(indices)), None
+        def of_group(indices: Int[Array, " at_once"]):
+            if at_once == 1:
+                return of_task(indices[0])
+            return jax.tree.map(lambda x: jnp.mean(x, 0), jax.vmap(of_task)(indices))
 
-    groups = indices.reshape(-1, at_once)
-    if len(groups) == 1:
-        return of_group(groups[0])
-    shapes = jax.eval_shape(of_group, groups[0])
-    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    total, _ = jax.lax.scan(add_group, zero, groups)
-    return jax.tree.map(lambda x: x / len(groups), total)
+        def add_group(total, indices):
+            return jax.tree.map(jnp.add, total, of_group(indices)), None
+
+        groups = indices.reshape(-1, at_once)
+        if len(groups) == 1:
+            return jax.lax.pmean(of_group(groups[0]), AXIS)
+        shapes = jax.eval_shape(of_group, groups[0])
+        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        total, _ = jax.lax.scan(add_group, zero, groups)
+        return jax.lax.pmean(jax.tree.map(lambda x: x / len(groups), total), AXIS)
+
+    return jax.shard_map(
+        of_device,
+        mesh=mesh,
+        in_specs=(EVERYWHERE, EVERYWHERE, BY_TASK),
+        out_specs=EVERYWHERE,
+        check_vma=False,
+    )(arrays, key, jnp.arange(meta_batch))
+
+
+LARGE = 2000
+"""Numbers in the largest array of a task from which on it fills a processor core's caches."""
+
+
+def are_large(tasks: TaskDistribution) -> bool:
+    """Whether one such task is work enough for a processor core: pictures are."""
+    made = jax.eval_shape(tasks.sample, jax.random.key(0))
+    return max(leaf.size for leaf in jax.tree.leaves(made)) > LARGE
 
 
 def default_tasks_at_once(tasks: TaskDistribution, there: int) -> int:
-    """One at a time for images on a CPU, whose caches a single task fills; else all of them."""
-    inputs = jax.eval_shape(tasks.sample, jax.random.key(0))
-    largest = max(leaf.size for leaf in jax.tree.leaves(inputs))
-    return 1 if jax.default_backend() == "cpu" and largest > 2000 else there
+    """One at a time where they are large and a CPU computes them; else all of them."""
+    return 1 if jax.default_backend() == "cpu" and are_large(tasks) else there
 
 
 def default_together() -> bool:

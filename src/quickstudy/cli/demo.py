@@ -62,10 +62,12 @@ def run(words: list[str]) -> int:
 
     from quickstudy.cli.compare import show_comparison
     from quickstudy.cli.main import complain
+    from quickstudy.devices import join
     from quickstudy.evaluation import Comparison
     from quickstudy.recipes.wiring import load_learner, measure, train
     from quickstudy.training import TrainingStopped
 
+    join()
     runs, results = {}, {}
     for i, (name, (learner, tasks, training)) in enumerate(LEARNERS.items(), 1):
         show.line(f"{i}/{len(LEARNERS)} {name}: {(learner.__doc__ or '').splitlines()[0]}")

@@ -34,12 +34,14 @@ def run(words: list[str]) -> int:
 
     from quickstudy.checkpoint import write_atomically
     from quickstudy.cli.main import complain
+    from quickstudy.devices import join
     from quickstudy.recipes.studies.registry import study
     from quickstudy.recipes.studies.study import conduct
     from quickstudy.report.figures import diagrams
     from quickstudy.training import TrainingStopped
 
     asked = study(options.name)
+    join()
     try:
         panels = conduct(options.name, asked, options.budget, options.runs, options.results)
     except TrainingStopped as stopped:

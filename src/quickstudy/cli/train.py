@@ -29,7 +29,7 @@ class Machines:
 
     devices: int | None = None
     """How many devices share the tasks of each meta-batch, in each process; by default all
-    accelerators, or one for the processor. More than one makes as many of the processor."""
+    accelerators, or as many processor cores as divide the meta-batch where tasks are pictures."""
     processes: int = 1
     """How many processes on this machine train together; when one dies, all start again from the
     last checkpoint."""
