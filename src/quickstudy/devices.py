@@ -7,6 +7,7 @@ everything else is on every device. All of it is JAX's own engine: with several 
 
 import math
 import os
+from contextlib import suppress
 from typing import TypeVar
 
 import jax
@@ -92,10 +93,11 @@ def join(
 
     Raises `UserError` where they cannot be joined.
     """
-    if devices is None and coordinator is None:
-        devices = cores()
     if devices is not None:
         jax.config.update("jax_num_cpu_devices", devices)
+    elif coordinator is None:
+        with suppress(RuntimeError):  # something was computed: the devices are what they are
+            jax.config.update("jax_num_cpu_devices", cores())
     if coordinator is None:
         return
     address = None if coordinator == "auto" else coordinator
