@@ -2,13 +2,21 @@
 
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from quickstudy.datasets import cub
 from quickstudy.errors import UserError
 from quickstudy.recipes import wiring
-from quickstudy.recipes.settings import TaskSettings
+from quickstudy.recipes.learners.metric import ZeroShot as ZeroShotSettings
+from quickstudy.recipes.settings import (
+    NetworkSettings,
+    RunSettings,
+    TaskSettings,
+    TrainingSettings,
+)
 from quickstudy.tasks.zero_shot import ZeroShot
 
 CLASSES, EACH, FEATURES, TOLD = 10, 3, 4, 6
@@ -58,12 +66,28 @@ def test_zero_shot_episodes_pair_each_class_with_its_own_description(folder: Pat
         made = wiring.episode_tasks(tasks, part, 2, 1, 3)
         assert isinstance(made, ZeroShot)
         assert made.source.classes == classes
-        told, seen = made.source.describe, made.source.draw
-        order = np.argsort([float(told(np.int32(c))[0]) for c in range(classes)])
-        key = wiring.jax.random.key(0)
-        found = [float(np.mean(seen(key, np.int32(c), 3))) for c in order]
-        assert found == sorted(found)
-        assert len(set(found)) == classes
+        labels = jnp.arange(classes)
+        source = made.source
+        told = np.asarray([source.describe(c)[0] for c in labels])
+        seen = np.asarray([source.draw(jax.random.key(0), c, 3) for c in labels])
+        number = np.mean(seen, (1, 2))
+        np.testing.assert_array_equal(np.argsort(told), np.argsort(number))
+        assert len(set(told)) == len(set(number)) == classes
+
+
+def test_a_zero_shot_run_is_trained_loaded_and_measured(folder: Path, tmp_path: Path):
+    """With the linear maps of the paper."""
+    tasks = TaskSettings(
+        f"cub:{folder}", way=2, query=2, train_way=4, train_query=2, zero_shot=True
+    )
+    learner = ZeroShotSettings(NetworkSettings("mlp", hidden=()), 8, description_layers=0)
+    training = TrainingSettings(steps=2, validation_episodes=2)
+    wiring.train(RunSettings(learner, tasks, training), tmp_path / "run", show_progress=False)
+    settings, problem, loaded = wiring.load_learner(tmp_path / "run")
+    assert (problem.shape, problem.description) == ((FEATURES,), (TOLD,))
+    result = wiring.measure(settings, loaded, episodes=3, show_progress=False)
+    assert result.protocol["shot"] == 0
+    assert result.protocol["support"] == "descriptions of classes"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ RNG = np.random.default_rng(0)
 SUPPORT = Examples(jnp.asarray(RNG.normal(size=(9, 5)), jnp.float32), jnp.asarray([0, 1, 2] * 3))
 QUERY = Examples(jnp.asarray(RNG.normal(size=(6, 5)), jnp.float32), jnp.asarray([0, 1, 2] * 2))
 BATCH = Examples(jnp.asarray(RNG.normal(size=(8, 5)), jnp.float32), jnp.arange(8) % CLASSES)
+MULTIPLIERS = (0.5, -0.7, -1.5, 0.4)
 EPISODE = Episode(SUPPORT, QUERY, Categorical(WAY))
 COTRAINED = CotrainedEpisode(SUPPORT, QUERY, Categorical(WAY), BATCH)
 
@@ -40,9 +41,12 @@ def plain(mode="support") -> TADAM:
 def conditioned(mode="support") -> TADAM:
     """With post-multipliers and a scale other than those that it starts with."""
     learner = plain(mode)
-    where = lambda n: [*[(c.scale_by, c.shift_by) for c in n.conditioners], n.log_scale]  # noqa: E731
-    values = [(jnp.asarray(0.5), jnp.asarray(-0.7)), (jnp.asarray(-1.5), jnp.asarray(0.4))]
-    return eqx.tree_at(where, learner, [*values, jnp.log(2.0)])
+
+    def numbers(learner: TADAM) -> list:
+        a, b = learner.conditioners
+        return [a.scale_by, a.shift_by, b.scale_by, b.shift_by, learner.log_scale]
+
+    return eqx.tree_at(numbers, learner, [jnp.asarray(x) for x in (*MULTIPLIERS, float(np.log(2)))])
 
 
 @eqx.filter_jit
@@ -106,7 +110,7 @@ def test_a_modulated_network_scales_and_shifts_after_each_normalisation(made):
 
 
 def by_hand(ten, task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """γ and β of one layer (section 2.3 and appendix)."""
+    """γ and β of one layer."""
 
     def residual(layers, h):
         first, *others = [lambda h, n=n: h @ np.asarray(n.weight) + n.bias for n in layers]
@@ -145,8 +149,7 @@ def classification(learner: TADAM) -> float:
 def test_the_loss_is_of_the_episode_with_a_penalty_and_at_times_of_a_batch():
     learner = conditioned()
     of_queries = Categorical(WAY).mean_loss(logits(learner, SUPPORT, QUERY.x), QUERY.y)
-    multipliers = np.asarray([0.5, -0.7, -1.5, 0.4])
-    expected = float(of_queries) + PENALTY / 2 * np.sum(multipliers**2)
+    expected = float(of_queries) + PENALTY / 2 * np.sum(np.square(MULTIPLIERS))
     np.testing.assert_allclose(loss(learner, EPISODE, KEY), expected, rtol=1e-5)
     found = np.asarray([loss(learner, COTRAINED, jax.random.key(i)) for i in range(40)])
     extra = found - expected

@@ -52,11 +52,11 @@ def test_the_projector_leaves_nothing_of_the_errors_and_all_that_is_orthogonal()
     c, references = RNG.normal(size=(2, WAY, D))
     rows = errors(jnp.asarray(references), jnp.asarray(c))
     p = np.asarray(null_projector(rows))
-    assert np.max(np.abs(rows @ p)) < 1e-5
+    assert np.max(np.abs(rows @ p)) < 1e-4
     np.testing.assert_allclose(p, p.T, atol=1e-9)
-    np.testing.assert_allclose(np.trace(p), D - WAY, atol=1e-5)
+    np.testing.assert_allclose(np.trace(p), D - WAY, atol=1e-4)
     _, _, vh = np.linalg.svd(rows)
-    np.testing.assert_allclose(p, vh[WAY:].T @ vh[WAY:], atol=1e-5)
+    np.testing.assert_allclose(p, vh[WAY:].T @ vh[WAY:], atol=1e-4)
 
 
 def test_errors_that_are_nothing_have_a_projector_and_a_gradient():

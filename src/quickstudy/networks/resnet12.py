@@ -1,5 +1,4 @@
-"""ResNet-12, the deeper network of few-shot papers (Oreshkin et al. 2018, section 4.2; Yoon et al.
-2019, section 4.2)."""
+"""ResNet-12, the deeper network of few-shot papers (Oreshkin et al. 2018; Yoon et al. 2019)."""
 
 import equinox as eqx
 import jax

@@ -132,7 +132,7 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
             part: source_of(g, {"data": tasks.tasks, "split": tasks.split or named, "part": part})
             for part, g in parts.items()
         }
-        if kind == "cub":
+        if kind == "cub" and tasks.zero_shot:
             described = divided(cub.attributes(Path(path)), tasks)
             made = {part: Described(source, described[part].x) for part, source in made.items()}
     else:

@@ -4,15 +4,15 @@ Prototypical networks whose distance has a learned scale, and whose network is a
 each task: it reads the support set once, plainly, and what it has seen turns every normalised
 layer for a second reading. Beside episodes it learns to tell all training classes apart.
 
-    p(y = k | x) ∝ exp(-α d(f(x; Γ), c_k)),   c_k the mean of f(x; Γ) over class k    (section 2.2)
-    Γ = TEN(1/N Σ_k c̄_k),   c̄_k the mean of f(x) over class k                         (section 2.3)
+    p(y = k | x) ∝ exp(-α d(f(x; Γ), c_k)),   c_k the mean of f(x; Γ) over class k
+    Γ = TEN(1/N Σ_k c̄_k),   c̄_k the mean of f(x) over class k
     h ← (1 + γ) ⊙ h + β      after each normalised layer, with γ = γ₀ g(c̄), β = β₀ b(c̄)
 
 The task embedding network TEN has, for each layer, two small residual networks g and b and two
 numbers γ₀ and β₀ that start at 0 and are kept small: λ/2 Σ (γ₀² + β₀²) is added to the loss. So
 training starts as plain prototypical networks, and a layer is conditioned where that pays.
 
-Co-training (section 2.4): a meta-step t also takes a step of classification among all training
+Auxiliary co-training: a meta-step t also takes a step of classification among all training
 classes, with the plain network, with probability 0.9^(⌊20 t / T⌋ + 1), T steps in all.
 
 Differences from the paper: the distance is squared, as in prototypical networks (the paper's code
@@ -85,7 +85,8 @@ class Conditioner(eqx.Module):
         for_scale, for_shift = jax.random.split(key)
         self.scale = ResidualNetwork(inputs, channels, key=for_scale)
         self.shift = ResidualNetwork(inputs, channels, key=for_shift)
-        self.scale_by = self.shift_by = jnp.asarray(0.0)
+        self.scale_by = jnp.asarray(0.0)
+        self.shift_by = jnp.asarray(0.0)
 
 
 class ScaledPrototypes(Predictor):
@@ -187,9 +188,8 @@ class TADAM(Learner):
             probability = DECAY ** (self.step // self.every + 1)
             loss += jax.lax.cond(
                 jax.random.bernoulli(key, probability),
-                self.classification,
-                lambda batch: jnp.zeros_like(loss),
-                task.batch,
+                lambda: self.classification(task.batch),
+                lambda: jnp.zeros_like(loss),
             )
         return loss, metrics
 

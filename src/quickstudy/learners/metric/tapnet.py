@@ -7,7 +7,7 @@ directions of their references, and a query belongs to the class whose reference
     φ̃_k = φ_k - 1/(N-1) Σ_{l≠k} φ_l
     ε_k = φ̃_k / ‖φ̃_k‖ - c̄_k / ‖c̄_k‖                     the error of class k
     M   = null space of (ε_1 … ε_N)
-    p(y = k | x) ∝ exp(-‖M f(x) - M φ_k‖²)                                    (section 3)
+    p(y = k | x) ∝ exp(-‖M f(x) - M φ_k‖²)
 
 Distances need the projector alone: P = I - Eᵀ (E Eᵀ)⁻¹ E with the errors as the rows of E, since
 ‖M v‖ = ‖P v‖ for any orthonormal basis M. P is a smooth function of the errors, a basis is not.
@@ -38,7 +38,7 @@ from quickstudy.networks.network import (
 )
 from quickstudy.task import Episode, Examples, TaskDistribution
 
-RIDGE = 1e-6
+RIDGE = 1e-5
 """Added to ‖ε‖² so that errors which are 0, or say the same, have a projector and a gradient."""
 
 

@@ -7,7 +7,7 @@ network g of its own; queries are embedded by another, f, as ever:
     c_k = g(v_k) / ‖g(v_k)‖
     p(y = k | x) ∝ exp(-‖f(x) - c_k‖²)
 
-Prototypes have length 1, since descriptions and pictures are different worlds (section 3.2).
+Prototypes have length 1, since descriptions and pictures are different worlds.
 
 The support set holds descriptions. Several of a class are averaged before the length is taken.
 
