@@ -42,6 +42,14 @@ class NumberedEpisode(Episode):
     """The place in that list of each support example."""
 
 
+class CotrainedEpisode(Episode):
+    """An episode with a batch of ordinary classification beside it, for learners that train on
+    both."""
+
+    batch: Examples
+    """Labelled by their places among the training classes."""
+
+
 Task = TypeVar("Task")
 
 

@@ -44,7 +44,11 @@ EXEMPT["cavia"] = {
     "test_trained_it_learns_from_labels_and_not_from_shuffled_ones": "to read a context is "
     "learned slowly: after these 60 steps 55 % are right, by chance 33 %",
 }
-QUICKER: dict[str, dict[str, Any]] = {"reptile": {"inner_rate": 0.01}, "es-maml": {"pairs": 16}}
+QUICKER: dict[str, dict[str, Any]] = {
+    "reptile": {"inner_rate": 0.01},
+    "es-maml": {"pairs": 16},
+    "tapnet": {"references": WAY},
+}
 """Options for training as short as here, where a paper's are for long training."""
 
 
@@ -165,7 +169,7 @@ class Case:
         self.traces: list[str] = []
 
     def build(self) -> Learner:
-        problem = Problem((INPUTS,), LIKELIHOOD, TRAINING_CLASSES)
+        problem = Problem((INPUTS,), LIKELIHOOD, TRAINING_CLASSES, description=(INPUTS,))
         return self.settings.build(problem, jax.random.key(0))
 
     @functools.cached_property

@@ -11,7 +11,8 @@ from quickstudy.networks.network import Network, Statistics
 
 
 class MLP(Network):
-    """Linear, batch norm if asked for, ReLU; for each hidden layer. Inputs are flattened.
+    """Linear, batch norm if asked for, ReLU; for each hidden layer. Inputs are flattened: without
+    hidden layers that is all.
 
     MAML's sinusoid network is `hidden=(40, 40)`; its fully connected Omniglot network is
     `hidden=(256, 128, 64, 64), normalise=True` (Finn et al. 2017, appendix A).
@@ -39,7 +40,7 @@ class MLP(Network):
         )
         self.norms = tuple(BatchNorm(b) for b in hidden) if normalise else ()
         self.precision = precision
-        self.outputs = hidden[-1]
+        self.outputs = widths[-1]
 
     def __call__(
         self, x: Float[Array, "n ..."], statistics: Statistics | None = None

@@ -3,15 +3,15 @@ it normalised with.
 """
 
 import abc
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
-from quickstudy.networks.layers import Linear, Moments, Precision
+from quickstudy.networks.layers import BatchNorm, Linear, Moments, Precision
 
 Statistics = tuple[Moments, ...]
 """One entry for each normalised layer, in order."""
@@ -68,6 +68,39 @@ class WithHead(Network):
     @property
     def normalises(self) -> bool:
         return self.body.normalises
+
+
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+
+
+def normalisations(network: Network) -> list[BatchNorm]:
+    """Every batch normalisation in a network, in the order of its leaves."""
+    of_interest = jax.tree.leaves(network, is_leaf=lambda x: isinstance(x, BatchNorm))
+    return [x for x in of_interest if isinstance(x, BatchNorm)]
+
+
+def modulated(
+    network: AnyNetwork,
+    scales: Sequence[Float[Array, " _"]],
+    shifts: Sequence[Float[Array, " _"]],
+) -> AnyNetwork:
+    """The network with (1 + scale) h + shift after each of its `normalisations` h, channel by
+    channel (FiLM: Perez et al. 2018, eq. 2).
+
+    Since h = γ x̂ + β, that is the same network with (1 + scale) γ and (1 + scale) β + shift.
+
+    >>> zeros = [jnp.zeros_like(norm.gamma) for norm in normalisations(network)]
+    >>> modulated(network, zeros, zeros)      # the network itself
+    """
+    norms = [
+        eqx.tree_at(
+            lambda n: (n.gamma, n.beta),
+            norm,
+            ((1 + scale) * norm.gamma, (1 + scale) * norm.beta + shift),
+        )
+        for norm, scale, shift in zip(normalisations(network), scales, shifts, strict=True)
+    ]
+    return eqx.tree_at(normalisations, network, norms) if norms else network
 
 
 def query_statistics(

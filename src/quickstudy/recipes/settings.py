@@ -38,7 +38,7 @@ class TaskSettings:
 
     tasks: str = "glyphs"
     """glyphs, omniglot, sinusoid, or your own: folder:PATH, npz:PATH, table:PATH,
-    packed:FOLDER."""
+    packed:FOLDER, cub:FOLDER."""
     way: int = 5
     """Classes in an episode."""
     shot: int = 1
@@ -67,10 +67,15 @@ class TaskSettings:
     """Keep the colours of your own images; by default they become ink on paper, one channel."""
     label_column: str = "label"
     """The column of a table that holds the class."""
+    zero_shot: bool = False
+    """A description of each class in place of labelled examples, where classes have one: glyphs
+    and cub."""
 
     def __post_init__(self):
         least = {"way": 2, "shot": 1, "query": 1}
         at_least(self, **least, **{f"train_{k}": v for k, v in least.items()}, image_size=16)
+        if self.zero_shot and (self.shot, self.train_shot or 1) != (1, 1):
+            raise UserError("--zero-shot gives no examples of a class: leave out --shot")
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,8 @@ class Problem:
     """Of the tasks at test."""
     training_classes: int | None
     """How many classes there are to train on; None where tasks are not classification."""
+    description: tuple[int, ...] | None = None
+    """The shape of a description of a class, where tasks have these in the support set."""
 
     @property
     def classifies(self) -> bool:
@@ -141,6 +148,8 @@ class LearnerSettings:
     """Task and training settings that suit it, where the user says nothing."""
     episodic: ClassVar[bool] = True
     """Whether it trains on episodes; if not, on batches of all training classes."""
+    reads_descriptions: ClassVar[bool] = False
+    """Whether its support sets hold descriptions of classes in place of examples."""
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         """The untrained learner. Raises `UserError` where it cannot serve the problem."""
@@ -164,7 +173,7 @@ class LearnerSettings:
             )
 
 
-NetworkKind = Literal["auto", "conv4", "conv4-stride", "mlp", "mlp-norm"]
+NetworkKind = Literal["auto", "conv4", "conv4-stride", "resnet12", "mlp", "mlp-norm"]
 
 
 @dataclass(frozen=True)
@@ -172,10 +181,11 @@ class NetworkSettings:
     """The network inside a learner."""
 
     network: NetworkKind = "auto"
-    """conv4 (pooled), conv4-stride (MAML's form), mlp, mlp-norm (with batch normalisation); auto
-    takes a conv4 for images and an mlp for anything else."""
+    """conv4 (pooled), conv4-stride (MAML's form), resnet12, mlp, mlp-norm (with batch
+    normalisation); auto takes a conv4 for images and an mlp for anything else."""
     filters: int = 64
-    """Channels of each convolution."""
+    """Channels of each convolution; of a resnet12's first block, and 2, 4 and 8 times as many of
+    the next ones."""
     hidden: tuple[int, ...] = (40, 40)
     """Widths of an mlp's layers."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -184,7 +194,7 @@ class NetworkSettings:
 
     def build(self, shape: tuple[int, ...], key: PRNGKeyArray, *, auto: str = "conv4") -> Network:
         """`auto` is what kind of network the learner prefers for images."""
-        from quickstudy.networks import MLP, Conv4
+        from quickstudy.networks import MLP, Conv4, ResNet12
 
         kind = self.network
         if kind == "auto":
@@ -199,6 +209,8 @@ class NetworkSettings:
             )
         if len(shape) != 3:
             raise UserError(f"--network {kind} needs images; these inputs have shape {shape}")
+        if kind == "resnet12":
+            return ResNet12(shape, filters=self.filters, precision=self.precision, key=key)
         stride = 2 if kind == "conv4-stride" else 1
         return Conv4(shape, filters=self.filters, stride=stride, precision=self.precision, key=key)
 

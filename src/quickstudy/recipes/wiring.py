@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from quickstudy import checkpoint
-from quickstudy.datasets import arrays, folder, omniglot, packed, table
+from quickstudy.datasets import arrays, cub, folder, omniglot, packed, table
 from quickstudy.datasets.grouped import Grouped, read_split, split, standardise
 from quickstudy.datasets.images import ImageFormat
 from quickstudy.devices import from_first_process, is_first_process
@@ -40,12 +40,16 @@ from quickstudy.tasks.few_shot import ArraySource, Batches, FewShot, RotationMod
 from quickstudy.tasks.glyphs import Glyphs, glyph_splits
 from quickstudy.tasks.mapped import MappedSource
 from quickstudy.tasks.sinusoid import Sinusoid
-from quickstudy.tasks.source import ClassSource
+from quickstudy.tasks.source import ClassSource, DescribedSource
+from quickstudy.tasks.zero_shot import Described, ZeroShot
 from quickstudy.training import SECONDS_PER_CHECKPOINT, SeedRun, Validation, meta_train_seeds
 
-KINDS = ("glyphs", "omniglot", "sinusoid", "folder:PATH", "npz:PATH", "table:PATH", "packed:FOLDER")
+KINDS = (
+    *("glyphs", "omniglot", "sinusoid"),
+    *("folder:PATH", "npz:PATH", "table:PATH", "packed:FOLDER", "cub:FOLDER"),
+)
 
-OWN = ("folder", "npz", "table", "packed")
+OWN = ("folder", "npz", "table", "packed", "cub")
 """The user's own data."""
 
 CLASSES_OF_A_CLASSIFIER = 200
@@ -67,6 +71,8 @@ def read_own(tasks: TaskSettings, kind: str, path: Path) -> Grouped:
         return arrays.load(path)
     if kind == "packed":
         return packed.load(path)
+    if kind == "cub":
+        return cub.load(path)
     return table.load(path, tasks.label_column)
 
 
@@ -84,7 +90,11 @@ def _grouped(*chosen: Any) -> dict[str, Grouped]:
     kind, _, path = tasks.tasks.partition(":")
     if kind == "omniglot":
         return omniglot.load(tasks.image_size).split(tasks.split or "vinyals")
-    everything = read_own(tasks, kind, Path(path))
+    return divided(read_own(tasks, kind, Path(path)), tasks)
+
+
+def divided(everything: Grouped, tasks: TaskSettings) -> dict[str, Grouped]:
+    """The user's own classes by split, features standardised."""
     if tasks.split is None:
         parts = split(everything, seed=tasks.split_seed)
     else:
@@ -122,6 +132,9 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
             part: source_of(g, {"data": tasks.tasks, "split": tasks.split or named, "part": part})
             for part, g in parts.items()
         }
+        if kind == "cub" and tasks.zero_shot:
+            described = divided(cub.attributes(Path(path)), tasks)
+            made = {part: Described(source, described[part].x) for part, source in made.items()}
     else:
         raise UserError(f"there are no tasks {tasks.tasks!r}: {nearest(kind, list(KINDS))}")
     rotations = rotation_mode(tasks)
@@ -149,6 +162,32 @@ def input_shape(source: ClassSource) -> tuple[int, ...]:
     return drawn.shape[1:]
 
 
+def describing(tasks: TaskSettings, source: ClassSource) -> DescribedSource:
+    """A source whose classes have descriptions. Raises `UserError` where they have none."""
+    if not isinstance(source, DescribedSource):
+        turned = " once they are rotated" if rotation_mode(tasks) != "none" else ""
+        raise UserError(
+            f"the classes of {tasks.tasks} have no descriptions{turned}: --zero-shot is for "
+            "glyphs and cub:FOLDER, without --rotations"
+        )
+    return source
+
+
+def description_shape(source: DescribedSource) -> tuple[int, ...]:
+    """Of the description of one class."""
+    return jax.eval_shape(lambda: source.describe(jnp.asarray(0))).shape
+
+
+def require_kind(settings: LearnerSettings, tasks: TaskSettings) -> None:
+    """Raise `UserError` unless the support sets of these tasks hold what the learner reads."""
+    if settings.reads_descriptions and not tasks.zero_shot:
+        raise UserError(f"{settings.name} learns from descriptions of classes: add --zero-shot")
+    if tasks.zero_shot and not settings.reads_descriptions:
+        raise UserError(
+            f"{settings.name} learns from examples: leave out --zero-shot, or take zero-shot"
+        )
+
+
 def require(tasks: TaskSettings, part: str, way: int, examples: int) -> None:
     """Raise `UserError` unless the classes of `part` allow such episodes."""
     kind = tasks.tasks.partition(":")[0]
@@ -167,17 +206,25 @@ def episode_tasks(
     made = sources(tasks)
     if made is None:
         return Sinusoid(shot, query)
+    if tasks.zero_shot:
+        source = describing(tasks, made[part])
+        require(tasks, part, way, query)
+        return ZeroShot(source, way, query)
     require(tasks, part, way, shot + query)
     return FewShot(made[part], way, shot, query, tasks.fixed_labels)
 
 
 def problem_of(settings: RunSettings) -> Problem:
-    """What the learner is built for."""
+    """What the learner is built for. Raises `UserError` where it does not read such tasks."""
+    require_kind(settings.learner, settings.tasks)
     made = sources(settings.tasks)
     if made is None:
         return Problem((1,), Gaussian(1), None)
     source = training_source(settings, made["train"])
-    return Problem(input_shape(source), Categorical(settings.tasks.way), source.classes)
+    described = settings.tasks.zero_shot
+    description = description_shape(describing(settings.tasks, source)) if described else None
+    likelihood = Categorical(settings.tasks.way)
+    return Problem(input_shape(source), likelihood, source.classes, description)
 
 
 def training_source(settings: RunSettings, source: ClassSource) -> ClassSource:
@@ -339,6 +386,7 @@ def problem_to_json(problem: Problem) -> dict[str, Any]:
         "likelihood": type(problem.likelihood).__name__,
         "size": problem.likelihood.size,
         "training_classes": problem.training_classes,
+        "description": problem.description and list(problem.description),
     }
 
 
@@ -346,7 +394,13 @@ def problem_from_json(found: dict[str, Any]) -> Problem:
     """The inverse of `problem_to_json`."""
     kinds: dict[str, type[Likelihood]] = {"Categorical": Categorical, "Gaussian": Gaussian}
     likelihood = kinds[found["likelihood"]](found["size"])  # pyright: ignore[reportCallIssue]
-    return Problem(tuple(found["shape"]), likelihood, found["training_classes"])
+    description = found.get("description")  # older runs say nothing of it
+    return Problem(
+        tuple(found["shape"]),
+        likelihood,
+        found["training_classes"],
+        description and tuple(description),
+    )
 
 
 class Blank(ClassSource):
@@ -467,6 +521,7 @@ def measure(
     Raises `UserError` where the learner cannot serve those tasks.
     """
     t = tasks or settings.tasks
+    require_kind(settings.learner, t)
     distribution = episode_tasks(t, part, t.way, t.shot, t.query)
     try:
         result = evaluate(

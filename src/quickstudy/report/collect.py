@@ -23,6 +23,7 @@ from quickstudy.evaluation import Comparison, Result
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.adapted import NetworkPredictor
 from quickstudy.learners.metric.protonet import Prototypes
+from quickstudy.learners.metric.tadam import ScaledPrototypes
 from quickstudy.networks import WithHead
 from quickstudy.progress import progress
 from quickstudy.recipes import wiring
@@ -45,6 +46,7 @@ from quickstudy.task import Episode, task_keys
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource, distinct
+from quickstudy.tasks.zero_shot import ZeroShot
 
 INNER_STEPS = (0, 1, 2, 3, 5, 10)
 SHOTS = (1, 2, 3, 5, 10)
@@ -80,11 +82,11 @@ class Run:
         return any(field.name == option for field in fields(self.settings.learner))
 
     @property
-    def tasks(self) -> FewShot | Sinusoid:
+    def tasks(self) -> FewShot | ZeroShot | Sinusoid:
         """The test tasks."""
         t = self.settings.tasks
         tasks = wiring.episode_tasks(t, "test", t.way, t.shot, t.query)
-        assert isinstance(tasks, FewShot | Sinusoid)
+        assert isinstance(tasks, FewShot | ZeroShot | Sinusoid)
         return tasks
 
     def measure(self, episodes: int, seed: int, tasks: TaskSettings | None = None) -> Result:
@@ -193,7 +195,7 @@ def subject(tasks: TaskSettings) -> str:
 
 def chance(run: Run) -> float | None:
     """The accuracy of guessing; None for real targets."""
-    return 1 / run.tasks.way if isinstance(run.tasks, FewShot) else None
+    return None if isinstance(run.tasks, Sinusoid) else 1 / run.tasks.way
 
 
 def rows(comparison: Comparison) -> list[Row]:
@@ -304,9 +306,9 @@ def shots_sweep(run: Run, seed: int) -> list[Sweep]:
 
 def most_shots(tasks: TaskSettings) -> int:
     """How many support examples every test class can give beside its queries; 0 for tasks that
-    are not classification."""
+    are not classification, or from descriptions."""
     kind = tasks.tasks.partition(":")[0]
-    if kind == "sinusoid":
+    if kind == "sinusoid" or tasks.zero_shot:
         return 0
     if kind == "glyphs":
         return max(SHOTS)
@@ -319,6 +321,8 @@ def drawn(run: Run, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embe
     tasks = run.tasks
     if isinstance(tasks, Sinusoid):
         return drawn_curve(run, tasks, for_task, for_learner), None
+    if not isinstance(tasks, FewShot):
+        return None, None
     called = wiring.class_names(run.settings.tasks, "test")
     classes, task, probabilities, features, prototypes = jax.device_get(
         _look(run.learner, tasks, for_task, for_learner)
@@ -359,7 +363,7 @@ def _look(
 def features_of(predictor: Predictor, x: Array) -> tuple[Array | None, Array | None]:
     """What a predictor's network makes of inputs before it says a class, (n, d), and prototypes
     in that space, (classes, d). None for those that it has not."""
-    if isinstance(predictor, Prototypes):
+    if isinstance(predictor, Prototypes | ScaledPrototypes):
         return predictor.network(x, predictor.statistics)[0], predictor.prototypes
     if isinstance(predictor, NetworkPredictor) and isinstance(predictor.network, WithHead):
         return predictor.network.body(x, predictor.statistics)[0], None

@@ -130,6 +130,8 @@ def adapt(run: Path, support: Path, out: Path) -> Adapted:
     settings, problem, learner = load_learner(run, **_inductive(header))
     if not isinstance(problem.likelihood, Categorical):
         raise UserError(f"{run} learned regression: adapt and predict are for classes")
+    if problem.description is not None:
+        raise UserError(f"{run} learns classes from descriptions: adapt takes examples")
     inputs = Inputs.of(settings.tasks, problem, header)
     read = inputs.support(support)
     if read.classes < 2:

@@ -77,27 +77,33 @@ def one_of_each_group(key: PRNGKeyArray, classes: int, groups: int) -> Int[Array
 
 
 class Batches(TaskDistribution[Episode]):
-    """Batches of labelled examples from all classes of a source, as ordinary supervised learning
-    takes them: an episode without a support set, whose labels are the source's own.
+    """Batches of labelled examples from all classes of a source, or the first few, as ordinary
+    supervised learning takes them: an episode without a support set, whose labels are the
+    source's own.
     """
 
     source: ClassSource
     size: int = eqx.field(static=True)
+    classes: int = eqx.field(static=True)
+
+    def __init__(self, source: ClassSource, size: int, classes: int | None = None):
+        self.source, self.size = source, size
+        self.classes = source.classes if classes is None else classes
 
     def sample(self, key: PRNGKeyArray) -> Episode:
         choose, draw = jax.random.split(key)
-        y = jax.random.randint(choose, (self.size,), 0, self.source.classes)
+        y = jax.random.randint(choose, (self.size,), 0, self.classes)
         x = jax.vmap(lambda k, c: self.source.draw(k, c, 1)[0])(
             jax.random.split(draw, self.size), y
         )
         return Episode(
             support=Examples(x[:0], y[:0]),
             query=Examples(x, y),
-            likelihood=Categorical(self.source.classes),
+            likelihood=Categorical(self.classes),
         )
 
     def protocol(self) -> dict[str, Any]:
-        return {**self.source.protocol(), "batch": self.size}
+        return {**self.source.protocol(), "classes": self.classes, "batch": self.size}
 
 
 class ArraySource(ClassSource):

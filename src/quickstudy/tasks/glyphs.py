@@ -25,7 +25,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from quickstudy.tasks.source import ClassSource
+from quickstudy.tasks.source import DescribedSource
 
 SEED = 2015
 """Names the universe of glyphs: another seed, other characters."""
@@ -62,6 +62,8 @@ PEN = 0.4 / 28
 """Standard deviation of the pen's footprint, in the unit square: lines as wide as Omniglot's."""
 DARKNESS = 3.5
 """Optical depth in the middle of a stroke: it lets exp(-3.5) = 3 % of the ground through."""
+SPREAD = 0.25
+"""About how far places on the page lie from each other, in the unit square."""
 TINY = 1e-16
 """Under a square root, it gives strokes that are not there a gradient (0) and no visible ink."""
 
@@ -184,6 +186,25 @@ def _centre(program: Program, size: Float[Array, ""]) -> Program:
     )
 
 
+def flat(program: Program) -> Float[Array, " numbers"]:
+    """A program as one vector of numbers of the order of 1. For each stroke: its control points;
+    whether it is attached; where on the page it starts if not; and on which earlier stroke
+    (one-hot), how far along it, and with which point of its own, if it is."""
+    attached = program.attached[:, None].astype(float)
+    place = jnp.stack([program.along, program.pivot], -1) - 0.5
+    parent = jax.nn.one_hot(program.parent, STROKES - 1)
+    return jnp.concatenate(
+        [
+            program.shapes.reshape(STROKES, -1) / SPREAD,
+            attached,
+            (1 - attached) * (program.start - 0.5) / SPREAD,
+            attached * parent,
+            attached * place / SPREAD,
+        ],
+        1,
+    ).ravel()
+
+
 def perform(program: Program, key: PRNGKeyArray) -> Float[Array, "strokes points 2"]:
     """θ ~ p(θ | ψ): the path of the pen in one run of the program.
 
@@ -227,7 +248,7 @@ def render(
 
 
 @final
-class Glyphs(ClassSource):
+class Glyphs(DescribedSource):
     """Glyphs number `first` … `first + classes - 1`, drawn anew each time.
 
     >>> Glyphs(classes=1000).draw(key, jnp.asarray(7), 5).shape     # five drawings of glyph 7
@@ -242,6 +263,10 @@ class Glyphs(ClassSource):
         """The program of class `label`: the same on every machine, in every run."""
         universe = jr.key(SEED, impl="threefry2x32")
         return sample_program(jr.fold_in(universe, self.first + label))
+
+    def describe(self, label: Int[Array, ""]) -> Float[Array, " numbers"]:
+        """The program of class `label` as one vector."""
+        return flat(self.program(label))
 
     def draw(
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int

@@ -30,6 +30,19 @@ class ClassSource(eqx.Module):
         """The words that name this source beside a result: data, split, rotations …"""
 
 
+class DescribedSource(ClassSource):
+    """Classes that have a description beside their examples.
+
+    >>> source.describe(jnp.asarray(3)).shape
+    (312,)
+    """
+
+    @abc.abstractmethod
+    def describe(self, label: Int[Array, ""]) -> Float[Array, "..."]:
+        """What is known of the class `label` without an example of it, in numbers of the order of
+        1."""
+
+
 def distinct(
     key: PRNGKeyArray, population: int | Int[Array, ""], count: int
 ) -> Int[Array, " count"]:

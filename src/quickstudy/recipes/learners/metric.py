@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from quickstudy.errors import UserError
 from quickstudy.recipes.settings import (
     Flat,
     LearnerSettings,
     NetworkSettings,
     Problem,
+    at_least,
 )
 
 if TYPE_CHECKING:
@@ -43,3 +45,149 @@ class ProtoNet(LearnerSettings):
         self.only_classifies(problem)
         network = self.network.build(problem.shape, key)
         return ProtoNet(network, self.distance, self.normalisation)
+
+
+MOST_CLASSES = 5000
+"""Glyphs are endless; TADAM learns to tell this many of the training classes apart."""
+
+
+@dataclass(frozen=True)
+class TADAM(LearnerSettings):
+    """Prototypical networks that read the task first, and turn their network for it."""
+
+    name: ClassVar[str] = "tadam"
+    defaults: ClassVar[dict[str, Any]] = {
+        "steps": 6000,
+        "decay": "halve",
+        "train_way": 20,
+        "train_query": 5,
+    }
+
+    network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
+    batch: int = 64
+    """Examples in each step of classification of all training classes."""
+    anneal_every: int = 300
+    """Steps until the probability of such a step falls by a tenth, from 0.9 on."""
+    normalisation: Literal["batch", "support", "running"] = "running"
+    """Whose batch statistics normalise queries at test: their own (transductive), the support
+    set's, or those of the training tasks."""
+
+    def __post_init__(self):
+        at_least(self, batch=1, anneal_every=1)
+
+    def grouped(self, tasks: Any) -> Any:
+        from quickstudy.tasks.cotraining import CoTraining
+
+        return CoTraining(tasks, self.batch, self.classified(tasks.source.classes))
+
+    def classified(self, training_classes: int) -> int:
+        """How many of the training classes it learns to tell apart."""
+        return min(training_classes, MOST_CLASSES)
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        import jax
+
+        from quickstudy.learners.metric.tadam import TADAM
+
+        self.only_classifies(problem)
+        assert problem.training_classes is not None
+        network = self.network
+        if network.network == "auto" and len(problem.shape) != 3:
+            network = replace(network, network="mlp-norm")  # it has layers to condition
+        for_network, rest = jax.random.split(key)
+        return TADAM(
+            network.build(problem.shape, for_network),
+            self.classified(problem.training_classes),
+            every=self.anneal_every,
+            normalisation=self.normalisation,
+            key=rest,
+        )
+
+
+@dataclass(frozen=True)
+class TapNet(LearnerSettings):
+    """Learned references, and a projection for each task that turns its classes to them."""
+
+    name: ClassVar[str] = "tapnet"
+    defaults: ClassVar[dict[str, Any]] = {
+        "steps": 6000,
+        "decay": "halve",
+        "train_way": 20,
+        "train_query": 5,
+    }
+
+    network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
+    references: int = 20
+    """As many as there are classes in a training episode."""
+    normalisation: Literal["batch", "support", "running"] = "running"
+    """Whose batch statistics normalise queries at test: their own (transductive), the support
+    set's, or those of the training tasks."""
+
+    def grouped(self, tasks: Any) -> Any:
+        self.enough(tasks.way)
+        return tasks
+
+    def enough(self, way: int) -> None:
+        """Raise `UserError` unless there is a reference for each of so many classes."""
+        if way > self.references:
+            raise UserError(
+                f"{way}-way episodes need as many references: give tapnet --references {way}"
+            )
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        import jax
+
+        from quickstudy.learners.metric.tapnet import TapNet
+
+        self.only_classifies(problem)
+        self.enough(problem.likelihood.size)
+        for_network, rest = jax.random.split(key)
+        network = self.network.build(problem.shape, for_network)
+        if self.references >= network.outputs:
+            raise UserError(
+                f"--references {self.references}: the network has {network.outputs} features, and "
+                "it takes more of them than references to project"
+            )
+        return TapNet(network, self.references, normalisation=self.normalisation, key=rest)
+
+
+@dataclass(frozen=True)
+class ZeroShot(LearnerSettings):
+    """Prototypical networks from descriptions of classes, without an example."""
+
+    name: ClassVar[str] = "zero-shot"
+    defaults: ClassVar[dict[str, Any]] = {
+        "steps": 6000,
+        "decay": "halve",
+        "train_way": 20,
+        "train_query": 5,
+    }
+    reads_descriptions: ClassVar[bool] = True
+
+    network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
+    dimension: int = 64
+    """Of the space in which pictures and descriptions meet."""
+    description_layers: int = 2
+    """Hidden layers of the network of descriptions; 0 makes it linear, as in the paper."""
+    description_width: int = 256
+    """Their width."""
+
+    def __post_init__(self):
+        at_least(self, dimension=1, description_layers=0, description_width=1)
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        import jax
+
+        from quickstudy.learners.metric.zero_shot import ZeroShotProtoNet
+        from quickstudy.networks import MLP, WithHead
+
+        self.only_classifies(problem)
+        if problem.description is None:
+            raise UserError(f"{self.name} learns from descriptions of classes: add --zero-shot")
+        a, b, c, d = jax.random.split(key, 4)
+        hidden = (self.description_width,) * self.description_layers
+        described = MLP(problem.description, hidden=hidden, key=c)
+        return ZeroShotProtoNet(
+            pictures=WithHead(self.network.build(problem.shape, a), self.dimension, key=b),
+            descriptions=WithHead(described, self.dimension, key=d),
+        )

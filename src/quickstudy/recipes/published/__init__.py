@@ -9,11 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from quickstudy.recipes.published.glyphs import zero_shot_glyphs
 from quickstudy.recipes.published.omniglot import (
     finetune_omniglot,
     fixed_labels_omniglot,
     gradient_omniglot,
     maml_omniglot,
+    metric_omniglot,
     pixels_omniglot,
     protonet_glyphs_to_omniglot,
     protonet_omniglot,
@@ -34,6 +36,8 @@ RECIPES = {
     "maml-sinusoid": maml_sinusoid,
     "metasgd-sinusoid": metasgd_sinusoid,
     "gradient-omniglot": gradient_omniglot,
+    "metric-omniglot": metric_omniglot,
+    "zero-shot-glyphs": zero_shot_glyphs,
     "fixed-labels-omniglot": fixed_labels_omniglot,
     "gradient-sinusoid": gradient_sinusoid,
     "pretrained-sinusoid": pretrained_sinusoid,

@@ -17,7 +17,7 @@ from quickstudy.recipes.learners.gradient import (
     Reptile,
 )
 from quickstudy.recipes.learners.gradient_estimates import ImplicitMAML
-from quickstudy.recipes.learners.metric import ProtoNet
+from quickstudy.recipes.learners.metric import TADAM, ProtoNet, TapNet
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, same_budget
 from quickstudy.recipes.settings import (
     LearnerSettings,
@@ -225,6 +225,28 @@ def gradient_omniglot(budget: Budget) -> Recipe:
         "for every method, where papers take 30,000 to 100,000 of up to 32; MAML++ takes 5 inner "
         "steps, Reptile 3, CAVIA 2, iMAML 16, the others 1; Reptile trains on support and query "
         "sets together; fine-tuning trains a classifier on 1,500 batches of 128",
+        paired=True,
+    )
+
+
+def metric_omniglot(budget: Budget) -> Recipe:
+    """Metric learners on one budget."""
+    small = budget == "cpu"
+    network = NetworkSettings("conv4", filters=32) if small else NetworkSettings("resnet12")
+    tasks = replace(OMNIGLOT, way=5, shot=1, query=15, train_way=20, train_query=2 if small else 5)
+    steps = 1500 if small else 30000
+    learners: dict[str, LearnerSettings] = {
+        "prototypical networks": ProtoNet(network),
+        "TADAM": TADAM(network, anneal_every=steps // 20),
+        "TapNet": TapNet(network, references=20),
+    }
+    return Recipe(
+        "Metric learners on one budget, Omniglot 5-way 1-shot",
+        "no published table: a comparison on the same training and test episodes",
+        same_budget(learners, tasks, steps, meta_batch=1, decay="cosine", validation_episodes=200),
+        f"{'conv4 with 32 filters' if small else 'ResNet-12'}; {steps:,} episodes for every "
+        f"method, 20-way 1-shot with {tasks.train_query} queries a class; TADAM also takes "
+        "batches of 64 to classify all 4,112 training classes",
         paired=True,
     )
 

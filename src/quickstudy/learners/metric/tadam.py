@@ -1,0 +1,224 @@
+"""TADAM, task dependent adaptive metric (Oreshkin, Rodríguez López and Lacoste, NeurIPS 2018).
+
+Prototypical networks whose distance has a learned scale, and whose network is another one for
+each task: it reads the support set once, plainly, and what it has seen turns every normalised
+layer for a second reading. Beside episodes it learns to tell all training classes apart.
+
+    p(y = k | x) ∝ exp(-α d(f(x; Γ), c_k)),   c_k the mean of f(x; Γ) over class k
+    Γ = TEN(1/N Σ_k c̄_k),   c̄_k the mean of f(x) over class k
+    h ← (1 + γ) ⊙ h + β      after each normalised layer, with γ = γ₀ g(c̄), β = β₀ b(c̄)
+
+The task embedding network TEN has, for each layer, two small residual networks g and b and two
+numbers γ₀ and β₀ that start at 0 and are kept small: λ/2 Σ (γ₀² + β₀²) is added to the loss. So
+training starts as plain prototypical networks, and a layer is conditioned where that pays.
+
+Auxiliary co-training: a meta-step t also takes a step of classification among all training
+classes, with the plain network, with probability 0.9^(⌊20 t / T⌋ + 1), T steps in all.
+
+Differences from the paper: the distance is squared, as in prototypical networks (the paper's code
+takes the root); γ and β also turn the normalisation of shortcuts; classification and episode are
+one step on the sum of their losses instead of two steps; no weight decay; ReLU, not swish.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from quickstudy.learner import Learner, Metrics, Predictor
+from quickstudy.learners.distances import class_means, squared_distances
+from quickstudy.learners.population import episode_statistics, inputs_of, settling_keys
+from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.networks.layers import Linear
+from quickstudy.networks.network import (
+    Network,
+    Normalisation,
+    Statistics,
+    modulated,
+    normalisations,
+    pooled,
+    query_statistics,
+)
+from quickstudy.task import CotrainedEpisode, Episode, Examples, TaskDistribution
+
+DECAY = 0.9
+"""What the probability of co-training is multiplied with, again and again."""
+PENALTY = 0.01
+"""λ."""
+
+
+class ResidualNetwork(eqx.Module):
+    """Three linear layers of one width, with shortcuts past all but the first, which projects."""
+
+    layers: tuple[Linear, Linear, Linear]
+
+    def __init__(self, inputs: int, width: int, *, key: PRNGKeyArray):
+        a, b, c = jax.random.split(key, 3)
+        self.layers = (
+            Linear(inputs, width, key=a),
+            Linear(width, width, key=b),
+            Linear(width, width, key=c),
+        )
+
+    def __call__(self, x: Float[Array, " inputs"]) -> Float[Array, " width"]:
+        first, *others = self.layers
+        h = first(x)
+        for layer in others:
+            h = jax.nn.relu(h)
+            h = h + layer(h)
+        return h
+
+
+class Conditioner(eqx.Module):
+    """TEN for one layer: how a task scales and shifts each of its channels."""
+
+    scale: ResidualNetwork
+    """g."""
+    shift: ResidualNetwork
+    """b."""
+    scale_by: Float[Array, ""]
+    """γ₀."""
+    shift_by: Float[Array, ""]
+    """β₀."""
+
+    def __init__(self, inputs: int, channels: int, *, key: PRNGKeyArray):
+        for_scale, for_shift = jax.random.split(key)
+        self.scale = ResidualNetwork(inputs, channels, key=for_scale)
+        self.shift = ResidualNetwork(inputs, channels, key=for_shift)
+        self.scale_by = jnp.asarray(0.0)
+        self.shift_by = jnp.asarray(0.0)
+
+
+class ScaledPrototypes(Predictor):
+    """Class means in the space of the task's own network."""
+
+    network: Network
+    statistics: Statistics | None
+    prototypes: Float[Array, "classes d"]
+    log_scale: Float[Array, ""]
+
+    def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
+        z, _ = self.network(x, self.statistics)
+        return -jnp.exp(self.log_scale) * squared_distances(z, self.prototypes)
+
+
+class TADAM(Learner):
+    """A network that reads the task before it reads the task's examples.
+
+    With a `CotrainedEpisode` its loss includes classification; with any other episode not.
+
+    >>> learner = TADAM(ResNet12((28, 28, 1), key=a), training_classes=1000, key=b)
+    >>> meta_train(learner, CoTraining(episodes, 64, 1000), optax.adam(1e-3), steps=1000)
+    """
+
+    network: Network
+    conditioners: tuple[Conditioner, ...]
+    """One for each normalised layer."""
+    classifier: Linear
+    """Of the training classes."""
+    log_scale: Float[Array, ""]
+    """log α."""
+    population: tuple[Statistics, Statistics] | None
+    """Of the plain network, and of conditioned ones."""
+    step: Int[Array, ""]
+    every: int = eqx.field(static=True)
+    """T / 20: steps until the probability of co-training falls."""
+    normalisation: Normalisation = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: Network,
+        training_classes: int,
+        *,
+        every: int = 1500,
+        normalisation: Normalisation = "running",
+        key: PRNGKeyArray,
+    ):
+        norms = normalisations(network)
+        for_classifier, *keys = jax.random.split(key, 1 + len(norms))
+        self.network = network
+        self.conditioners = tuple(
+            Conditioner(network.outputs, norm.gamma.size, key=k)
+            for norm, k in zip(norms, keys, strict=True)
+        )
+        self.classifier = Linear(network.outputs, training_classes, key=for_classifier)
+        self.log_scale = jnp.asarray(0.0)
+        self.population = None
+        self.step = jnp.asarray(0)
+        self.every = every
+        self.normalisation = normalisation
+
+    def at_step(self, step: Int[Array, ""]) -> "TADAM":
+        return eqx.tree_at(lambda learner: learner.step, self, step)
+
+    def conditioned(
+        self, support: Examples, classes: int, statistics: Statistics | None
+    ) -> Network:
+        """f(· ; Γ): the network as this support set turns it, after a plain reading that is
+        normalised by `statistics`, or by itself."""
+        z, _ = self.network(support.x, statistics)
+        task = jnp.mean(class_means(z, support.y, classes), 0)
+        return modulated(
+            self.network,
+            [ten.scale_by * ten.scale(task) for ten in self.conditioners],
+            [ten.shift_by * ten.shift(task) for ten in self.conditioners],
+        )
+
+    def adapt(
+        self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
+    ) -> ScaledPrototypes:
+        if not isinstance(likelihood, Categorical):
+            raise ValueError("TADAM classifies; this task's targets are not classes")
+        plain, turned = self.population or (None, None)
+        given = (plain, turned) if self.normalisation == "running" else (None, None)
+        network = self.conditioned(support, likelihood.size, given[0])
+        z, of_support = network(support.x, given[1])
+        return ScaledPrototypes(
+            network=network,
+            statistics=query_statistics(self.normalisation, of_support, turned),
+            prototypes=class_means(z, support.y, likelihood.size),
+            log_scale=self.log_scale,
+        )
+
+    def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        loss, metrics = super().loss(task, key=key)
+        for ten in self.conditioners:
+            loss += PENALTY / 2 * (ten.scale_by**2 + ten.shift_by**2)
+        if isinstance(task, CotrainedEpisode):
+            probability = DECAY ** (self.step // self.every + 1)
+            loss += jax.lax.cond(
+                jax.random.bernoulli(key, probability),
+                lambda: self.classification(task.batch),
+                lambda: jnp.zeros_like(loss),
+            )
+        return loss, metrics
+
+    def classification(self, batch: Examples) -> Float[Array, ""]:
+        """The plain network's loss as a classifier of all training classes."""
+        z, _ = self.network(batch.x)
+        logits = self.classifier(z)
+        return Categorical(logits.shape[-1]).mean_loss(logits, batch.y)
+
+    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "TADAM":
+        """Takes the population statistics from training episodes: first of the plain network,
+        then of the networks that these episodes make of it."""
+        if not self.network.normalises:
+            return self
+
+        def of_conditioned(key: PRNGKeyArray) -> Statistics:
+            episode = tasks.sample(key)
+            network = self.conditioned(episode.support, episode.likelihood.size, plain)
+            return network(inputs_of(episode))[1]
+
+        plain = episode_statistics(self.network, tasks, key)
+        turned = pooled(jax.lax.map(of_conditioned, settling_keys(key)))
+        return eqx.tree_at(
+            lambda learner: learner.population,
+            self,
+            (plain, turned),
+            is_leaf=lambda x: x is None,
+        )
+
+    @property
+    def transductive(self) -> bool:
+        return self.network.normalises and self.normalisation == "batch"

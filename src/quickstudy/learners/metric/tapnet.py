@@ -1,0 +1,172 @@
+"""TapNet, task-adaptive projection (Yoon, Seo and Moon, ICML 2019).
+
+Beside the network f there are learned reference vectors φ, one for each class of an episode. For
+each task, embeddings are projected onto the subspace in which the prototypes c̄_k lie in the
+directions of their references, and a query belongs to the class whose reference is nearest there:
+
+    φ̃_k = φ_k - 1/(N-1) Σ_{l≠k} φ_l
+    ε_k = φ̃_k / ‖φ̃_k‖ - c̄_k / ‖c̄_k‖                     the error of class k
+    M   = null space of (ε_1 … ε_N)
+    p(y = k | x) ∝ exp(-‖M f(x) - M φ_k‖²)
+
+Distances need the projector alone: P = I - Eᵀ (E Eᵀ)⁻¹ E with the errors as the rows of E, since
+‖M v‖ = ‖P v‖ for any orthonormal basis M. P is a smooth function of the errors, a basis is not.
+
+In training a class has a random reference. At test, with fewer classes than references, each
+class gets one near to it: the nearest pair of a prototype and a reference first, then the nearest
+of those left, and so on.
+
+Differences from the paper: it is differentiated through P as well (the paper's code takes M as a
+constant); references are given to the nearest pair first, not to classes in their order, so that
+names of classes do not matter; no dropout, no weight decay.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from quickstudy.learner import Learner, Metrics, Predictor
+from quickstudy.learners.distances import class_means, squared_distances, unit
+from quickstudy.learners.population import episode_statistics
+from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.networks.network import (
+    Network,
+    Normalisation,
+    Statistics,
+    query_statistics,
+)
+from quickstudy.task import Episode, Examples, TaskDistribution
+
+RIDGE = 1e-5
+"""Added to ‖ε‖² so that errors which are 0, or say the same, have a projector and a gradient."""
+
+
+class Projection(Predictor):
+    """The references of a task's classes, seen in the subspace where its prototypes agree with
+    them."""
+
+    network: Network
+    statistics: Statistics | None
+    references: Float[Array, "classes d"]
+    projector: Float[Array, "d d"]
+
+    def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
+        z, _ = self.network(x, self.statistics)
+        return -squared_distances(z @ self.projector, self.references @ self.projector)
+
+
+class TapNet(Learner):
+    """A network, and references that tasks are turned towards.
+
+    Train it with as many classes as there are references, and test it with fewer.
+
+    >>> learner = TapNet(Conv4((28, 28, 1), key=a), references=20, key=b)
+    """
+
+    network: Network
+    references: Float[Array, "references d"]
+    population: Statistics | None
+    normalisation: Normalisation = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: Network,
+        references: int = 20,
+        *,
+        normalisation: Normalisation = "running",
+        key: PRNGKeyArray,
+    ):
+        self.network = network
+        scale = network.outputs**-0.5
+        self.references = scale * jax.random.normal(key, (references, network.outputs))
+        self.population = None
+        self.normalisation = normalisation
+
+    def read(
+        self, support: Examples, likelihood: Likelihood
+    ) -> tuple[Float[Array, "classes d"], Statistics]:
+        """Prototypes, and the statistics that the support set was normalised with.
+
+        Raises `ValueError` where there are too few references or features for the classes.
+        """
+        if not isinstance(likelihood, Categorical):
+            raise ValueError("TapNet classifies; this task's targets are not classes")
+        most = min(len(self.references), self.network.outputs - 1)
+        if likelihood.size > most:
+            raise ValueError(
+                f"this TapNet has {len(self.references)} references of {self.network.outputs} "
+                f"features: it takes up to {most} classes, not {likelihood.size}"
+            )
+        given = self.population if self.normalisation == "running" else None
+        z, used = self.network(support.x, given)
+        return class_means(z, support.y, likelihood.size), used
+
+    def projection(
+        self,
+        prototypes: Float[Array, "classes d"],
+        references: Float[Array, "classes d"],
+        of_support: Statistics,
+    ) -> Projection:
+        return Projection(
+            network=self.network,
+            statistics=query_statistics(self.normalisation, of_support, self.population),
+            references=references,
+            projector=null_projector(errors(references, prototypes)),
+        )
+
+    def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Projection:
+        prototypes, of_support = self.read(support, likelihood)
+        chosen = nearest_pairs(squared_distances(prototypes, self.references))
+        return self.projection(prototypes, self.references[chosen], of_support)
+
+    def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        """With random references for the classes."""
+        prototypes, of_support = self.read(task.support, task.likelihood)
+        chosen = jax.random.permutation(key, len(self.references))[: len(prototypes)]
+        predictor = self.projection(prototypes, self.references[chosen], of_support)
+        logits = predictor(task.query.x)
+        loss = task.likelihood.mean_loss(logits, task.query.y)
+        return loss, task.likelihood.metrics(logits, task.query.y)
+
+    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "TapNet":
+        """Takes the population statistics of batch normalisation from training episodes."""
+        if not self.network.normalises:
+            return self
+        statistics = episode_statistics(self.network, tasks, key)
+        return eqx.tree_at(
+            lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
+        )
+
+    @property
+    def transductive(self) -> bool:
+        return self.network.normalises and self.normalisation == "batch"
+
+
+def errors(
+    references: Float[Array, "classes d"], prototypes: Float[Array, "classes d"]
+) -> Float[Array, "classes d"]:
+    """ε_k, a row for each class."""
+    others = (jnp.sum(references, 0) - references) / (len(references) - 1)
+    return unit(references - others) - unit(prototypes)
+
+
+def null_projector(rows: Float[Array, "n d"]) -> Float[Array, "d d"]:
+    """The orthogonal projector onto the vectors that all rows map to 0."""
+    gram = rows @ rows.T + RIDGE * jnp.eye(len(rows))
+    return jnp.eye(rows.shape[1]) - rows.T @ jax.scipy.linalg.solve(gram, rows, assume_a="pos")
+
+
+def nearest_pairs(distances: Float[Array, "n m"]) -> Int[Array, " n"]:
+    """A column for each row, no two the same: the smallest distance of all makes the first pair,
+    the smallest between rows and columns that are left the next. n ≤ m."""
+
+    def pair(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+        left, chosen = carry
+        row, column = jnp.unravel_index(jnp.argmin(left), left.shape)
+        left = left.at[row].set(jnp.inf).at[:, column].set(jnp.inf)
+        return (left, chosen.at[row].set(column)), None
+
+    start = (jax.lax.stop_gradient(distances), jnp.zeros(len(distances), int))
+    (_, chosen), _ = jax.lax.scan(pair, start, None, length=len(distances))
+    return chosen

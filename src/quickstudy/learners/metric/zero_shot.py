@@ -1,0 +1,86 @@
+"""Prototypical networks from descriptions of classes: zero-shot classification (Snell, Swersky and
+Zemel, NeurIPS 2017, section 2.7).
+
+No example of a class is seen. Its prototype is an embedding of what is said of it, v_k, by a
+network g of its own; queries are embedded by another, f, as ever:
+
+    c_k = g(v_k) / ‖g(v_k)‖
+    p(y = k | x) ∝ exp(-‖f(x) - c_k‖²)
+
+Prototypes have length 1, since descriptions and pictures are different worlds.
+
+The support set holds descriptions. Several of a class are averaged before the length is taken.
+
+Differences from the paper: f and g are any networks; the paper's are linear, on image features.
+"""
+
+import equinox as eqx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from quickstudy.learner import Learner, Predictor
+from quickstudy.learners.distances import class_means, squared_distances, unit
+from quickstudy.learners.population import settling_keys
+from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.networks.network import Network, Statistics, population_statistics
+from quickstudy.task import Episode, Examples, TaskDistribution
+
+
+class DescribedClasses(Predictor):
+    """What descriptions have become, in the space of a network of pictures."""
+
+    pictures: Network
+    statistics: Statistics | None
+    prototypes: Float[Array, "classes d"]
+
+    def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
+        z, _ = self.pictures(x, self.statistics)
+        return -squared_distances(z, self.prototypes)
+
+
+class ZeroShotProtoNet(Learner):
+    """Two networks into one space: of pictures, and of descriptions of their classes. Pictures are
+    normalised by the statistics of the training tasks.
+
+    >>> learner = ZeroShotProtoNet(pictures=WithHead(conv4, 64, key=a), descriptions=mlp)
+    >>> support = Examples(descriptions, jnp.arange(20))
+    >>> learner.adapt(support, Categorical(20), key=key)(pictures).shape
+    (100, 20)
+    """
+
+    pictures: Network
+    """f."""
+    descriptions: Network
+    """g, with as many outputs."""
+    population: Statistics | None
+
+    def __init__(self, pictures: Network, descriptions: Network):
+        if pictures.outputs != descriptions.outputs:
+            raise ValueError(
+                f"pictures have {pictures.outputs} features and descriptions "
+                f"{descriptions.outputs}: they must meet in one space"
+            )
+        if descriptions.normalises:
+            raise ValueError("descriptions are a few at a time: too few to normalise by")
+        self.pictures = pictures
+        self.descriptions = descriptions
+        self.population = None
+
+    def adapt(
+        self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
+    ) -> DescribedClasses:
+        if not isinstance(likelihood, Categorical):
+            raise ValueError("zero-shot prototypes classify; this task's targets are not classes")
+        z, _ = self.descriptions(support.x)
+        prototypes = unit(class_means(z, support.y, likelihood.size))
+        return DescribedClasses(self.pictures, self.population, prototypes)
+
+    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "ZeroShotProtoNet":
+        """Takes the population statistics of the pictures from training episodes."""
+        if not self.pictures.normalises:
+            return self
+        statistics = population_statistics(
+            self.pictures, lambda key: tasks.sample(key).query.x, settling_keys(key)
+        )
+        return eqx.tree_at(
+            lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
+        )
