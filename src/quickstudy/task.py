@@ -42,6 +42,13 @@ class NumberedEpisode(Episode):
     """The place in that list of each support example."""
 
 
+class NumberedTask(Episode):
+    """An episode of one of a fixed list of tasks, for learners that keep something for each."""
+
+    number: Int[Array, ""]
+    """The place of the task in that list."""
+
+
 Task = TypeVar("Task")
 
 

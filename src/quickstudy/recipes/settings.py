@@ -153,7 +153,8 @@ class LearnerSettings:
         return backpropagation
 
     def grouped(self, tasks: Any) -> Any:
-        """The training tasks as the meta-objective takes them: by default one at a time."""
+        """The training tasks as the meta-objective takes them: by default one at a time, each
+        anew."""
         return tasks
 
     def only_classifies(self, problem: Problem) -> None:

@@ -251,8 +251,8 @@ def train_seeds(
     checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
     show_progress: bool = True,
 ) -> None:
-    """`train` from each of several seeds, together where that pays, in a folder each. Those that
-    are finished are left as they are.
+    """`train` from each of several seeds, in a folder each: together on an accelerator, one after
+    the other on a CPU. Those that are finished are left as they are.
 
     Raises as `train` does.
     """

@@ -13,23 +13,15 @@ Differences from the paper: support and query images are normalised as two batch
 """
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.distances import Distance, class_means, squared_distances, unit
+from quickstudy.learners.settling import episode_statistics
 from quickstudy.likelihood import Categorical, Likelihood
-from quickstudy.networks.network import (
-    Network,
-    Normalisation,
-    Statistics,
-    population_statistics,
-    query_statistics,
-)
+from quickstudy.networks.network import Network, Normalisation, Statistics, query_statistics
 from quickstudy.task import Episode, Examples, TaskDistribution
-
-SETTLING_EPISODES = 32
 
 
 class Prototypes(Predictor):
@@ -91,13 +83,7 @@ class ProtoNet(Learner):
         """Takes the population statistics of batch normalisation from training episodes."""
         if not self.network.normalises:
             return self
-
-        def inputs(key: PRNGKeyArray) -> Float[Array, "n ..."]:
-            episode = tasks.sample(key)
-            return jnp.concatenate([episode.support.x, episode.query.x])
-
-        keys = jax.random.split(key, SETTLING_EPISODES)
-        statistics = population_statistics(self.network, inputs, keys)
+        statistics = episode_statistics(self.network, tasks, key)
         return eqx.tree_at(
             lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
         )
