@@ -27,8 +27,7 @@ def learner(tasks: int, **options) -> MultiTask:
 
 def again(tasks, count: int = 3) -> list[NumberedTask]:
     """Draws of task number 1 of a list of two."""
-    finite = Finite(tasks, 2)
-    sample = jax.jit(finite.sample)
+    sample = eqx.filter_jit(Finite(tasks, 2).sample)
     drawn = [sample(key) for key in jax.random.split(KEY, 20)]
     return [task for task in drawn if task.number == 1][:count]
 
