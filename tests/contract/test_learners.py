@@ -44,7 +44,10 @@ EXEMPT["cavia"] = {
     "test_trained_it_learns_from_labels_and_not_from_shuffled_ones": "to read a context is "
     "learned slowly: after these 60 steps 55 % are right, by chance 33 %",
 }
-QUICKER: dict[str, dict[str, Any]] = {"reptile": {"inner_rate": 0.01}, "es-maml": {"pairs": 16}}
+QUICKER: dict[str, dict[str, Any]] = {
+    "reptile": {"inner_rate": 0.01},
+    "es-maml": {"pairs": 16, "inner_steps": 3},
+}
 """Options for training as short as here, where a paper's are for long training."""
 
 
@@ -310,7 +313,7 @@ def test_the_meta_gradient_is_the_slope_of_the_meta_objective(case: Case):
         pytest.skip("nothing to train")
     if getattr(case.settings, "first_order", False):
         pytest.skip("first-order gradients leave terms out; tests/oracles/test_maml.py has them")
-    task = case.training.sample(jax.random.key(5))
+    task = case.training.sample(jax.random.key(0))
     with jax.enable_x64(True):
         trained, fixed = eqx.partition(eqx.filter_jit(case.build)(), eqx.is_inexact_array)
         task = jax.tree.map(
