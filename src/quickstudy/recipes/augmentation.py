@@ -44,28 +44,33 @@ def learned(data: Data, start: TrainingData, *, show_progress: bool = False) -> 
 def measure_augmentation(path: Path, *, show_progress: bool = True) -> dict[str, Any]:
     """MNIST with 1,000 training images: augmentation of a learned strength."""
     data = prepare(SETTINGS)
-    figures, told = [], []
-    for label, start in {"as they are": TrainingData(), **STARTS}.items():
+    figures = []
+
+    def add(label: str, start: TrainingData, *, learn: bool) -> None:
         started = time.monotonic()
-        strengths = learned(data, start, show_progress=show_progress) if label in STARTS else start
+        strengths = learned(data, start, show_progress=show_progress) if learn else start
         learner = train_on(
             SETTINGS, data.clean, data.clean, strengths, rate=0.0, show_progress=show_progress
         )
         seconds = time.monotonic() - started
         found = [np.exp(x).round(3).tolist() for x in jax.tree.leaves(strengths)]
-        told += [f"{label}: {x}" for x in found]
         figure = tested(label, learner, data.test)
         figure["training"] = {**asdict(SETTINGS), "strengths": found, "seconds": seconds}
         figures.append(figure)
+
+    add("images as they are", TrainingData(), learn=False)
+    for label, start in STARTS.items():
+        add(f"{label}, as at the start", start, learn=False)
+        add(f"{label}, learned", start, learn=True)
+    strengths = (f"{f['label']} {f['training']['strengths'][0]}" for f in figures[1:])
     row = {
         "recipe": "augmentation-mnist",
         "title": "Learned augmentation: MNIST, 1,000 training images",
         "source": "no published figure",
         "budget": "cpu",
         "differences": "one test of 10,000 images, counted as episodes; strengths learned on one "
-        "half for the other, then held while a new network is trained on both: "
-        + "; ".join(told)
-        + " (standard deviations: of a pixel; of radians, logarithm of scale, pixels)",
+        "half for the other, then held while a new network is trained on both. Standard deviations, "
+        "of pixels' values; of radians, logarithm of scale, pixels: " + "; ".join(strengths),
         "command": "quickstudy reproduce augmentation-mnist",
         **provenance(),
         "figures": figures,
