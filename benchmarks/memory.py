@@ -78,7 +78,7 @@ def needed(case: Case) -> int:
         body, outputs = Conv4(PICTURE, filters=FILTERS, stride=stride, key=key), 5
     network, optimizer = WithHead(body, outputs, key=key), optax.sgd(0.01)
     if case.implicit:
-        learner = ImplicitMAML(network, optimizer, steps=case.inner_steps)
+        learner = ImplicitMAML(network, optimizer, train_steps=case.inner_steps)
     else:
         learner = MAML(
             network,

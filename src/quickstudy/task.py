@@ -50,6 +50,13 @@ class CotrainedEpisode(Episode):
     """Labelled by their places among the training classes."""
 
 
+class NumberedTask(Episode):
+    """An episode of one of a fixed list of tasks, for learners that keep something for each."""
+
+    number: Int[Array, ""]
+    """The place of the task in that list."""
+
+
 Task = TypeVar("Task")
 
 

@@ -46,7 +46,7 @@ EXEMPT["cavia"] = {
 }
 QUICKER: dict[str, dict[str, Any]] = {
     "reptile": {"inner_rate": 0.01},
-    "es-maml": {"pairs": 16},
+    "es-maml": {"pairs": 16, "inner_steps": 3},
     "tapnet": {"references": WAY},
 }
 """Options for training as short as here, where a paper's are for long training."""
@@ -120,7 +120,7 @@ class Prepared(TaskDistribution[Episode]):
     def of(tasks: list[Episode]) -> "Prepared":
         return Prepared(jax.tree.map(lambda *leaves: jnp.stack(leaves), *tasks))
 
-    def sample(self, key):
+    def sample(self, key, examples=None):
         number = jax.random.randint(key, (), 0, len(self.table.query.y))
         return jax.tree.map(lambda x: x[number], self.table)
 
@@ -165,7 +165,8 @@ class Case:
 
     def __init__(self, settings: LearnerSettings):
         self.settings = settings
-        self.training = TRAINING_EPISODES if settings.episodic else TRAINING_BATCHES
+        tasks = TRAINING_EPISODES if settings.episodic else TRAINING_BATCHES
+        self.training = settings.grouped(tasks)
         self.traces: list[str] = []
 
     def build(self) -> Learner:
@@ -313,11 +314,11 @@ def test_the_meta_gradient_is_the_slope_of_the_meta_objective(case: Case):
         pytest.skip("nothing to train")
     if getattr(case.settings, "first_order", False):
         pytest.skip("first-order gradients leave terms out; tests/oracles/test_maml.py has them")
+    task = case.training.sample(jax.random.key(0))
     with jax.enable_x64(True):
         trained, fixed = eqx.partition(eqx.filter_jit(case.build)(), eqx.is_inexact_array)
         task = jax.tree.map(
-            lambda x: np.asarray(x[0], float) if eqx.is_inexact_array(x) else np.asarray(x[0]),
-            case.training.table,
+            lambda x: np.asarray(x, float) if eqx.is_inexact_array(x) else np.asarray(x), task
         )
         task = jax.tree.map(jnp.asarray, task)
 

@@ -9,9 +9,11 @@ from jaxtyping import Array
 
 from quickstudy import memory
 from quickstudy.learner import Learner
+from quickstudy.learners.gradient.hill_climbing import HillClimbing
 from quickstudy.likelihood import Gaussian
 from quickstudy.metagradients import Evolution
-from quickstudy.metagradients.evolution import centred_ranks
+from quickstudy.metagradients.evolution import centred_ranks, direction
+from quickstudy.networks import MLP, WithHead
 from quickstudy.task import Episode, Examples
 
 RNG = np.random.default_rng(0)
@@ -74,3 +76,49 @@ def test_memory_does_not_grow_with_pairs():
         return memory.needed(jax.jit(step).lower(jnp.ones(2**16)).compile())
 
     assert needed(256) < 1.1 * needed(2)
+
+
+def climbing(steps: int, candidates: int = 8) -> HillClimbing:
+    network = WithHead(MLP((1,), hidden=(6,), key=jax.random.key(0)), 1, key=jax.random.key(0))
+    return HillClimbing(network, 0.1, candidates, train_steps=steps, test_steps=steps)
+
+
+X = jnp.asarray(RNG.normal(size=(7, 1)), jnp.float32)
+SUPPORT = Examples(X, jnp.sin(X))
+
+
+@eqx.filter_jit
+def climbed(learner: HillClimbing, key):
+    adapted = learner.adapt(SUPPORT, Gaussian(1), key=key)
+    return adapted.network, Gaussian(1).mean_loss(adapted(SUPPORT.x), SUPPORT.y)
+
+
+def test_hill_climbing_takes_the_best_of_its_candidates():
+    """One step, written out: the network as it is, and each perturbation."""
+    learner, key = climbing(1), jax.random.key(3)
+    arrays, rest = eqx.partition(learner.network, eqx.is_inexact_array)
+    keys = jax.random.split(jax.random.split(key, 1)[0], 8)
+    tried = [arrays] + [
+        jax.tree.map(lambda p, g: p + 0.1 * g, arrays, direction(k, arrays)) for k in keys
+    ]
+    loss_of = jax.jit(
+        lambda t: Gaussian(1).mean_loss(eqx.combine(t, rest)(SUPPORT.x)[0], SUPPORT.y)
+    )
+    losses = [float(loss_of(t)) for t in tried]
+    network, loss = climbed(learner, key)
+    assert float(loss) == pytest.approx(min(losses), rel=1e-5)
+    best = jax.tree.leaves(tried[int(np.argmin(losses))])
+    for a, b in zip(jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array)), best, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_hill_climbing_never_climbs_down_and_gets_somewhere():
+    """From losses at the start, with no step, to those after more and more."""
+    losses = np.asarray(
+        [
+            [float(climbed(climbing(steps), jax.random.key(seed))[1]) for seed in range(5)]
+            for steps in (0, 1, 20)
+        ]
+    )
+    assert np.all(np.diff(losses, axis=0) <= 0)
+    assert np.all(losses[2] < losses[0] - 0.02)

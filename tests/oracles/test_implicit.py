@@ -30,7 +30,7 @@ def double_precision():
         yield
 
 
-def quadratic_optimum(theta, b, cg_steps: int):
+def quadratic_optimum(theta, b, cg_steps: int, **damping):
     """argmin φᵀAφ/2 - bᵀφ + ‖φ - θ‖²/4, by solving it."""
 
     def minimise(objective, start):
@@ -38,7 +38,7 @@ def quadratic_optimum(theta, b, cg_steps: int):
         return start - jnp.linalg.solve(jax.hessian(objective)(start), slope(start))
 
     return regularised_optimum(
-        lambda phi: phi @ A @ phi / 2 - b @ phi, theta, 0.5, minimise, cg_steps=cg_steps
+        lambda phi: phi @ A @ phi / 2 - b @ phi, theta, 0.5, minimise, cg_steps=cg_steps, **damping
     )
 
 
@@ -65,6 +65,16 @@ def test_forward_and_batched_derivatives_are_the_same():
     np.testing.assert_allclose(many, np.stack([0.5 * inverse @ Q] * 2), rtol=1e-6)
 
 
+def test_damped_it_is_the_authors_linear_system():
+    """((1 + c) I + A/(λ + d))⁻¹ Q; the optimum itself stays where it is."""
+    damping = {"damping": 1.0, "extra_strength": 10.0}
+    damped = np.linalg.inv(2 * np.eye(6) + A / 10.5)
+    found = jax.grad(lambda t: Q @ quadratic_optimum(t, B, 6, **damping))(THETA)
+    np.testing.assert_allclose(found, damped @ Q, rtol=1e-6)
+    optimum = quadratic_optimum(THETA, B, 6, **damping)
+    np.testing.assert_allclose(optimum, quadratic_optimum(THETA, B, 6))
+
+
 def task(seed: int = 1) -> Episode:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(11, 2))
@@ -75,7 +85,8 @@ def task(seed: int = 1) -> Episode:
 
 def learner(steps: int, hidden: tuple[int, ...] = (6,), **options) -> ImplicitMAML:
     network = WithHead(MLP((2,), hidden=hidden, key=KEY), 1, key=KEY)
-    return ImplicitMAML(network, optax.sgd(0.1), steps=steps, strength=1.0, **options)
+    options = {"damping": 0.0, "extra_strength": 0.0, **options}
+    return ImplicitMAML(network, optax.sgd(0.1), train_steps=steps, strength=1.0, **options)
 
 
 def flat(tree) -> np.ndarray:
@@ -135,7 +146,7 @@ def test_memory_does_not_grow_with_inner_steps():
 
 def test_what_it_cannot_do_is_refused():
     with pytest.raises(ValueError, match="above 0"):
-        ImplicitMAML(learner(1).network, optax.sgd(0.1), strength=0.0)
+        regularised_optimum(jnp.sum, THETA, -1.0, lambda objective, start: start, cg_steps=1)
     with pytest.raises(ValueError, match="running"):
         learner(1, normalisation="running")
     with pytest.raises(ValueError, match="has 1 outputs, the task needs 2"):

@@ -14,6 +14,7 @@ from quickstudy.learners.bilevel.training_data import (
     LossWeights,
     NoisyInputs,
     TrainingData,
+    WarpedInputs,
 )
 from quickstudy.likelihood import Categorical
 from quickstudy.metagradients import backpropagation
@@ -42,6 +43,18 @@ def task() -> NumberedEpisode:
     return NumberedEpisode(*examples, Categorical(2), jnp.asarray([6, 0, 3, 6]))
 
 
+def picture_task() -> NumberedEpisode:
+    """Of 5 × 5 images, smooth enough for interpolation."""
+    e, rng = task(), np.random.default_rng(4)
+
+    def pictures(n: int) -> jax.Array:
+        rows, columns = rng.normal(size=(2, n, 5))
+        return jnp.asarray((rows[:, :, None] + columns[:, None])[..., None])
+
+    support, query = (Examples(pictures(len(x.y)), x.y) for x in (e.support, e.query))
+    return NumberedEpisode(support, query, e.likelihood, e.numbers)
+
+
 def network() -> WithHead:
     return WithHead(MLP((3,), hidden=(4,), key=KEY), 2, key=KEY)
 
@@ -62,23 +75,27 @@ def clean_loss_after_a_step(learner: LearnedData, task: NumberedEpisode):
 
 
 @pytest.mark.usefixtures("double_precision")
-@pytest.mark.parametrize("kind", [FreeWeights, LossWeights, NoisyInputs])
+@pytest.mark.parametrize("kind", [FreeWeights, LossWeights, NoisyInputs, WarpedInputs])
 def test_data_follow_the_clean_loss_a_step_ahead_and_the_network_its_training_loss(kind):
+    e, made = task(), network()
     data = {
         FreeWeights: lambda: FreeWeights(jnp.linspace(-1, 1, 8)),
         LossWeights: lambda: LossWeights(3, key=KEY),
         NoisyInputs: lambda: NoisyInputs(jnp.asarray(-1.0)),
+        WarpedInputs: lambda: WarpedInputs(jnp.asarray([-1.0, -1.5, -0.3])),
     }[kind]()
-    learner = LearnedData(network(), data, RATE)
-    found, _ = eqx.filter_jit(backpropagation)(learner, task(), KEY)
-    _, expected = eqx.filter_jit(clean_loss_after_a_step)(learner, task())
+    if kind is WarpedInputs:
+        e, made = picture_task(), WithHead(MLP((5, 5, 1), hidden=(4,), key=KEY), 2, key=KEY)
+    learner = LearnedData(made, data, RATE)
+    found, _ = eqx.filter_jit(backpropagation)(learner, e, KEY)
+    _, expected = eqx.filter_jit(clean_loss_after_a_step)(learner, e)
     for f, e in zip(*map(jax.tree.leaves, (found.network, expected)), strict=True):
         np.testing.assert_allclose(f, e, rtol=1e-9, atol=1e-12)
 
     @jax.jit
     def moved(leaves):
         return clean_loss_after_a_step(
-            eqx.tree_at(lambda learner: jax.tree.leaves(learner.data), learner, leaves), task()
+            eqx.tree_at(lambda learner: jax.tree.leaves(learner.data), learner, leaves), e
         )[0]
 
     leaves, slopes = jax.tree.leaves(data), jax.tree.leaves(found.data)
@@ -90,6 +107,34 @@ def test_data_follow_the_clean_loss_a_step_ahead_and_the_network_its_training_lo
     claimed = sum(float(jnp.sum(g * d)) for g, d in zip(slopes, ways, strict=True))
     assert claimed == pytest.approx(float(ahead - behind) / 2e-6, rel=1e-5, abs=1e-9)
     assert abs(claimed) > 1e-5
+
+
+def test_images_turn_grow_and_move_as_much_as_their_strengths_say():
+    """A bright spot at 4 pixels from the middle, over 2,000 draws: by the angle, the logarithm of
+    the distance, and the place of the middle."""
+    row, column = np.indices((21, 21)) - 10.0
+    spots = {
+        place: np.exp(-((row - place) ** 2 + column**2) / 4)[..., None].astype(np.float32)
+        for place in (0, 4)
+    }
+
+    def centres(place: int, *strengths: float) -> np.ndarray:
+        data = WarpedInputs(jnp.log(jnp.asarray(strengths)))
+        x = jnp.broadcast_to(spots[place], (2000, 21, 21, 1))
+        x = np.asarray(jax.jit(data.inputs)(x, KEY))[..., 0]
+        mass = x.sum((1, 2))
+        return np.stack([(x * at).sum((1, 2)) / mass for at in (row, column)], 1)
+
+    none = 1e-6
+    turned = centres(4, 0.3, none, none)
+    assert np.std(np.arctan2(turned[:, 1], turned[:, 0])) == pytest.approx(0.3, rel=0.05)
+    np.testing.assert_allclose(np.linalg.norm(turned, axis=1), 4, atol=0.1)
+    grown = centres(4, none, 0.2, none)
+    assert np.std(np.log(grown[:, 0])) == pytest.approx(0.2, rel=0.05)
+    np.testing.assert_allclose(grown[:, 1], 0, atol=0.01)
+    moved = centres(0, none, none, 1.5)
+    np.testing.assert_allclose(moved.std(0), 1.5, rtol=0.05)
+    assert abs(np.corrcoef(moved.T)[0, 1]) < 0.1
 
 
 @pytest.mark.usefixtures("double_precision")

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from quickstudy.cli.main import main
 from quickstudy.errors import UserError
 from quickstudy.learners.baseline.transfer import by_layer, groups, slanted_triangle
 from quickstudy.learners.descent import descend
@@ -87,7 +88,7 @@ def test_parts_about_layers_need_the_whole_network():
         FineTuning(layer_decay=0.5)
 
 
-def test_options_are_chosen_on_validation_classes(tmp_path):
+def test_options_are_chosen_on_validation_classes(tmp_path, capsys):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(10, 1, 4)) + 0.3 * rng.normal(size=(10, 6, 4))
     np.savez(tmp_path / "own.npz", x=x.reshape(-1, 4), y=np.repeat(np.arange(10), 6))
@@ -98,9 +99,28 @@ def test_options_are_chosen_on_validation_classes(tmp_path):
     )
     run = tmp_path / "run"
     train(settings, run, show_progress=False)
-    assert search(run, {"head_steps": [0, 20]}, episodes=50) == {"head_steps": 20}
+    assert search(run, {"head_steps": [0, 20]}, episodes=50).best == {"head_steps": 20}
     found = json.loads((run / "search.json").read_text())
     chance, tuned = (c["accuracy"]["mean"] for c in found["candidates"])
     assert chance == 0.5 < tuned  # without a step the head knows nothing
+    assert found["candidates"][0]["protocol"]["part"] == "validation"
     with pytest.raises(UserError, match="no --test-steps"):
         search(run, {"test_steps": [1]})
+
+    said = said_by(capsys, "search", run, "--head-steps", "20", "0", "--episodes", "50")
+    assert f"best: --head-steps 20    next: quickstudy evaluate {run} --searched" in said
+    plain, searched = (
+        json.loads(said_by(capsys, "evaluate", run, "--episodes", "20", "--json", *words))
+        for words in ([], ["--searched"])
+    )
+    by_100_steps, by_20 = (found["results"][0]["nll"]["mean"] for found in (plain, searched))
+    assert by_100_steps != by_20
+    assert main(["search", str(run)]) == 2
+    assert "which options? finetune has --head-steps, --head-rate" in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path), "--searched"]) == 2
+    assert "quickstudy search" in capsys.readouterr().err
+
+
+def said_by(capsys, *words) -> str:
+    assert main([str(word) for word in words]) == 0
+    return capsys.readouterr().out

@@ -71,6 +71,8 @@ class Evaluate:
     inductive figure. By default the learner's own."""
     test_steps: int | None = None
     """Inner steps, for learners that take some."""
+    searched: bool = False
+    """With the options that quickstudy search found best on validation classes."""
     json: bool = False
     """Print JSON."""
 
@@ -80,9 +82,12 @@ def run(words: list[str]) -> int:
     options = tyro.cli(Evaluate, args=words, prog="quickstudy evaluate")
 
     from quickstudy.recipes.evidence import command, provenance
+    from quickstudy.recipes.search import best_options
     from quickstudy.recipes.wiring import load_seeds, measure_seeds
 
-    fixed = {} if options.test_steps is None else {"test_steps": options.test_steps}
+    fixed = best_options(options.run) if options.searched else {}
+    if options.test_steps is not None:
+        fixed["test_steps"] = options.test_steps
     variants = [{**fixed, "normalisation": mode} for mode in options.normalisation] or [fixed]
     results, rows = [], []
     for variant in variants:

@@ -1,32 +1,50 @@
-"""Population statistics of batch normalisation from training episodes."""
+"""The population statistics of batch normalisation, for learners that normalise by them at test."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Key, PRNGKeyArray, Shaped
 
-from quickstudy.networks.network import Network, Statistics, population_statistics
+from quickstudy.learner import Learner
+from quickstudy.networks.network import Network, population_statistics
 from quickstudy.task import Episode, TaskDistribution
 
-SETTLING_EPISODES = 32
+SETTLING_TASKS = 32
+
+Settled = TypeVar("Settled", bound=Learner)
+Inputs = Callable[[PRNGKeyArray], Shaped[Array, "n ..."]]
+"""Draws a batch of inputs."""
 
 
-def settling_keys(key: PRNGKeyArray) -> Key[Array, " episodes"]:
-    """Of the training episodes to take statistics from."""
-    return jax.random.split(key, SETTLING_EPISODES)
+def settling_keys(key: PRNGKeyArray) -> Key[Array, " tasks"]:
+    """Of the training tasks to take statistics from."""
+    return jax.random.split(key, SETTLING_TASKS)
 
 
-def inputs_of(episode: Episode) -> Float[Array, "n ..."]:
+def inputs_of(episode: Episode) -> Shaped[Array, "n ..."]:
     """The inputs of support and query set together."""
     return jnp.concatenate([episode.support.x, episode.query.x])
 
 
-def episode_statistics(
-    network: Network, tasks: TaskDistribution[Episode], key: PRNGKeyArray
-) -> Statistics:
-    """The statistics of all inputs of some training episodes.
+def of_episodes(tasks: TaskDistribution[Episode]) -> Inputs:
+    """Draws all inputs of an episode."""
+    return lambda key: inputs_of(tasks.sample(key))
 
-    >>> population = episode_statistics(learner.network, tasks, key)
+
+def with_population(
+    learner: Settled, network: Network, inputs: Inputs, key: PRNGKeyArray
+) -> Settled:
+    """`learner`, its field `population` the statistics of `network` on 32 draws of `inputs`;
+    unchanged where the network does not normalise.
+
+    >>> settled = with_population(learner, learner.network, of_episodes(tasks), key)
     """
-    return population_statistics(
-        network, lambda key: inputs_of(tasks.sample(key)), settling_keys(key)
+    if not network.normalises:
+        return learner
+    statistics = population_statistics(network, inputs, settling_keys(key))
+    return eqx.tree_at(
+        lambda learner: learner.population, learner, statistics, is_leaf=lambda x: x is None
     )

@@ -9,8 +9,12 @@ on. A product with the inverse is a linear system, which conjugate gradients sol
 Hessian-vector product a step (section 3.2). Nothing of the way to φ* is kept, so memory does not
 grow with inner steps.
 
-Difference from the paper: its code damps the system further (it adds to λ and to the result);
-here the gradient is that of the equations.
+The authors' code damps the system, since the Hessian at a φ that few steps have found is no longer
+sure to be above -λ I, and conjugate gradients on an indefinite matrix may lead anywhere:
+
+    (1 + c) I + ∇²L(φ*)/(λ + d)    in the place of    I + ∇²L(φ*)/λ
+
+with c = 1 and d = 10. Without damping, c = d = 0, the gradient is that of the equations.
 """
 
 from collections.abc import Callable
@@ -35,13 +39,16 @@ def regularised_optimum(
     minimise: Callable[[Loss, Parameters], Parameters],
     *,
     cg_steps: int,
+    damping: float = 0.0,
+    extra_strength: float = 0.0,
 ) -> Parameters:
     """φ* = argmin L(φ) + λ/2 ‖φ - θ‖² for the centre θ (a module or any pytree) and the strength
     λ, as `minimise(objective, start)` finds it from θ; differentiable in θ and in whatever `loss`
-    closes over, by at most `cg_steps` conjugate gradients.
+    closes over, by at most `cg_steps` conjugate gradients. `damping` is c and `extra_strength` d.
+    Raises `ValueError` unless λ is above 0.
 
-    The derivatives are those of the optimum. Where `minimise` stops short of it, or the
-    Hessian has an eigenvalue below -λ, they are wrong by as much.
+    Without damping, the derivatives are those of the optimum. Where `minimise` stops short of it,
+    or the Hessian has an eigenvalue below -λ, they are wrong by as much.
 
     >>> import jax.numpy as jnp
     >>> half_way = lambda objective, start: start / 2
@@ -49,6 +56,8 @@ def regularised_optimum(
     >>> optimum(jnp.asarray(1.0)), jax.grad(optimum)(1.0)
     (Array(0.5, dtype=float32), Array(0.5, dtype=float32))
     """
+    if not strength > 0:
+        raise ValueError(f"strength {strength}: it must be above 0")
     theta, fixed = eqx.partition(centre, eqx.is_inexact_array)
 
     def of_arrays(phi: PyTree) -> Float[Array, ""]:
@@ -71,7 +80,13 @@ def regularised_optimum(
 
     found = minimise(regularised, cast(Parameters, eqx.combine(held[0], fixed)))
     phi = eqx.filter(found, eqx.is_inexact_array)
-    _, product = jax.linearize(lambda phi: slope(phi, *held), phi)
+    _, hessian = jax.linearize(lambda phi: jax.grad(plain)(phi, *held[1]), phi)
+
+    def product(v: PyTree) -> PyTree:
+        """λ ((1 + c) v + ∇²L(φ*) v / (λ + d))"""
+        share = strength / (strength + extra_strength)
+        return jax.tree.map(lambda v, h: strength * (1 + damping) * v + share * h, v, hessian(v))
+
     residual = slope(phi, theta, captured)
     moved = jax.tree.map(lambda r: r - jax.lax.stop_gradient(r), residual)  # zero; its slope is not
     correction, _ = cg(product, moved, tol=TOLERANCE, maxiter=cg_steps)

@@ -88,17 +88,32 @@ def train(
     settings: WeightsMNIST, data: Data, weighting: Weighting, *, show_progress: bool = False
 ) -> LearnedData:
     """The network and its weights after training on `data.noisy`."""
-    for_body, for_head, for_weights = jax.random.split(jax.random.key(settings.seed), 3)
-    body = MLP(data.noisy.x.shape[1:], hidden=settings.hidden, key=for_body)
+    for_weights = jax.random.split(jax.random.key(settings.seed), 3)[2]
     made: dict[Weighting, TrainingData] = {
         "none": TrainingData(),
         "free": FreeWeights(jnp.zeros(len(data.noisy.y))),
         "of loss": LossWeights(key=for_weights),
     }
-    learner = LearnedData(
-        WithHead(body, CLASSES, key=for_head), made[weighting], settings.rate_ahead
-    )
     rate = settings.rate_of_weights if weighting == "free" else settings.learning_rate
+    return train_on(
+        settings, data.noisy, data.clean, made[weighting], rate, show_progress=show_progress
+    )
+
+
+def train_on(
+    settings: WeightsMNIST,
+    training: Examples,
+    clean: Examples,
+    data: TrainingData,
+    rate: float,
+    *,
+    show_progress: bool = False,
+) -> LearnedData:
+    """The network after training on `training` as changed by `data`, and `data` after learning at
+    this rate from `clean`."""
+    for_body, for_head, _ = jax.random.split(jax.random.key(settings.seed), 3)
+    body = MLP(training.x.shape[1:], hidden=settings.hidden, key=for_body)
+    learner = LearnedData(WithHead(body, CLASSES, key=for_head), data, settings.rate_ahead)
     optimizers: dict[Any, Any] = {
         "network": optax.adam(settings.learning_rate),
         "data": optax.adam(rate),
@@ -108,7 +123,7 @@ def train(
     )
     trained = meta_train(
         learner,
-        Mislabelled(data.noisy, data.clean, CLASSES, settings.batch),
+        Mislabelled(training, clean, CLASSES, settings.batch),
         optimizer,
         steps=settings.steps,
         seed=settings.seed,
@@ -126,6 +141,16 @@ def score(learner: LearnedData, examples: Examples) -> tuple[dict[str, Any], Any
     correct = (jnp.argmax(logits, axis=-1) == examples.y).astype(float)
     nll = likelihood.negative_log_likelihood(logits, examples.y)
     return {"accuracy": correct, "nll": nll}, likelihood.calibration(logits, examples.y)
+
+
+def tested(label: str, learner: LearnedData, test: Examples) -> dict[str, Any]:
+    """The cell of a row, without its training."""
+    started = time.monotonic()
+    metrics, bins = jax.device_get(score(learner, test))
+    seconds = time.monotonic() - started
+    protocol = {"data": "mnist", "episodes": len(test.y), "batch norm": "none"}
+    result = Result(metrics, np.asarray(bins, float), "accuracy", True, protocol, seconds)
+    return {"label": label, "metric": "accuracy", **result.summary(), "published": None}
 
 
 @eqx.filter_jit
@@ -166,10 +191,7 @@ def measure_weights(path: Path, *, show_progress: bool = True) -> dict[str, Any]
         started = time.monotonic()
         learner = train(settings, chosen, weighting, show_progress=show_progress)
         seconds = time.monotonic() - started
-        metrics, bins = jax.device_get(score(learner, data.test))
-        protocol = {"data": "mnist", "episodes": len(data.test.y), "batch norm": "none"}
-        result = Result(metrics, np.asarray(bins, float), "accuracy", True, protocol, seconds)
-        figure = {"label": label, "metric": "accuracy", **result.summary(), "published": None}
+        figure = tested(label, learner, data.test)
         figure["training"] = {**asdict(settings), "weighting": weighting, "seconds": seconds}
         if weighting != "none":
             v = np.asarray(weights(learner, data.noisy))

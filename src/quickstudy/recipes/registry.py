@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from quickstudy.errors import UserError, nearest
-from quickstudy.recipes.learners.baseline import FineTuning, Pixels
+from quickstudy.recipes.learners.baseline import FineTuning, MultiTask, Pixels
 from quickstudy.recipes.learners.gradient import (
     ANIL,
     BOIL,
@@ -25,7 +25,7 @@ from quickstudy.recipes.settings import LearnerSettings
 LEARNERS: dict[str, type[LearnerSettings]] = {
     settings.name: settings
     for settings in (
-        *(Pixels, FineTuning),
+        *(Pixels, FineTuning, MultiTask),
         *(ProtoNet, TADAM, TapNet, ZeroShot),
         *(MAML, ANIL, BOIL, MetaSGD, MAMLPlusPlus, CAVIA, MTNet, TAML, Reptile),
         *(ImplicitMAML, EvolutionMAML),

@@ -43,7 +43,7 @@ def reproduce(
     show_progress: bool = True,
 ) -> dict[str, Any]:
     """Train what the recipe needs (or go on, or use what is there), from so many seeds, test each
-    figure once on the test classes, and write `results/NAME.json` (`NAME-cpu.json` for the small
+    figure once, and write `results/NAME.json` (`NAME-cpu.json` for the small
     budget).
 
     Raises `UserError` for what the user can put right.
@@ -93,6 +93,7 @@ def _measured(
     result, _ = measure_seeds(
         loaded,
         tasks=figure.test,
+        part=figure.part,
         episodes=figure.episodes,
         show_progress=show_progress,
     )

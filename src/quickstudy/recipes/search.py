@@ -5,14 +5,27 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quickstudy.checkpoint import write_atomically
-from quickstudy.recipes.wiring import load_learner, measure
+from quickstudy.errors import UserError
+from quickstudy.evaluation import Result
+from quickstudy.recipes.wiring import load_seeds, measure_seeds
 from quickstudy.training import VALIDATION_SEED
 
 SEARCH_FILE = "search.json"
+
+Options = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was tried, in the order of the grid, and the best of it."""
+
+    best: Options
+    candidates: list[tuple[Options, Result]]
 
 
 def search(
@@ -21,34 +34,43 @@ def search(
     *,
     episodes: int = 200,
     show_progress: bool = False,
-) -> dict[str, Any]:
-    """The best of all combinations of `grid` on the run's validation episodes, for the options
-    that training does not depend on; every candidate's figure goes to `search.json` in the run.
+) -> Search:
+    """Measure all combinations of `grid` on the run's validation episodes, for the options that
+    training does not depend on, and write every candidate's figure to `search.json` in the run.
+    Of several seeds, an episode's figure is the mean over them.
 
     Raises `UserError` where `run` is no finished run, or the learner has no such option.
 
-    >>> search(Path("runs/finetune"), {"head_rate": [0.1, 0.5], "head_steps": [50, 100]})
+    >>> search(Path("runs/finetune"), {"head_rate": [0.1, 0.5], "head_steps": [50, 100]}).best
     {'head_rate': 0.5, 'head_steps': 100}
     """
-    tried = []
+    candidates = []
     for values in itertools.product(*grid.values()):
         options = dict(zip(grid, values, strict=True))
-        settings, _, learner = load_learner(run, **options)
-        result = measure(
-            settings,
-            learner,
+        result, _ = measure_seeds(
+            load_seeds(run, **options),
             part="validation",
             episodes=episodes,
             seed=VALIDATION_SEED,
             show_progress=show_progress,
         )
-        estimate = result.estimate()
-        sign = 1 if result.higher_is_better else -1
-        tried.append((sign * estimate.mean, options, result))
-    best = max(tried, key=lambda one: one[0])
+        candidates.append((options, result))
+    sign = 1 if candidates[0][1].higher_is_better else -1
+    best, _ = max(candidates, key=lambda one: sign * one[1].estimate().mean)
     found = {
-        "best": best[1],
-        "candidates": [{"options": o, **r.summary()} for _, o, r in tried],
+        "best": best,
+        "candidates": [{"options": options, **result.summary()} for options, result in candidates],
     }
     write_atomically(run / SEARCH_FILE, json.dumps(found, indent=2).encode() + b"\n")
-    return best[1]
+    return Search(best, candidates)
+
+
+def best_options(run: Path) -> Options:
+    """What `search` has found best. Raises `UserError` where nothing was searched."""
+    path = run / SEARCH_FILE
+    if not path.exists():
+        raise UserError(f"there is no {path}: quickstudy search {run} --OPTION … makes one")
+    try:
+        return dict(json.loads(path.read_text())["best"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not one of ours: take it away and search again") from error

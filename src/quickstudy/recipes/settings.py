@@ -61,6 +61,8 @@ class TaskSettings:
     each episode. By default classes on Omniglot, else none."""
     fixed_labels: bool = False
     """Each class has the same label in every episode: tasks that can be learned by heart."""
+    train_classes: int | None = None
+    """Train on only so many of the training classes, a random choice; by default on all."""
     image_size: int = 28
     """Images are brought to this height and width, in pixels."""
     color: bool = False
@@ -73,7 +75,8 @@ class TaskSettings:
 
     def __post_init__(self):
         least = {"way": 2, "shot": 1, "query": 1}
-        at_least(self, **least, **{f"train_{k}": v for k, v in least.items()}, image_size=16)
+        at_least(self, **least, **{f"train_{k}": v for k, v in least.items()})
+        at_least(self, train_classes=2, image_size=16)
         if self.zero_shot and (self.shot, self.train_shot or 1) != (1, 1):
             raise UserError("--zero-shot gives no examples of a class: leave out --shot")
 
@@ -162,7 +165,8 @@ class LearnerSettings:
         return backpropagation
 
     def grouped(self, tasks: Any) -> Any:
-        """The training tasks as the meta-objective takes them: by default one at a time."""
+        """The training tasks as the meta-objective takes them: by default one at a time, each
+        anew."""
         return tasks
 
     def only_classifies(self, problem: Problem) -> None:

@@ -79,7 +79,14 @@ def read_own(tasks: TaskSettings, kind: str, path: Path) -> Grouped:
 def grouped(tasks: TaskSettings) -> dict[str, Grouped]:
     """Real data by split."""
     chosen = (tasks.tasks, tasks.split, tasks.split_seed, tasks.image_size, tasks.color)
-    return _grouped(*chosen, tasks.label_column)
+    parts = _grouped(*chosen, tasks.label_column)
+    if tasks.train_classes is None:
+        return parts
+    train, wanted = parts["train"], tasks.train_classes
+    if wanted > train.classes:
+        raise UserError(f"--train-classes {wanted}: there are {train.classes} to train on")
+    some = np.random.default_rng(0).permutation(train.classes)[:wanted]
+    return {**parts, "train": train.select(np.sort(some))}
 
 
 @functools.lru_cache(maxsize=4)
@@ -125,6 +132,8 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
         return None
     if kind == "glyphs":
         made: dict[str, ClassSource] = {**glyph_splits(tasks.image_size)}
+        if tasks.train_classes is not None:
+            made["train"] = dataclasses.replace(made["train"], classes=tasks.train_classes)
     elif kind == "omniglot" or (kind in OWN and path):
         parts = grouped(tasks)
         named = "vinyals" if kind == "omniglot" else f"random, seed {tasks.split_seed}"
@@ -298,8 +307,8 @@ def train_seeds(
     checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
     show_progress: bool = True,
 ) -> None:
-    """`train` from each of several seeds, together where that pays, in a folder each. Those that
-    are finished are left as they are.
+    """`train` from each of several seeds, in a folder each: together on an accelerator, one after
+    the other on a CPU. Those that are finished are left as they are.
 
     Raises as `train` does.
     """

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Shaped
 
 from quickstudy.likelihood import Categorical
+from quickstudy.networks.resampling import resampled
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.tasks.source import ClassSource, distinct
 
@@ -41,8 +42,9 @@ class FewShot(TaskDistribution[Episode]):
     def likelihood(self) -> Categorical:
         return Categorical(self.way)
 
-    def sample(self, key: PRNGKeyArray) -> Episode:
+    def sample(self, key: PRNGKeyArray, examples: PRNGKeyArray | None = None) -> Episode:
         choose, draw = jax.random.split(key)
+        draw = draw if examples is None else examples
         if self.fixed_labels:
             classes = one_of_each_group(choose, self.source.classes, self.way)
         else:
@@ -202,16 +204,8 @@ class Warped(ClassSource):
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int
     ) -> Float[Array, "count h w c"]:
         x = self.source.draw(key, label, count)
-        height, width = x.shape[1:3]
-        down, right = (height - 1) / 2, (width - 1) / 2  # of the middle
-        row, column = jnp.indices((height, width))
-        y = (row - down) / self.scale
-        at = [y + down, (column - right) / self.scale - self.shear * y + right]
-
-        def resample(image: Float[Array, "h w"]) -> Float[Array, "h w"]:
-            return jax.scipy.ndimage.map_coordinates(image, at, order=1)
-
-        return jax.vmap(jax.vmap(resample, -1, -1))(x)
+        inverse = jnp.asarray([[1.0, 0.0], [-self.shear, 1.0]]) / self.scale
+        return jax.vmap(lambda image: resampled(image, inverse, jnp.zeros(2)))(x)
 
     def protocol(self) -> dict[str, Any]:
         words = {"shear": float(self.shear), "scale": float(self.scale)}

@@ -25,8 +25,9 @@ class Sinusoid(TaskDistribution[Episode]):
     def likelihood(self) -> Gaussian:
         return Gaussian(1)
 
-    def sample(self, key: PRNGKeyArray) -> Episode:
+    def sample(self, key: PRNGKeyArray, examples: PRNGKeyArray | None = None) -> Episode:
         for_amplitude, for_phase, for_x = jax.random.split(key, 3)
+        for_x = for_x if examples is None else examples
         amplitude = jax.random.uniform(for_amplitude, minval=0.1, maxval=5.0)
         phase = jax.random.uniform(for_phase, minval=0.0, maxval=jnp.pi)
         x = jax.random.uniform(for_x, (self.shot + self.query, 1), minval=-5.0, maxval=5.0)

@@ -30,6 +30,7 @@ from quickstudy.learners.descent import descend
 from quickstudy.likelihood import Likelihood
 from quickstudy.networks.layers import Linear
 from quickstudy.networks.network import Network
+from quickstudy.networks.resampling import resampled
 from quickstudy.task import Episode, Examples, NumberedEpisode
 
 
@@ -81,6 +82,31 @@ class NoisyInputs(TrainingData):
 
     def inputs(self, x: Float[Array, "n ..."], key: PRNGKeyArray) -> Float[Array, "n ..."]:
         return x + jnp.exp(self.log_deviation) * jax.random.normal(key, x.shape, x.dtype)
+
+
+class WarpedInputs(TrainingData):
+    """Augmentation of images by turning, scaling and moving them, each as much as learned:
+
+        x̃(p) = x(e^{-s_2 ε_2} R(-s_1 ε_1) (p - s_3 (ε_3, ε_4)))        s = exp(log_strengths)
+
+    for points p = (row, column) from the middle, rotations R and ε ~ N(0, I) for each image.
+
+    >>> WarpedInputs(jnp.log(jnp.asarray([0.1, 0.1, 1.0])))
+    """
+
+    log_strengths: Float[Array, " 3"]
+    """Logarithms of the standard deviations of the angle in radians, of the logarithm of the
+    scale, and of each coordinate's shift in pixels."""
+
+    def inputs(self, x: Float[Array, "n h w c"], key: PRNGKeyArray) -> Float[Array, "n h w c"]:
+        angle, scale, shift = jnp.exp(self.log_strengths)
+
+        def warped(image: Float[Array, "h w c"], e: Float[Array, " 4"]) -> Float[Array, "h w c"]:
+            cosine, sine = jnp.cos(angle * e[0]), jnp.sin(angle * e[0])
+            turned_back = jnp.asarray([[cosine, sine], [-sine, cosine]])
+            return resampled(image, jnp.exp(-scale * e[1]) * turned_back, shift * e[2:])
+
+        return jax.vmap(warped)(x, jax.random.normal(key, (len(x), 4), x.dtype))
 
 
 class LearnedData(Learner):

@@ -33,7 +33,18 @@ from quickstudy.networks.network import Network, Normalisation
 from quickstudy.task import Episode, Examples
 
 
-class EntropyTAML(InnerLoop):
+class TAML(InnerLoop):
+    """MAML's inner loop. The two forms differ in the term of the meta-objective."""
+
+    optimizer: eqx.AbstractVar[optax.GradientTransformation]
+
+    def adapted_network(
+        self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
+    ) -> Network:
+        return descend(loss_on(support, likelihood), self.network, self.optimizer, steps)
+
+
+class EntropyTAML(TAML):
     """MAML whose start is undecided.
 
     >>> learner = EntropyTAML(network, optax.sgd(0.4), weight=0.1)
@@ -47,11 +58,6 @@ class EntropyTAML(InnerLoop):
     test_steps: int = eqx.field(static=True, kw_only=True, default=3)
     normalisation: Normalisation = eqx.field(static=True, kw_only=True, default="batch")
 
-    def adapted_network(
-        self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
-    ) -> Network:
-        return descend(loss_on(support, likelihood), self.network, self.optimizer, steps)
-
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         if not isinstance(task.likelihood, Categorical):
             raise ValueError("the entropy of a regression does not change: take an inequality")
@@ -64,7 +70,7 @@ class EntropyTAML(InnerLoop):
         return loss + self.weight * fall, task.likelihood.metrics(after, task.query.y)
 
 
-class InequalityTAML(InnerLoop):
+class InequalityTAML(TAML):
     """MAML whose start is equally good for all tasks of a group. Train it on groups.
 
     >>> learner = InequalityTAML(network, optax.sgd(0.4), weight=0.1, inequality=theil)
@@ -79,11 +85,6 @@ class InequalityTAML(InnerLoop):
     train_steps: int = eqx.field(static=True, kw_only=True, default=1)
     test_steps: int = eqx.field(static=True, kw_only=True, default=3)
     normalisation: Normalisation = eqx.field(static=True, kw_only=True, default="batch")
-
-    def adapted_network(
-        self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
-    ) -> Network:
-        return descend(loss_on(support, likelihood), self.network, self.optimizer, steps)
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """`task` is a group: its arrays have a leading axis of tasks."""

@@ -18,14 +18,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.distances import Distance, class_means, squared_distances, unit
-from quickstudy.learners.population import episode_statistics
+from quickstudy.learners.population import of_episodes, with_population
 from quickstudy.likelihood import Categorical, Likelihood
-from quickstudy.networks.network import (
-    Network,
-    Normalisation,
-    Statistics,
-    query_statistics,
-)
+from quickstudy.networks.network import Network, Normalisation, Statistics, query_statistics
 from quickstudy.task import Episode, Examples, TaskDistribution
 
 
@@ -86,12 +81,7 @@ class ProtoNet(Learner):
 
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "ProtoNet":
         """Takes the population statistics of batch normalisation from training episodes."""
-        if not self.network.normalises:
-            return self
-        statistics = episode_statistics(self.network, tasks, key)
-        return eqx.tree_at(
-            lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
-        )
+        return with_population(self, self.network, of_episodes(tasks), key)
 
     @property
     def transductive(self) -> bool:

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import Learner, Metrics, Predictor
 from quickstudy.learners.distances import class_means, squared_distances
-from quickstudy.learners.population import episode_statistics, inputs_of, settling_keys
+from quickstudy.learners.population import inputs_of, of_episodes, settling_keys
 from quickstudy.likelihood import Categorical, Likelihood
 from quickstudy.networks.layers import Linear
 from quickstudy.networks.network import (
@@ -37,6 +37,7 @@ from quickstudy.networks.network import (
     modulated,
     normalisations,
     pooled,
+    population_statistics,
     query_statistics,
 )
 from quickstudy.task import CotrainedEpisode, Episode, Examples, TaskDistribution
@@ -210,7 +211,7 @@ class TADAM(Learner):
             network = self.conditioned(episode.support, episode.likelihood.size, plain)
             return network(inputs_of(episode))[1]
 
-        plain = episode_statistics(self.network, tasks, key)
+        plain = population_statistics(self.network, of_episodes(tasks), settling_keys(key))
         turned = pooled(jax.lax.map(of_conditioned, settling_keys(key)))
         return eqx.tree_at(
             lambda learner: learner.population,

@@ -28,7 +28,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import Learner, Metrics, Predictor
 from quickstudy.learners.distances import class_means, squared_distances, unit
-from quickstudy.learners.population import episode_statistics
+from quickstudy.learners.population import of_episodes, with_population
 from quickstudy.likelihood import Categorical, Likelihood
 from quickstudy.networks.network import (
     Network,
@@ -131,12 +131,7 @@ class TapNet(Learner):
 
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "TapNet":
         """Takes the population statistics of batch normalisation from training episodes."""
-        if not self.network.normalises:
-            return self
-        statistics = episode_statistics(self.network, tasks, key)
-        return eqx.tree_at(
-            lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
-        )
+        return with_population(self, self.network, of_episodes(tasks), key)
 
     @property
     def transductive(self) -> bool:

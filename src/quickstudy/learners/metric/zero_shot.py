@@ -14,14 +14,13 @@ The support set holds descriptions. Several of a class are averaged before the l
 Differences from the paper: f and g are any networks; the paper's are linear, on image features.
 """
 
-import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.distances import class_means, squared_distances, unit
-from quickstudy.learners.population import settling_keys
+from quickstudy.learners.population import with_population
 from quickstudy.likelihood import Categorical, Likelihood
-from quickstudy.networks.network import Network, Statistics, population_statistics
+from quickstudy.networks.network import Network, Statistics
 from quickstudy.task import Episode, Examples, TaskDistribution
 
 
@@ -76,11 +75,4 @@ class ZeroShotProtoNet(Learner):
 
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "ZeroShotProtoNet":
         """Takes the population statistics of the pictures from training episodes."""
-        if not self.pictures.normalises:
-            return self
-        statistics = population_statistics(
-            self.pictures, lambda key: tasks.sample(key).query.x, settling_keys(key)
-        )
-        return eqx.tree_at(
-            lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
-        )
+        return with_population(self, self.pictures, lambda key: tasks.sample(key).query.x, key)

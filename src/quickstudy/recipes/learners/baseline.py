@@ -87,3 +87,55 @@ class FineTuning(LearnerSettings):
         if self.layer_decay != 1 or self.unfreeze_every:
             optimizer = optax.chain(optimizer, by_layer(self.layer_decay, self.unfreeze_every))
         return FineTuning(classifier, optimizer, self.head_steps, self.whole_network)
+
+
+@dataclass(frozen=True)
+class MultiTask(LearnerSettings):
+    """One trunk for a fixed list of training tasks and a head for each; a new head at test."""
+
+    name: ClassVar[str] = "multi-task"
+    defaults: ClassVar[dict[str, Any]] = {"steps": 5000, "meta_batch": 4, "train_query": 5}
+
+    network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
+    training_tasks: int = 100
+    """How many tasks are in the list."""
+    head_steps: int = 100
+    """Gradient steps of a new head on each support set."""
+    head_rate: float | None = None
+    """Their learning rate; by default 0.5 for classes, 0.02 for real targets."""
+    mean_head: bool = False
+    """Start a new head from the mean of all instead of from zero."""
+
+    @property
+    def exempt(self) -> dict[str, str]:
+        """From promises of the contract suite."""
+        if not self.mean_head:
+            return {}
+        return {"test_labels_are_names_only": "the mean head has its own idea of each label"}
+
+    def __post_init__(self):
+        at_least(self, training_tasks=1, head_steps=0)
+
+    def grouped(self, tasks: Any) -> Any:
+        from quickstudy.tasks.finite import Finite
+
+        return Finite(tasks, self.training_tasks)
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        import jax
+        import optax
+
+        from quickstudy.learners.baseline.multitask import MultiTask
+        from quickstudy.networks import WithHead
+
+        for_body, for_heads = jax.random.split(key)
+        body = self.network.build(problem.shape, for_body)
+        rate = self.head_rate or (0.5 if problem.classifies else 0.02)
+        return MultiTask(
+            WithHead(body, problem.likelihood.size, key=for_heads),
+            self.training_tasks,
+            optax.sgd(rate),
+            steps=self.head_steps,
+            mean_head=self.mean_head,
+            key=for_heads,
+        )

@@ -51,5 +51,12 @@ def weights_mnist(results: Path, *, show_progress: bool) -> dict[str, Any]:
     return measure_weights(results / "weights-mnist.json", show_progress=show_progress)
 
 
-EXPERIMENTS = {"weights-mnist": weights_mnist}
+def augmentation_mnist(results: Path, *, show_progress: bool) -> dict[str, Any]:
+    """MNIST with 1,000 training images: augmentation of a learned strength."""
+    from quickstudy.recipes.augmentation import measure_augmentation
+
+    return measure_augmentation(results / "augmentation-mnist.json", show_progress=show_progress)
+
+
+EXPERIMENTS = {"weights-mnist": weights_mnist, "augmentation-mnist": augmentation_mnist}
 """Rows that are no episodes of a trained learner: each measures and writes its own."""

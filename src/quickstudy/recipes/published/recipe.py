@@ -25,12 +25,14 @@ class Figure:
     run: RunSettings
     """How the learner is trained; figures with equal settings share one run."""
     test: TaskSettings
-    """What it is tested on: way, shot and query count; part `test`."""
+    """What it is tested on: way, shot and query count."""
     published: float | None
     """In percent for accuracies; None where the paper has no such figure."""
     options: tuple[tuple[str, Any], ...] = ()
     """Options of the learner at test, say its inner steps."""
     episodes: int = 1000
+    part: Literal["test", "train"] = "test"
+    """Which classes: those of training tell what was learned by heart."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ trained one has not been: it can take more steps than in training (section 6.2, 
 tasks can be pushed out of the training distribution (figure 4: digits sheared and scaled), and
 theory says that it needs depth to be universal (section 4; figure 5).
 
-`LEARNERS` are compared on the same episodes; one that takes no steps has no line in the first
-two panels. Another learner is one more line there.
+Those of `on_omniglot` are compared on the same episodes; one that takes no steps has no line in
+the second panel. Another learner is one more entry there.
 
 Differences from the paper: prototypical networks stand for the learners without gradient steps;
 5-way 1-shot with transductive batch norm.
@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from quickstudy.evaluation import evaluate
 from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.learners.metric import ProtoNet
-from quickstudy.recipes.published.omniglot import maml_omniglot
+from quickstudy.recipes.published.omniglot import gradient_omniglot, maml_omniglot
 from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.published.sinusoid import maml_sinusoid
 from quickstudy.recipes.settings import NetworkSettings, RunSettings, TrainingSettings
@@ -41,15 +41,17 @@ DEPTHS = (1, 2, 3, 4)
 
 
 def on_omniglot(budget: Budget) -> dict[str, RunSettings]:
-    """The learners, trained on the same classes."""
-    maml = maml_omniglot(budget).figures[0].run
+    """The learners, trained on the same classes with the same network."""
+    small = budget == "cpu"
+    maml = (gradient_omniglot if small else maml_omniglot)(budget).figures[0].run
+    assert isinstance(maml.learner, MAML)
     protonet = RunSettings(
-        ProtoNet(normalisation="batch"),
+        ProtoNet(maml.learner.network, normalisation="batch"),
         replace(maml.tasks, train_way=20, train_query=5),
         TrainingSettings(
-            steps=1500 if budget == "cpu" else 30000,
+            steps=1500 if small else 30000,
             decay="halve",
-            halve_every=500 if budget == "cpu" else 2000,
+            halve_every=500 if small else 2000,
             validate_every=500,
             validation_episodes=100,
         ),
@@ -57,21 +59,33 @@ def on_omniglot(budget: Budget) -> dict[str, RunSettings]:
     return {"MAML": maml, "ProtoNet": protonet}
 
 
+def on_sinusoids(budget: Budget) -> dict[int, RunSettings]:
+    """MAML by the number of hidden layers."""
+    run = maml_sinusoid(budget).figures[0].run
+    training = replace(run.training, steps=20000 if budget == "cpu" else 70000)
+    return {
+        depth: RunSettings(
+            MAML(NetworkSettings("mlp", hidden=(40,) * depth), inner_steps=1, test_steps=5),
+            run.tasks,
+            training,
+        )
+        for depth in DEPTHS
+    }
+
+
 def panels(budget: Budget, trained: Trained) -> Iterator[Panel]:
     """More steps, other tasks, other depths."""
-    waves = trained(maml_sinusoid(budget).figures[0].run)
+    by_depth = {depth: trained(run) for depth, run in on_sinusoids(budget).items()}
+
+    def error(learner, steps: int):
+        learner = dataclasses.replace(learner, test_steps=steps)
+        return evaluate(learner, Sinusoid(5, 100), episodes=SINUSOIDS).estimate()
+
     yield Panel(
         "More inner steps than in training, sinusoid",
         "inner steps at test",
         "mse",
-        {
-            "MAML, trained with 1": {
-                str(n): evaluate(
-                    dataclasses.replace(waves, test_steps=n), Sinusoid(5, 100), episodes=SINUSOIDS
-                ).estimate()
-                for n in STEPS
-            }
-        },
+        {"MAML, trained with 1": {str(n): error(by_depth[2], n) for n in STEPS}},
     )
 
     runs = on_omniglot(budget)
@@ -115,25 +129,13 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel]:
         },
     )
 
-    run = maml_sinusoid(budget).figures[0].run
-    training = replace(run.training, steps=20000 if budget == "cpu" else 70000)
-    by_depth = {}
-    for depth in DEPTHS:
-        learner = MAML(NetworkSettings("mlp", hidden=(40,) * depth), inner_steps=1, test_steps=5)
-        deep = trained(RunSettings(learner, run.tasks, training))
-        by_depth[depth] = {
-            steps: evaluate(
-                dataclasses.replace(deep, test_steps=steps), Sinusoid(5, 100), episodes=SINUSOIDS
-            ).estimate()
-            for steps in (1, 5)
-        }
     yield Panel(
         "Hidden layers of 40 units, sinusoid",
         "hidden layers",
         "mse",
         {
             f"MAML after {steps} step{'s' if steps > 1 else ''}": {
-                str(depth): found[steps] for depth, found in by_depth.items()
+                str(depth): error(learner, steps) for depth, learner in by_depth.items()
             }
             for steps in (1, 5)
         },

@@ -1,0 +1,101 @@
+"""Multi-task learning: one trunk for all training tasks, and a head for each (Caruana 1997,
+"Multitask learning"; the baseline of lectures on transfer).
+
+A fixed list of T tasks is learned jointly; no task is ever adapted to in training. For a new task
+the trunk stays as it is, and a head is fitted to the support set.
+
+    min_{f, W_1, …, W_T} E_t E_{(x, y) ∈ D_t} L(f(x) W_t, y)                         training
+    min_V Σ_{(x, y) ∈ D_tr} L(f(x) V, y)     from V = 0, or from V = 1/T Σ_t W_t     a new task
+
+A task's support and query sets are both examples to train on.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from quickstudy.learner import Learner, Metrics
+from quickstudy.learners.adapted import NetworkPredictor
+from quickstudy.learners.descent import descend
+from quickstudy.learners.population import of_episodes, with_population
+from quickstudy.likelihood import Likelihood
+from quickstudy.networks.layers import Linear
+from quickstudy.networks.network import Statistics, WithHead
+from quickstudy.task import Episode, Examples, NumberedTask, TaskDistribution
+
+
+class MultiTask(Learner):
+    """A trunk, and a head for each of the training tasks. Train it on `tasks.finite.Finite`.
+
+    At test it normalises by the statistics of the training inputs. `mean_head` starts a new task's
+    head from the mean of all.
+
+    >>> learner = MultiTask(WithHead(trunk, 1, key=key), 100, optax.sgd(0.02), steps=50, key=key)
+    >>> meta_train(learner, Finite(Sinusoid(10, 10), 100), optax.adam(1e-3), steps=1000)
+    """
+
+    network: WithHead
+    """Its head's arrays have a leading axis of tasks."""
+    population: Statistics | None
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    steps: int = eqx.field(static=True)
+    mean_head: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: WithHead,
+        tasks: int,
+        optimizer: optax.GradientTransformation,
+        *,
+        steps: int = 50,
+        mean_head: bool = False,
+        key: PRNGKeyArray,
+    ):
+        """`network` gives the trunk, and the form of a head; `tasks` is T."""
+        body, outputs, precision = network.body, network.outputs, network.precision
+        heads = jax.vmap(lambda k: Linear(body.outputs, outputs, precision=precision, key=k))(
+            jax.random.split(key, tasks)
+        )
+        self.network = eqx.tree_at(lambda n: n.head, network, heads)
+        self.population = None
+        self.optimizer = optimizer
+        self.steps = steps
+        self.mean_head = mean_head
+
+    def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        """Of the task's own head, without adapting."""
+        if not isinstance(task, NumberedTask):
+            raise ValueError("a head for each task needs numbered tasks: a NumberedTask")
+        head = jax.tree.map(lambda x: x[task.number], self.network.head)
+        network = eqx.tree_at(lambda n: n.head, self.network, head)
+        examples = jax.tree.map(lambda *parts: jnp.concatenate(parts), task.support, task.query)
+        predictions, _ = network(examples.x)
+        loss = task.likelihood.mean_loss(predictions, examples.y)
+        return loss, task.likelihood.metrics(predictions, examples.y)
+
+    def adapt(
+        self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
+    ) -> NetworkPredictor:
+        if self.network.outputs != likelihood.size:
+            raise ValueError(
+                f"this learner's heads have {self.network.outputs} outputs, the task needs "
+                f"{likelihood.size}"
+            )
+        features, _ = self.network.body(support.x, self.population)
+        start = jax.tree.map(
+            lambda x: jnp.mean(x, 0) if self.mean_head else jnp.zeros_like(x[0]), self.network.head
+        )
+        head = descend(
+            lambda head: likelihood.mean_loss(head(features), support.y),
+            start,
+            self.optimizer,
+            self.steps,
+        )
+        network = eqx.tree_at(lambda n: n.head, self.network, head)
+        return NetworkPredictor(network, self.population)
+
+    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "MultiTask":
+        """Takes the population statistics of batch normalisation from training tasks."""
+        return with_population(self, self.network.body, of_episodes(tasks), key)

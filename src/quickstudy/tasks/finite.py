@@ -1,0 +1,43 @@
+"""A fixed list of tasks, for learners that keep something for each of them."""
+
+from typing import Any, Protocol, runtime_checkable
+
+import equinox as eqx
+import jax
+from jaxtyping import PRNGKeyArray
+
+from quickstudy.task import Episode, NumberedTask, TaskDistribution
+
+
+@runtime_checkable
+class Redrawn(Protocol):
+    """A task distribution that can give a task again."""
+
+    def sample(self, key: PRNGKeyArray, examples: PRNGKeyArray | None = None) -> Episode:
+        """The task of `key`; with `examples`, that task with examples drawn by this key."""
+        ...
+
+    def protocol(self) -> dict[str, Any]: ...
+
+
+class Finite(TaskDistribution[NumberedTask]):
+    """`count` tasks of a distribution, drawn once for all: their sine curves, or their classes
+    and labels, stay; their examples are drawn anew each time.
+
+    >>> Finite(Sinusoid(shot=10, query=10), 100).sample(key).number
+    Array(42, dtype=int32)
+    """
+
+    tasks: Redrawn
+    count: int = eqx.field(static=True)
+    seed: int = eqx.field(static=True, default=0)
+
+    def sample(self, key: PRNGKeyArray) -> NumberedTask:
+        choose, examples = jax.random.split(key)
+        number = jax.random.randint(choose, (), 0, self.count)
+        which = jax.random.fold_in(jax.random.key(self.seed), number)
+        task = self.tasks.sample(which, examples)
+        return NumberedTask(task.support, task.query, task.likelihood, number)
+
+    def protocol(self) -> dict[str, Any]:
+        return {**self.tasks.protocol(), "tasks": self.count}
