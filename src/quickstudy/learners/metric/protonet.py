@@ -13,23 +13,20 @@ Differences from the paper: support and query images are normalised as two batch
 """
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.distances import Distance, class_means, squared_distances, unit
+from quickstudy.learners.population import of_episodes, with_population
 from quickstudy.likelihood import Categorical, Likelihood
 from quickstudy.networks.network import (
     Network,
     Normalisation,
     Statistics,
-    population_statistics,
     query_statistics,
 )
 from quickstudy.task import Episode, Examples, TaskDistribution
-
-SETTLING_EPISODES = 32
 
 
 class Prototypes(Predictor):
@@ -41,7 +38,7 @@ class Prototypes(Predictor):
     log_temperature: Float[Array, ""]
     distance: Distance = eqx.field(static=True)
 
-    def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
+    def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n classes"]:
         z, _ = self.network(x, self.statistics)
         if self.distance == "euclidean":
             return -squared_distances(z, self.prototypes)
@@ -89,18 +86,7 @@ class ProtoNet(Learner):
 
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "ProtoNet":
         """Takes the population statistics of batch normalisation from training episodes."""
-        if not self.network.normalises:
-            return self
-
-        def inputs(key: PRNGKeyArray) -> Float[Array, "n ..."]:
-            episode = tasks.sample(key)
-            return jnp.concatenate([episode.support.x, episode.query.x])
-
-        keys = jax.random.split(key, SETTLING_EPISODES)
-        statistics = population_statistics(self.network, inputs, keys)
-        return eqx.tree_at(
-            lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
-        )
+        return with_population(self, self.network, of_episodes(tasks), key)
 
     @property
     def transductive(self) -> bool:
