@@ -28,18 +28,21 @@ SENTENCES = [
 TEXT = [*SENTENCES, *SENTENCES[:20], ("alone", "w0")]
 TOKENS = vocabulary([TEXT])
 ASKED = [*WORDS[:8], "alone", "never"]
-SOURCE, NAMES = blanked_words(
-    TEXT, ASKED, {**TOKENS, "never": max(TOKENS.values()) + 1}, {"data": "a"}
-)
+TOKENS["never"] = 1 + max(TOKENS.values())
+SOURCE, NAMES = blanked_words(TEXT, ASKED, TOKENS, {"data": "a"})
 WAY, SHOT, QUERY = 3, 2, 1
 
 
 @functools.cache
 def sampler():
     tasks = Cloze(SOURCE.with_at_least(SHOT + QUERY), WAY, SHOT, QUERY)
-    return jax.jit(
-        lambda seed: (tasks.sample(jax.random.key(seed)), tasks.chosen(jax.random.key(seed))[0])
-    )
+
+    @jax.jit
+    def sample(seed):
+        key = jax.random.key(seed)
+        return tasks.sample(key), tasks.chosen(key)[0]
+
+    return sample
 
 
 def windows(word: str) -> dict[tuple[int, ...], tuple[str, ...]]:
@@ -107,7 +110,7 @@ def test_words_are_divided_without_those_that_stand_for_many():
     words = [*map(str, range(50)), *NO_WORDS]
     parts = divided(words, (5, 10), seed=0)
     assert [len(parts[p]) for p in ("validation", "test", "train")] == [5, 10, 35]
-    assert sorted(sum(parts.values(), [])) == sorted(map(str, range(50)))
+    assert sorted(w for part in parts.values() for w in part) == sorted(map(str, range(50)))
     assert divided(words, (5, 10), seed=1) != parts == divided(words, (5, 10), seed=0)
 
 
