@@ -6,7 +6,6 @@ import pytest
 from quickstudy.errors import UserError
 from quickstudy.recipes import wiring
 from quickstudy.recipes.learners.baseline import FineTuning
-from quickstudy.recipes.learners.metric import MatchingNet
 from quickstudy.recipes.settings import (
     NetworkSettings,
     RunSettings,
@@ -45,9 +44,8 @@ def test_no_word_that_is_tested_is_an_answer_in_training():
     assert [called(label) for label in range(10)] == names["test"]
 
 
-@pytest.mark.parametrize("learner", [MatchingNet(), FineTuning()], ids=["matching", "finetune"])
-def test_a_learner_of_tokens_is_trained_kept_and_measured(learner, tmp_path):
-    settings = RunSettings(learner, TASKS, TRAINING)
+def test_a_learner_of_tokens_is_trained_kept_and_measured(tmp_path):
+    settings = RunSettings(FineTuning(match="cosine"), TASKS, TRAINING)
     wiring.train(settings, tmp_path / "run", show_progress=False)
     loaded, problem, trained = wiring.load_learner(tmp_path / "run")
     assert isinstance(problem.shape, TokenShape)

@@ -83,12 +83,12 @@ def finetune_omniglot(budget: Budget) -> Recipe:
 def baselines_omniglot(budget: Budget) -> Recipe:
     """Nearest neighbours on the features of a classifier of all training classes."""
     cpu = budget == "cpu"
-    steps = 3000 if cpu else 40000
+    steps = 5000 if cpu else 40000
     run = RunSettings(
         FineTuning(NetworkSettings(filters=32 if cpu else 64)),
         replace(OMNIGLOT, train_query=128),
         TrainingSettings(
-            steps=steps, decay="cosine", validate_every=steps // 3, validation_episodes=100
+            steps=steps, decay="cosine", validate_every=steps // 4, validation_episodes=100
         ),
     )
     rows: dict[str, tuple[tuple[float, ...], dict[str, Any]]] = {
