@@ -40,6 +40,7 @@ def omniglot_test(way: int, shot: int, budget: Budget, *, query: int = 15) -> Ta
 
 
 FEWER_QUERIES = "5 queries a class instead of 15 at 20-way"
+STRIDE = "convolutions with stride 2 instead of pooling"
 
 
 def pixels_omniglot(budget: Budget) -> Recipe:
@@ -83,9 +84,9 @@ def finetune_omniglot(budget: Budget) -> Recipe:
 def baselines_omniglot(budget: Budget) -> Recipe:
     """Nearest neighbours on the features of a classifier of all training classes."""
     cpu = budget == "cpu"
-    steps = 5000 if cpu else 40000
+    steps = 8000 if cpu else 40000
     run = RunSettings(
-        FineTuning(NetworkSettings(filters=32 if cpu else 64)),
+        FineTuning(NetworkSettings("conv4-stride" if cpu else "conv4")),
         replace(OMNIGLOT, train_query=128),
         TrainingSettings(
             steps=steps, decay="cosine", validate_every=steps // 4, validation_episodes=100
@@ -116,15 +117,15 @@ def baselines_omniglot(budget: Budget) -> Recipe:
         ),
         "one network for all rows; fine-tuned with the cosine, the whole network takes 10 steps; "
         "with the softmax, the last layer alone takes 100"
-        + (f"; 32 filters; {steps} steps of 128; {FEWER_QUERIES}" if cpu else ""),
+        + (f"; {STRIDE}; {steps:,} steps of 128; {FEWER_QUERIES}" if cpu else ""),
     )
 
 
 def matching_omniglot(budget: Budget) -> Recipe:
     """Matching networks: with cosines scaled, as they are, and in full context."""
     cpu = budget == "cpu"
-    steps = 2000 if cpu else 60000
-    network = NetworkSettings(filters=32 if cpu else 64)
+    steps = 12_000 if cpu else 60_000
+    network = NetworkSettings("conv4-stride" if cpu else "conv4")
     tasks = replace(OMNIGLOT, train_way=20, train_query=2 if cpu else 5)
     training = TrainingSettings(
         steps=steps, decay="cosine", validate_every=steps // 4, validation_episodes=100
@@ -157,7 +158,7 @@ def matching_omniglot(budget: Budget) -> Recipe:
         ),
         "one model for all columns, trained 20-way 1-shot"
         + (
-            f"; 32 filters; {steps} episodes with 2 queries a class; {FEWER_QUERIES}" if cpu else ""
+            f"; {STRIDE}; {steps:,} episodes with 2 queries a class; {FEWER_QUERIES}" if cpu else ""
         ),
     )
 
