@@ -15,7 +15,7 @@ from quickstudy.recipes.settings import (
 
 
 def matching_penn_treebank(budget: Budget) -> Recipe:
-    """One-shot language modelling: which of five words is blanked out; the same on either budget."""
+    """One-shot language modelling: which word is blanked out; the same on either budget."""
     steps = 3000
     tasks = TaskSettings(tasks="penn-treebank", query=1, train_way=100, train_query=1)
     training = TrainingSettings(
