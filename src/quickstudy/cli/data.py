@@ -42,7 +42,7 @@ def run(words: list[str]) -> int:
     """The command."""
     options = tyro.cli(Data, args=words, prog="quickstudy data")
 
-    from quickstudy.datasets import cache, folder, mnist, omniglot
+    from quickstudy.datasets import cache, folder, mnist, omniglot, penn_treebank
     from quickstudy.datasets.images import ImageFormat
 
     if options.out is not None:
@@ -73,4 +73,5 @@ def run(words: list[str]) -> int:
     for name in ("omniglot", "mnist"):
         found = cache.find(f"{name}.npz")
         show.line(f"{name}: {found or f'not here; quickstudy data {name} downloads it'}")
+    show.line(f"penn-treebank: {penn_treebank.find() or f'not here: {penn_treebank.HOW}'}")
     return 0

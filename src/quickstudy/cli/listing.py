@@ -11,6 +11,7 @@ TASKS = {
     "glyphs": "procedural characters without end; nothing to download",
     "omniglot": "1,623 handwritten characters of 50 alphabets (Lake et al. 2015)",
     "sinusoid": "sine curves of random amplitude and phase (Finn et al. 2017)",
+    "penn-treebank": "words as classes: which word is blanked out (Vinyals et al. 2016)",
     "folder:PATH": "your own images: a sub-folder for each class",
     "npz:PATH": "your own arrays x and y",
     "table:PATH": "your own rows: a CSV or Parquet table with a label column",

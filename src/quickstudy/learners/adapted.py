@@ -1,6 +1,6 @@
 """The predictor of every learner that adapts a network's parameters."""
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from quickstudy.learner import Predictor
 from quickstudy.networks.network import Network, Statistics
@@ -12,5 +12,5 @@ class NetworkPredictor(Predictor):
     network: Network
     statistics: Statistics | None
 
-    def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n size"]:
+    def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n size"]:
         return self.network(x, self.statistics)[0]

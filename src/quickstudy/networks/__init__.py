@@ -1,8 +1,9 @@
-"""Networks of the papers (conv4, ResNet-12, multi-layer perceptrons), and the layers they are
-made of."""
+"""Networks of the papers (conv4, ResNet-12, multi-layer perceptrons), one for text, and the layers
+they are made of."""
 
 from quickstudy.networks.conv4 import Conv4 as Conv4
 from quickstudy.networks.mlp import MLP as MLP
 from quickstudy.networks.network import Network as Network
 from quickstudy.networks.network import WithHead as WithHead
 from quickstudy.networks.resnet12 import ResNet12 as ResNet12
+from quickstudy.networks.text import Text as Text

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray, Shaped
 
 from quickstudy.networks.layers import BatchNorm, Linear, Moments, Precision
 
@@ -35,7 +35,7 @@ class Network(eqx.Module):
 
     @abc.abstractmethod
     def __call__(
-        self, x: Float[Array, "n ..."], statistics: Statistics | None = None
+        self, x: Shaped[Array, "n ..."], statistics: Statistics | None = None
     ) -> tuple[Float[Array, "n outputs"], Statistics]:
         """Outputs, and the statistics that they were normalised with: those given, or those
         of the batch. Empty for a network without batch normalisation."""
@@ -60,7 +60,7 @@ class WithHead(Network):
         self.outputs = outputs
 
     def __call__(
-        self, x: Float[Array, "n ..."], statistics: Statistics | None = None
+        self, x: Shaped[Array, "n ..."], statistics: Statistics | None = None
     ) -> tuple[Float[Array, "n outputs"], Statistics]:
         features, statistics = self.body(x, statistics)
         return self.head(features), statistics
@@ -126,7 +126,7 @@ def pooled(batches: Statistics) -> Statistics:
 
 def population_statistics(
     network: Network,
-    draw: Callable[[PRNGKeyArray], Float[Array, "n ..."]],
+    draw: Callable[[PRNGKeyArray], Shaped[Array, "n ..."]],
     keys: Key[Array, " batches"],
 ) -> Statistics:
     """Statistics of the training inputs, of which `draw` gives a batch for each of the `keys`

@@ -19,14 +19,14 @@ from quickstudy.recipes.learners.gradient import (
     Reptile,
 )
 from quickstudy.recipes.learners.gradient_estimates import EvolutionMAML, ImplicitMAML
-from quickstudy.recipes.learners.metric import TADAM, ProtoNet, TapNet, ZeroShot
+from quickstudy.recipes.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet, ZeroShot
 from quickstudy.recipes.settings import LearnerSettings
 
 LEARNERS: dict[str, type[LearnerSettings]] = {
     settings.name: settings
     for settings in (
         *(Pixels, FineTuning, MultiTask),
-        *(ProtoNet, TADAM, TapNet, ZeroShot),
+        *(ProtoNet, MatchingNet, TADAM, TapNet, ZeroShot),
         *(MAML, ANIL, BOIL, MetaSGD, MAMLPlusPlus, CAVIA, MTNet, TAML, Reptile),
         *(ImplicitMAML, EvolutionMAML),
     )

@@ -7,6 +7,7 @@ Nothing here imports JAX, so that `--help` answers at once; building happens in 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -37,7 +38,7 @@ class TaskSettings:
     """Which tasks to train on, choose on, and test on."""
 
     tasks: str = "glyphs"
-    """glyphs, omniglot, sinusoid, or your own: folder:PATH, npz:PATH, table:PATH,
+    """glyphs, omniglot, sinusoid, penn-treebank, or your own: folder:PATH, npz:PATH, table:PATH,
     packed:FOLDER, cub:FOLDER."""
     way: int = 5
     """Classes in an episode."""
@@ -55,7 +56,7 @@ class TaskSettings:
     """Omniglot: vinyals, lake or maml. Your own data: a JSON file with class names under train,
     validation and test; without one, classes are split 64 : 16 : 20 by --split-seed."""
     split_seed: int = 0
-    """Which random split of your own classes."""
+    """Which random split of your own classes, or of the words of a text."""
     rotations: Literal["none", "classes", "episode"] | None = None
     """Right-angled rotations of a class as classes of their own, or one drawn for each class in
     each episode. By default classes on Omniglot, else none."""
@@ -122,6 +123,17 @@ class TrainingSettings:
             raise UserError(f"--learning-rate {self.learning_rate}: it must be above 0")
 
 
+class TokenShape(tuple[int, ...]):
+    """The shape of one input that is tokens, integers below `vocabulary`, and not numbers."""
+
+    vocabulary: int
+
+    def __new__(cls, shape: Iterable[int], vocabulary: int):
+        made = super().__new__(cls, shape)
+        made.vocabulary = vocabulary
+        return made
+
+
 @dataclass(frozen=True)
 class Problem:
     """What a learner is built for."""
@@ -177,7 +189,7 @@ class LearnerSettings:
             )
 
 
-NetworkKind = Literal["auto", "conv4", "conv4-stride", "resnet12", "mlp", "mlp-norm"]
+NetworkKind = Literal["auto", "conv4", "conv4-stride", "resnet12", "mlp", "mlp-norm", "text"]
 
 
 @dataclass(frozen=True)
@@ -186,7 +198,8 @@ class NetworkSettings:
 
     network: NetworkKind = "auto"
     """conv4 (pooled), conv4-stride (MAML's form), resnet12, mlp, mlp-norm (with batch
-    normalisation); auto takes a conv4 for images and an mlp for anything else."""
+    normalisation), text (embeds tokens); auto takes a conv4 for images, text for tokens, an mlp for
+    anything else."""
     filters: int = 64
     """Channels of each convolution; of a resnet12's first block, and 2, 4 and 8 times as many of
     the next ones."""
@@ -198,11 +211,17 @@ class NetworkSettings:
 
     def build(self, shape: tuple[int, ...], key: PRNGKeyArray, *, auto: str = "conv4") -> Network:
         """`auto` is what kind of network the learner prefers for images."""
-        from quickstudy.networks import MLP, Conv4, ResNet12
+        from quickstudy.networks import MLP, Conv4, ResNet12, Text
 
         kind = self.network
+        tokens = isinstance(shape, TokenShape)
         if kind == "auto":
-            kind = auto if len(shape) == 3 else "mlp"
+            kind = "text" if tokens else auto if len(shape) == 3 else "mlp"
+        if tokens != (kind == "text"):
+            takes = "tokens: take --network text" if tokens else "numbers, not tokens"
+            raise UserError(f"--network {kind}: these inputs are {takes}")
+        if isinstance(shape, TokenShape):
+            return Text(shape, shape.vocabulary, precision=self.precision, key=key)
         if kind.startswith("mlp"):
             return MLP(
                 shape,

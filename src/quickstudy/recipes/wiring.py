@@ -15,8 +15,8 @@ import numpy as np
 import optax
 
 from quickstudy import checkpoint
-from quickstudy.datasets import arrays, cub, folder, omniglot, packed, table
-from quickstudy.datasets.grouped import Grouped, read_split, split, standardise
+from quickstudy.datasets import arrays, cub, folder, omniglot, packed, penn_treebank, table
+from quickstudy.datasets.grouped import SPLITS, Grouped, read_split, split, standardise
 from quickstudy.datasets.images import ImageFormat
 from quickstudy.devices import from_first_process, is_first_process
 from quickstudy.errors import UserError, nearest
@@ -29,6 +29,7 @@ from quickstudy.recipes.settings import (
     Problem,
     RunSettings,
     TaskSettings,
+    TokenShape,
     TrainingSettings,
     optax_optimizer,
     run_file,
@@ -36,6 +37,7 @@ from quickstudy.recipes.settings import (
 )
 from quickstudy.record import Record
 from quickstudy.task import Episode, TaskDistribution
+from quickstudy.tasks.cloze import BlankedWords, Cloze, blanked_words, divided, vocabulary
 from quickstudy.tasks.few_shot import ArraySource, Batches, FewShot, RotationMode, rotated
 from quickstudy.tasks.glyphs import Glyphs, glyph_splits
 from quickstudy.tasks.mapped import MappedSource
@@ -45,7 +47,7 @@ from quickstudy.tasks.zero_shot import Described, ZeroShot
 from quickstudy.training import SECONDS_PER_CHECKPOINT, SeedRun, Validation, meta_train_seeds
 
 KINDS = (
-    *("glyphs", "omniglot", "sinusoid"),
+    *("glyphs", "omniglot", "sinusoid", "penn-treebank"),
     *("folder:PATH", "npz:PATH", "table:PATH", "packed:FOLDER", "cub:FOLDER"),
 )
 
@@ -54,6 +56,9 @@ OWN = ("folder", "npz", "table", "packed", "cub")
 
 CLASSES_OF_A_CLASSIFIER = 200
 """Glyphs are endless; a classifier of all training classes gets this many."""
+
+HELD_OUT_WORDS = (1000, 1000)
+"""Words to validate and to test on, of some ten thousand (Vinyals et al. 2016, section 4.1.3)."""
 
 LEARNER_FILE = "learner.qs"
 
@@ -97,16 +102,29 @@ def _grouped(*chosen: Any) -> dict[str, Grouped]:
     kind, _, path = tasks.tasks.partition(":")
     if kind == "omniglot":
         return omniglot.load(tasks.image_size).split(tasks.split or "vinyals")
-    return divided(read_own(tasks, kind, Path(path)), tasks)
+    return split_own(read_own(tasks, kind, Path(path)), tasks)
 
 
-def divided(everything: Grouped, tasks: TaskSettings) -> dict[str, Grouped]:
+def split_own(everything: Grouped, tasks: TaskSettings) -> dict[str, Grouped]:
     """The user's own classes by split, features standardised."""
     if tasks.split is None:
         parts = split(everything, seed=tasks.split_seed)
     else:
         parts = read_split(everything, Path(tasks.split))
     return standardise(parts) if everything.x.ndim == 2 else parts
+
+
+@functools.lru_cache(maxsize=2)
+def treebank_words(seed: int) -> tuple[dict[str, BlankedWords], dict[str, list[str]]]:
+    """Words to blank out in each part of Penn Treebank, and their names by label."""
+    text = penn_treebank.load()
+    tokens = vocabulary(text.values())
+    words = divided(tokens, HELD_OUT_WORDS, seed)
+    made, names = {}, {}
+    for part in SPLITS:
+        said = {"data": "penn-treebank", "split": f"random, seed {seed}", "part": part}
+        made[part], names[part] = blanked_words(text[part], words[part], tokens, said)
+    return made, names
 
 
 def rotation_mode(tasks: TaskSettings) -> RotationMode:
@@ -134,6 +152,8 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
         made: dict[str, ClassSource] = {**glyph_splits(tasks.image_size)}
         if tasks.train_classes is not None:
             made["train"] = dataclasses.replace(made["train"], classes=tasks.train_classes)
+    elif kind == "penn-treebank":
+        made = {**treebank_words(tasks.split_seed)[0]}
     elif kind == "omniglot" or (kind in OWN and path):
         parts = grouped(tasks)
         named = "vinyals" if kind == "omniglot" else f"random, seed {tasks.split_seed}"
@@ -142,7 +162,7 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
             for part, g in parts.items()
         }
         if kind == "cub" and tasks.zero_shot:
-            described = divided(cub.attributes(Path(path)), tasks)
+            described = split_own(cub.attributes(Path(path)), tasks)
             made = {part: Described(source, described[part].x) for part, source in made.items()}
     else:
         raise UserError(f"there are no tasks {tasks.tasks!r}: {nearest(kind, list(KINDS))}")
@@ -159,6 +179,9 @@ def class_names(tasks: TaskSettings, part: str) -> Callable[[int], str]:
     if kind == "glyphs":
         first = glyph_splits()[part].first  # pyright: ignore[reportArgumentType]
         return lambda label: f"glyph {int(first) + label}"
+    if kind == "penn-treebank":
+        words = treebank_words(tasks.split_seed)[1][part]
+        return lambda label: words[label]
     names = grouped(tasks)[part].names
     if rotation_mode(tasks) == "classes":
         return lambda label: f"{names[label // 4]} turned {label % 4 * 90}°"
@@ -168,6 +191,8 @@ def class_names(tasks: TaskSettings, part: str) -> Callable[[int], str]:
 def input_shape(source: ClassSource) -> tuple[int, ...]:
     """Of one example."""
     drawn = jax.eval_shape(lambda key: source.draw(key, jnp.asarray(0), 1), jax.random.key(0))
+    if isinstance(source, BlankedWords):
+        return TokenShape(drawn.shape[1:], source.vocabulary)
     return drawn.shape[1:]
 
 
@@ -203,6 +228,14 @@ def require(tasks: TaskSettings, part: str, way: int, examples: int) -> None:
     made = sources(tasks)
     if kind in ("glyphs", "sinusoid") or made is None:
         return
+    source = made[part]
+    if isinstance(source, BlankedWords):
+        if (classes := source.with_at_least(examples).classes) < way:
+            raise UserError(
+                f"{tasks.tasks} ({part}) has {classes} words that are in {examples} sentences "
+                f"(shot + query), but an episode needs {way}: ask for fewer"
+            )
+        return
     base = grouped(tasks)[part]
     turned = made[part].classes // base.classes
     base.require(-(-way // turned), examples, f"{tasks.tasks} ({part})")
@@ -220,7 +253,10 @@ def episode_tasks(
         require(tasks, part, way, query)
         return ZeroShot(source, way, query)
     require(tasks, part, way, shot + query)
-    return FewShot(made[part], way, shot, query, tasks.fixed_labels)
+    source = made[part]
+    if isinstance(source, BlankedWords):
+        return Cloze(source.with_at_least(shot + query), way, shot, query, tasks.fixed_labels)
+    return FewShot(source, way, shot, query, tasks.fixed_labels)
 
 
 def problem_of(settings: RunSettings) -> Problem:
@@ -392,6 +428,7 @@ def problem_to_json(problem: Problem) -> dict[str, Any]:
     """Plain JSON values, from which `problem_from_json` makes the problem again."""
     return {
         "shape": list(problem.shape),
+        "vocabulary": getattr(problem.shape, "vocabulary", None),
         "likelihood": type(problem.likelihood).__name__,
         "size": problem.likelihood.size,
         "training_classes": problem.training_classes,
@@ -403,13 +440,11 @@ def problem_from_json(found: dict[str, Any]) -> Problem:
     """The inverse of `problem_to_json`."""
     kinds: dict[str, type[Likelihood]] = {"Categorical": Categorical, "Gaussian": Gaussian}
     likelihood = kinds[found["likelihood"]](found["size"])  # pyright: ignore[reportCallIssue]
+    shape = tuple(found["shape"])
+    if (tokens := found.get("vocabulary")) is not None:
+        shape = TokenShape(shape, tokens)
     description = found.get("description")  # older runs say nothing of it
-    return Problem(
-        tuple(found["shape"]),
-        likelihood,
-        found["training_classes"],
-        description and tuple(description),
-    )
+    return Problem(shape, likelihood, found["training_classes"], description and tuple(description))
 
 
 class Blank(ClassSource):
@@ -419,7 +454,8 @@ class Blank(ClassSource):
     classes: int = eqx.field(static=True, default=2)
 
     def draw(self, key, label, count):
-        return jnp.zeros((count, *self.shape))
+        tokens = isinstance(self.shape, TokenShape)
+        return jnp.zeros((count, *self.shape), int if tokens else float)
 
     def protocol(self) -> dict[str, Any]:
         return {"data": "blank"}

@@ -310,7 +310,7 @@ def most_shots(tasks: TaskSettings) -> int:
     kind = tasks.tasks.partition(":")[0]
     if kind == "sinusoid" or tasks.zero_shot:
         return 0
-    if kind == "glyphs":
+    if kind in ("glyphs", "penn-treebank"):
         return max(SHOTS)
     return int(wiring.grouped(tasks)["test"].count.min()) - tasks.query
 
@@ -342,11 +342,6 @@ def drawn(run: Run, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embe
     return episode, embedding
 
 
-def classes_of(tasks: FewShot, key: PRNGKeyArray) -> Int[Array, " way"]:
-    """The classes of the episode `tasks.sample(key)`, in the order of its labels."""
-    return distinct(jax.random.split(key)[0], tasks.source.classes, tasks.way)
-
-
 @eqx.filter_jit
 def _look(
     learner: Learner, tasks: FewShot, for_task: PRNGKeyArray, for_learner: PRNGKeyArray
@@ -357,7 +352,7 @@ def _look(
     predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
     probabilities = jax.nn.softmax(predictor(task.query.x))
     features = features_of(predictor, task.query.x)
-    return classes_of(tasks, for_task), task, probabilities, *features
+    return tasks.chosen(for_task)[0], task, probabilities, *features
 
 
 def features_of(predictor: Predictor, x: Array) -> tuple[Array | None, Array | None]:
@@ -497,7 +492,7 @@ def _mistakes(
         predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
         guess = jnp.argmax(predictor(task.query.x), -1)
         counts = jnp.zeros((tasks.way, tasks.way), int).at[task.query.y, guess].add(1)
-        return classes_of(tasks, for_task), counts
+        return tasks.chosen(for_task)[0], counts
 
     return jax.lax.map(one, jnp.arange(CONFUSED_EPISODES))
 

@@ -14,7 +14,7 @@ from quickstudy.datasets import arrays, folder, table
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.images import ImageFormat, read_image
 from quickstudy.errors import UserError
-from quickstudy.recipes.settings import Problem, TaskSettings
+from quickstudy.recipes.settings import Problem, TaskSettings, TokenShape
 
 TABLES = (".csv", ".parquet")
 
@@ -50,6 +50,8 @@ class Inputs:
         kind = tasks.tasks.partition(":")[0]
         drawn = kind in ("glyphs", "omniglot")
         scaling = header.get("scaling") or {}
+        if isinstance(problem.shape, TokenShape):
+            raise UserError("a learner of text adapts to no files: evaluate is what it is for")
         if len(problem.shape) == 1 and not scaling:
             raise UserError(
                 "the run does not say how its features were scaled (an older quickstudy trained "

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Num, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, Int, Key, Num, PRNGKeyArray, Shaped
 
 from quickstudy.likelihood import Categorical
 from quickstudy.networks.resampling import resampled
@@ -42,16 +42,22 @@ class FewShot(TaskDistribution[Episode]):
     def likelihood(self) -> Categorical:
         return Categorical(self.way)
 
-    def sample(self, key: PRNGKeyArray, examples: PRNGKeyArray | None = None) -> Episode:
+    def chosen(self, key: PRNGKeyArray) -> tuple[Int[Array, " way"], Key[Array, " way"]]:
+        """The classes of the episode `sample(key)`, in the order of its labels, and the keys that
+        their examples are drawn with."""
         choose, draw = jax.random.split(key)
-        draw = draw if examples is None else examples
         if self.fixed_labels:
             classes = one_of_each_group(choose, self.source.classes, self.way)
         else:
             classes = distinct(choose, self.source.classes, self.way)
-        x = jax.vmap(lambda k, c: self.source.draw(k, c, self.shot + self.query))(
-            jax.random.split(draw, self.way), classes
-        )
+        return classes, jax.random.split(draw, self.way)
+
+    def sample(self, key: PRNGKeyArray, examples: PRNGKeyArray | None = None) -> Episode:
+        """With a key for `examples`: the same classes with the same labels, but other examples."""
+        classes, keys = self.chosen(key)
+        if examples is not None:
+            keys = jax.random.split(examples, self.way)
+        x = jax.vmap(lambda k, c: self.source.draw(k, c, self.shot + self.query))(keys, classes)
         labels = jnp.arange(self.way)
         return Episode(
             support=Examples(

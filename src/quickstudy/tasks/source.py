@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 
 class ClassSource(eqx.Module):
@@ -22,7 +22,7 @@ class ClassSource(eqx.Module):
     @abc.abstractmethod
     def draw(
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int
-    ) -> Float[Array, "count ..."]:
+    ) -> Shaped[Array, "count ..."]:
         """`count` distinct examples of the class `label`, in random order; pure in the key."""
 
     @abc.abstractmethod

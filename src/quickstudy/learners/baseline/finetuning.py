@@ -13,14 +13,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.learner import Learner, Metrics
+from quickstudy.learner import Learner, Metrics, Predictor
 from quickstudy.learners.adapted import NetworkPredictor
 from quickstudy.learners.descent import descend
+from quickstudy.learners.population import with_population
 from quickstudy.likelihood import Categorical, Likelihood
-from quickstudy.networks.network import Statistics, WithHead, population_statistics
+from quickstudy.networks.network import Statistics, WithHead
 from quickstudy.task import Episode, Examples, TaskDistribution
-
-SETTLING_BATCHES = 32
 
 
 class FineTuning(Learner):
@@ -56,9 +55,11 @@ class FineTuning(Learner):
         loss = task.likelihood.mean_loss(logits, task.query.y)
         return loss, task.likelihood.metrics(logits, task.query.y)
 
-    def adapt(
-        self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
-    ) -> NetworkPredictor:
+    def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Predictor:
+        return NetworkPredictor(self.tuned(support, likelihood, key=key), self.population)
+
+    def tuned(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> WithHead:
+        """The classifier with a head for this task, tuned on its support set."""
         if not isinstance(likelihood, Categorical):
             raise ValueError("fine-tuning classifies; this task's targets are not classes")
         body = self.classifier.body
@@ -70,9 +71,7 @@ class FineTuning(Learner):
             def loss(network: WithHead) -> Float[Array, ""]:
                 return likelihood.mean_loss(network(support.x, self.population)[0], support.y)
 
-            return NetworkPredictor(
-                descend(loss, start, self.optimizer, self.steps), self.population
-            )
+            return descend(loss, start, self.optimizer, self.steps)
 
         features, _ = body(support.x, self.population)
         head = descend(
@@ -81,16 +80,10 @@ class FineTuning(Learner):
             self.optimizer,
             self.steps,
         )
-        return NetworkPredictor(eqx.tree_at(lambda n: n.head, start, head), self.population)
+        return eqx.tree_at(lambda n: n.head, start, head)
 
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "FineTuning":
         """Takes the population statistics of batch normalisation from training batches."""
-        if not self.classifier.normalises:
-            return self
-        keys = jax.random.split(key, SETTLING_BATCHES)
-        statistics = population_statistics(
-            self.classifier.body, lambda key: tasks.sample(key).query.x, keys
-        )
-        return eqx.tree_at(
-            lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
+        return with_population(
+            self, self.classifier.body, lambda key: tasks.sample(key).query.x, key
         )

@@ -14,7 +14,7 @@ Differences from the paper: support and query images are normalised as two batch
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.distances import Distance, class_means, squared_distances, unit
@@ -33,7 +33,7 @@ class Prototypes(Predictor):
     log_temperature: Float[Array, ""]
     distance: Distance = eqx.field(static=True)
 
-    def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
+    def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n classes"]:
         z, _ = self.network(x, self.statistics)
         if self.distance == "euclidean":
             return -squared_distances(z, self.prototypes)

@@ -41,13 +41,17 @@ class Pixels(LearnerSettings):
 
 @dataclass(frozen=True)
 class FineTuning(LearnerSettings):
-    """A classifier of all training classes, with a new last layer tuned on each task."""
+    """A classifier of all training classes, with a new last layer tuned on each task, or whose
+    features are compared."""
 
     name: ClassVar[str] = "finetune"
     defaults: ClassVar[dict[str, Any]] = {"steps": 4000, "train_query": 128}
     episodic: ClassVar[bool] = False
 
     network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
+    match: Literal["softmax", "cosine", "euclidean"] = "softmax"
+    """What says the class: the new last layer, or the nearest support example by the cosine or
+    the Euclidean distance of features, as they were trained or tuned with --whole-network."""
     head_steps: int = 100
     """Gradient steps on each support set."""
     head_rate: float = 0.5
@@ -73,6 +77,7 @@ class FineTuning(LearnerSettings):
         import jax
         import optax
 
+        from quickstudy.learners.baseline.deep_nearest import DeepNearestNeighbour
         from quickstudy.learners.baseline.finetuning import FineTuning
         from quickstudy.learners.baseline.transfer import by_layer, slanted_triangle
         from quickstudy.networks import WithHead
@@ -86,7 +91,10 @@ class FineTuning(LearnerSettings):
         optimizer = optax.sgd(slanted_triangle(rate, self.head_steps) if self.slanted else rate)
         if self.layer_decay != 1 or self.unfreeze_every:
             optimizer = optax.chain(optimizer, by_layer(self.layer_decay, self.unfreeze_every))
-        return FineTuning(classifier, optimizer, self.head_steps, self.whole_network)
+        if self.match == "softmax":
+            return FineTuning(classifier, optimizer, self.head_steps, self.whole_network)
+        steps = self.head_steps if self.whole_network else 0
+        return DeepNearestNeighbour(classifier, optimizer, steps, self.match)
 
 
 @dataclass(frozen=True)

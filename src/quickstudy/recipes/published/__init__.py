@@ -11,15 +11,18 @@ from typing import Any
 
 from quickstudy.recipes.published.glyphs import zero_shot_glyphs
 from quickstudy.recipes.published.omniglot import (
+    baselines_omniglot,
     finetune_omniglot,
     fixed_labels_omniglot,
     gradient_omniglot,
     maml_omniglot,
+    matching_omniglot,
     metric_omniglot,
     pixels_omniglot,
     protonet_glyphs_to_omniglot,
     protonet_omniglot,
 )
+from quickstudy.recipes.published.penn_treebank import matching_penn_treebank
 from quickstudy.recipes.published.sinusoid import (
     gradient_sinusoid,
     maml_sinusoid,
@@ -30,6 +33,9 @@ from quickstudy.recipes.published.sinusoid import (
 RECIPES = {
     "pixels-omniglot": pixels_omniglot,
     "finetune-omniglot": finetune_omniglot,
+    "baselines-omniglot": baselines_omniglot,
+    "matching-omniglot": matching_omniglot,
+    "matching-penn-treebank": matching_penn_treebank,
     "protonet-omniglot": protonet_omniglot,
     "protonet-glyphs-to-omniglot": protonet_glyphs_to_omniglot,
     "maml-omniglot": maml_omniglot,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
 from quickstudy.recipes.learners.gradient import (
@@ -17,7 +18,7 @@ from quickstudy.recipes.learners.gradient import (
     Reptile,
 )
 from quickstudy.recipes.learners.gradient_estimates import ImplicitMAML
-from quickstudy.recipes.learners.metric import TADAM, ProtoNet, TapNet
+from quickstudy.recipes.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, same_budget
 from quickstudy.recipes.settings import (
     LearnerSettings,
@@ -39,6 +40,7 @@ def omniglot_test(way: int, shot: int, budget: Budget, *, query: int = 15) -> Ta
 
 
 FEWER_QUERIES = "5 queries a class instead of 15 at 20-way"
+STRIDE = "convolutions with stride 2 instead of pooling"
 
 
 def pixels_omniglot(budget: Budget) -> Recipe:
@@ -76,6 +78,88 @@ def finetune_omniglot(budget: Budget) -> Recipe:
         ),
         "the last layer alone is tuned"
         + (f"; {steps} steps of 128; {FEWER_QUERIES}" if budget == "cpu" else ""),
+    )
+
+
+def baselines_omniglot(budget: Budget) -> Recipe:
+    """Nearest neighbours on the features of a classifier of all training classes."""
+    cpu = budget == "cpu"
+    steps = 8000 if cpu else 40000
+    run = RunSettings(
+        FineTuning(NetworkSettings("conv4-stride" if cpu else "conv4")),
+        replace(OMNIGLOT, train_query=128),
+        TrainingSettings(
+            steps=steps, decay="cosine", validate_every=steps // 4, validation_episodes=100
+        ),
+    )
+    rows: dict[str, tuple[tuple[float, ...], dict[str, Any]]] = {
+        "cosine": ((80.0, 95.0, 69.5, 89.1), {"match": "cosine"}),
+        "cosine, fine-tuned": (
+            (82.3, 98.4, 70.6, 92.0),
+            {"match": "cosine", "whole_network": True, "head_steps": 10, "head_rate": 0.1},
+        ),
+        "softmax, fine-tuned": ((86.0, 97.6, 72.9, 92.3), {}),
+    }
+    return Recipe(
+        "Baseline classifier of the training classes, whose features are compared by the cosine",
+        "Vinyals et al. 2016, table 1 (baseline classifier)",
+        tuple(
+            Figure(
+                f"{label}, {w}-way {s}-shot",
+                run,
+                omniglot_test(w, s, budget),
+                p,
+                options=tuple(options.items()),
+                episodes=300 if cpu else 1000,
+            )
+            for label, (published, options) in rows.items()
+            for (w, s), p in zip(COLUMNS, published, strict=True)
+        ),
+        "one network for all rows; fine-tuned with the cosine, the whole network takes 10 steps; "
+        "with the softmax, the last layer alone takes 100"
+        + (f"; {STRIDE}; {steps:,} steps of 128; {FEWER_QUERIES}" if cpu else ""),
+    )
+
+
+def matching_omniglot(budget: Budget) -> Recipe:
+    """Matching networks: with cosines scaled, as they are, and in full context."""
+    cpu = budget == "cpu"
+    steps = 12_000 if cpu else 60_000
+    network = NetworkSettings("conv4-stride" if cpu else "conv4")
+    tasks = replace(OMNIGLOT, train_way=20, train_query=2 if cpu else 5)
+    training = TrainingSettings(
+        steps=steps, decay="cosine", validate_every=steps // 4, validation_episodes=100
+    )
+
+    published = (98.1, 98.9, 93.8, 98.5)
+    rows: dict[str, tuple[MatchingNet, tuple[float | None, ...], dict[str, Any]]] = {
+        "learned scale": (MatchingNet(network), published, {}),
+        "learned scale, fine-tuned": (
+            MatchingNet(network),
+            (97.9, 98.7, 93.5, 98.7),
+            {"test_steps": 5, "test_rate": 0.01},
+        ),
+        "scale 1, as published": (MatchingNet(network, scale=1.0), published, {}),
+        "full context": (MatchingNet(network, full_context=True), (None,) * 4, {}),
+    }
+    return Recipe(
+        "Matching networks, cosine",
+        "Vinyals et al. 2016, table 1",
+        tuple(
+            Figure(
+                f"{label}, {w}-way {s}-shot",
+                RunSettings(learner, tasks, training),
+                omniglot_test(w, s, budget),
+                p,
+                options=tuple(options.items()),
+            )
+            for label, (learner, of_paper, options) in rows.items()
+            for (w, s), p in zip(COLUMNS, of_paper, strict=True)
+        ),
+        "one model for all columns, trained 20-way 1-shot"
+        + (
+            f"; {STRIDE}; {steps:,} episodes with 2 queries a class; {FEWER_QUERIES}" if cpu else ""
+        ),
     )
 
 

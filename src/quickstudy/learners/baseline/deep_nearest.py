@@ -1,0 +1,59 @@
+"""Nearest neighbour on deep features: train one classifier on all training classes, throw its last
+layer away, and give a query the label of the support example whose features are nearest (the
+"baseline classifier, cosine" rows of Vinyals et al. 2016, table 1).
+
+Training:   as fine-tuning
+A new task: ŷ(x) = y_i with i = argmax_i cos(f(x), f(x_i)), or argmin_i ‖f(x) - f(x_i)‖²
+            with f as trained, or after steps of it and a new last layer on the support set
+"""
+
+import equinox as eqx
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+
+from quickstudy.learner import Predictor
+from quickstudy.learners.baseline.finetuning import FineTuning
+from quickstudy.learners.baseline.nearest import NearestNeighbour, Neighbours
+from quickstudy.learners.distances import Distance
+from quickstudy.likelihood import Likelihood
+from quickstudy.networks.network import Network, Statistics, WithHead
+from quickstudy.task import Examples
+
+
+class OnFeatures(Predictor):
+    """Neighbours in the space of a network's features."""
+
+    network: Network
+    statistics: Statistics | None
+    neighbours: Neighbours
+
+    def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n classes"]:
+        return self.neighbours(self.network(x, self.statistics)[0])
+
+
+class DeepNearestNeighbour(FineTuning):
+    """A classifier of the training classes whose features are compared, after `steps` steps on the
+    support set. Its parameters are those of `FineTuning`: trained as one, it serves as the other.
+
+    >>> learner = DeepNearestNeighbour(WithHead(body, training_classes, key=key), optax.sgd(0.1))
+    """
+
+    distance: Distance = eqx.field(static=True)
+
+    def __init__(
+        self,
+        classifier: WithHead,
+        optimizer: optax.GradientTransformation,
+        steps: int = 0,
+        distance: Distance = "cosine",
+    ):
+        super().__init__(classifier, optimizer, steps, whole_network=True)
+        self.distance = distance
+
+    def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> OnFeatures:
+        body = self.tuned(support, likelihood, key=key).body
+        features, _ = body(support.x, self.population)
+        neighbours = NearestNeighbour(self.distance).adapt(
+            Examples(features, support.y), likelihood, key=key
+        )
+        return OnFeatures(body, self.population, neighbours)

@@ -1,0 +1,161 @@
+"""One-shot language modelling: words as classes (Vinyals et al. 2016, section 4.1.3).
+
+An example of a word is a sentence with the word blanked out; an episode has `way` words, a few
+sentences for each, and asks which of the words is missing in other sentences. Inputs are the
+tokens around the blank. Text comes from one part of a corpus and words from one part of the
+vocabulary, so that words that are tested on were never blanked out in training.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int, Key, PRNGKeyArray
+
+from quickstudy.tasks.few_shot import FewShot
+from quickstudy.tasks.source import ClassSource, distinct
+
+CONTEXT = 10
+"""Tokens of the sentence that are seen on each side of the blank."""
+
+NOTHING, BLANK = 0, 1
+"""The tokens of places beyond the sentence, and of the word that is asked for."""
+
+NO_WORDS = ("<unk>", "N")
+"""They stand for many words, and are not asked for."""
+
+
+class BlankedWords(ClassSource):
+    """Words of a vocabulary with the sentences of a text that have them, each of these once, words
+    with more sentences first.
+
+    Wherever else in the sentence the word is, it is blanked out too.
+
+    >>> source.draw(key, jnp.asarray(3), 5).shape      # five sentences with a blank for word 3
+    (5, 21)
+    """
+
+    text: Int[Array, " tokens"]
+    """All sentences, with `CONTEXT` times `NOTHING` before, between and after them."""
+    word: Int[Array, " words"]
+    """The token of each class."""
+    first: Int[Array, " words"]
+    """Where a word's sentences begin among …"""
+    count: Int[Array, " words"]
+    place: Int[Array, " occurrences"]
+    """… where in the text each occurrence is …"""
+    sentence: Int[Array, " occurrences"]
+    """… and the number of its sentence."""
+    classes: int = eqx.field(static=True)
+    vocabulary: int = eqx.field(static=True)
+    """How many tokens there are."""
+    words: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+    """Those of `protocol`: data, part …"""
+
+    def occurrences(
+        self, key: PRNGKeyArray, label: Int[Array, ""], count: int
+    ) -> Int[Array, " count"]:
+        """Those that `draw` shows."""
+        return self.first[label] + distinct(key, self.count[label], count)
+
+    def draw(self, key: PRNGKeyArray, label: Int[Array, ""], count: int) -> Int[Array, "count l"]:
+        place = self.place[self.occurrences(key, label, count)]
+        window = self.text[place[:, None] + jnp.arange(-CONTEXT, CONTEXT + 1)]
+        return jnp.where(window == self.word[label], BLANK, window)
+
+    def with_at_least(self, sentences: int) -> "BlankedWords":
+        """Without the words that are in fewer sentences. The others keep their labels."""
+        classes = int(np.sum(np.asarray(self.count) >= sentences))
+        return dataclasses.replace(self, classes=classes)
+
+    def protocol(self) -> dict[str, Any]:
+        left_out = {"words left out": len(self.word) - self.classes}
+        return {**dict(self.words), "classes": self.classes, **left_out}
+
+
+class Cloze(FewShot):
+    """Episodes of blanked words in which no sentence comes twice, for whichever words.
+
+    >>> Cloze(source.with_at_least(2), way=5, shot=1, query=1).sample(key).support.x.shape
+    (5, 21)
+    """
+
+    source: BlankedWords  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def chosen(self, key: PRNGKeyArray) -> tuple[Int[Array, " way"], Key[Array, " way"]]:
+        """As of any few-shot episode, drawn again until all sentences differ."""
+        each = self.shot + self.query
+        of_any = super().chosen
+
+        def repeats(key: PRNGKeyArray) -> Bool[Array, ""]:
+            words, keys = of_any(key)
+            drawn = jax.vmap(lambda k, w: self.source.occurrences(k, w, each))(keys, words)
+            sentences = jnp.sort(self.source.sentence[drawn].ravel())
+            return jnp.any(sentences[1:] == sentences[:-1])
+
+        def another(key: PRNGKeyArray) -> PRNGKeyArray:
+            return jax.random.split(key, 1)[0]
+
+        return of_any(jax.lax.while_loop(repeats, another, key))
+
+
+def vocabulary(texts: Iterable[Iterable[Sequence[str]]]) -> dict[str, int]:
+    """The token of each word of the sentences of some texts."""
+    found = sorted({word for text in texts for sentence in text for word in sentence})
+    return {word: number for number, word in enumerate(found, start=BLANK + 1)}
+
+
+def blanked_words(
+    sentences: Iterable[Sequence[str]],
+    asked: Iterable[str],
+    tokens: Mapping[str, int],
+    words: dict[str, Any],
+) -> tuple[BlankedWords, list[str]]:
+    """Some words with the sentences that have them, and the words in the order of their labels.
+    Sentences that are word for word the same count once. `words` are those of `protocol`."""
+    unique = [np.asarray([tokens[w] for w in s]) for s in dict.fromkeys(map(tuple, sentences))]
+    length = np.asarray([len(s) for s in unique])
+    gap = np.full(CONTEXT, NOTHING)
+    text = np.concatenate([part for s in unique for part in (gap, s)] + [gap])
+    place = np.flatnonzero(text != NOTHING)
+    sentence = np.repeat(np.arange(len(unique)), length)
+
+    class_of = np.full(max(tokens.values()) + 1, -1)
+    asked = list(asked)
+    class_of[[tokens[word] for word in asked]] = np.arange(len(asked))
+    is_asked = class_of[text[place]] >= 0
+    place, sentence = place[is_asked], sentence[is_asked]
+    label = class_of[text[place]]
+    pair = label * len(unique) + sentence
+    _, once = np.unique(pair, return_index=True)  # sorted by word, then by sentence
+    count = np.bincount(label[once], minlength=len(asked))
+    first = np.cumsum(count) - count
+    order = np.argsort(-count, kind="stable")
+    source = BlankedWords(
+        text=jnp.asarray(text),
+        word=jnp.asarray([tokens[asked[i]] for i in order]),
+        first=jnp.asarray(first[order]),
+        count=jnp.asarray(count[order]),
+        place=jnp.asarray(place[once]),
+        sentence=jnp.asarray(sentence[once]),
+        classes=len(asked),
+        vocabulary=len(class_of),
+        words=tuple(words.items()),
+    )
+    return source.with_at_least(1), [asked[i] for i in order]
+
+
+def divided(words: Iterable[str], sizes: tuple[int, int], seed: int) -> dict[str, list[str]]:
+    """Words but for `NO_WORDS`, shuffled: so many to validate and to test on, the rest to train
+    on."""
+    mixed = np.random.default_rng(seed).permutation(sorted(set(words) - set(NO_WORDS))).tolist()
+    validation, test = sizes
+    return {
+        "validation": mixed[:validation],
+        "test": mixed[validation : validation + test],
+        "train": mixed[validation + test :],
+    }
