@@ -38,7 +38,7 @@ class TaskSettings:
 
     tasks: str = "glyphs"
     """glyphs, omniglot, sinusoid, or your own: folder:PATH, npz:PATH, table:PATH,
-    packed:FOLDER."""
+    packed:FOLDER. To test on alone: mnist, lake-runs."""
     way: int = 5
     """Classes in an episode."""
     shot: int = 1
@@ -52,8 +52,8 @@ class TaskSettings:
     train_query: int | None = None
     """Test examples in training; by default what suits the learner."""
     split: str | None = None
-    """Omniglot: vinyals, lake or maml. Your own data: a JSON file with class names under train,
-    validation and test; without one, classes are split 64 : 16 : 20 by --split-seed."""
+    """Omniglot: vinyals, lake, koch or maml. Your own data: a JSON file with class names under
+    train, validation and test; without one, classes are split 64 : 16 : 20 by --split-seed."""
     split_seed: int = 0
     """Which random split of your own classes."""
     rotations: Literal["none", "classes", "episode"] | None = None
@@ -61,6 +61,14 @@ class TaskSettings:
     each episode. By default classes on Omniglot, else none."""
     fixed_labels: bool = False
     """Each class has the same label in every episode: tasks that can be learned by heart."""
+    within: bool = False
+    """All classes of an episode are of one group, say characters of one alphabet: classes whose
+    names begin alike up to a slash."""
+    verify: bool = False
+    """Validate and test on pairs, whether two pictures are of one class: in an episode way × query
+    pairs of one class, and as many of two. For learners that compare."""
+    distort: bool = False
+    """Train on pictures under random affine maps."""
     image_size: int = 28
     """Images are brought to this height and width, in pixels."""
     color: bool = False
@@ -71,6 +79,8 @@ class TaskSettings:
     def __post_init__(self):
         least = {"way": 2, "shot": 1, "query": 1}
         at_least(self, **least, **{f"train_{k}": v for k, v in least.items()}, image_size=16)
+        if self.within and self.fixed_labels:
+            raise UserError("--within and --fixed-labels choose classes in two ways: take one")
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,10 @@ class Problem:
         return self.training_classes is not None
 
 
+TrainingTasks = Literal["episodes", "batches", "pairs"]
+"""Episodes; batches of all training classes; or pairs of examples, of one class or of two."""
+
+
 @dataclass(frozen=True)
 class LearnerSettings:
     """The options of one learner, and how to build it from them. One subclass a learner."""
@@ -139,8 +153,11 @@ class LearnerSettings:
     """What the command line calls it."""
     defaults: ClassVar[dict[str, Any]] = {}
     """Task and training settings that suit it, where the user says nothing."""
-    episodic: ClassVar[bool] = True
-    """Whether it trains on episodes; if not, on batches of all training classes."""
+
+    @property
+    def trains_on(self) -> TrainingTasks:
+        """What its `loss` takes: by default episodes."""
+        return "episodes"
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         """The untrained learner. Raises `UserError` where it cannot serve the problem."""
@@ -164,7 +181,7 @@ class LearnerSettings:
             )
 
 
-NetworkKind = Literal["auto", "conv4", "conv4-stride", "mlp", "mlp-norm"]
+NetworkKind = Literal["auto", "conv4", "conv4-stride", "koch", "mlp", "mlp-norm"]
 
 
 @dataclass(frozen=True)
@@ -172,8 +189,9 @@ class NetworkSettings:
     """The network inside a learner."""
 
     network: NetworkKind = "auto"
-    """conv4 (pooled), conv4-stride (MAML's form), mlp, mlp-norm (with batch normalisation); auto
-    takes a conv4 for images and an mlp for anything else."""
+    """conv4 (pooled), conv4-stride (MAML's form), koch (Siamese networks' own, for --image-size
+    105), mlp, mlp-norm (with batch normalisation); auto takes a conv4 for images and an mlp for
+    anything else."""
     filters: int = 64
     """Channels of each convolution."""
     hidden: tuple[int, ...] = (40, 40)
@@ -199,6 +217,15 @@ class NetworkSettings:
             )
         if len(shape) != 3:
             raise UserError(f"--network {kind} needs images; these inputs have shape {shape}")
+        if kind == "koch":
+            from quickstudy.networks.koch import SMALLEST, Koch
+
+            if min(shape[:2]) < SMALLEST:
+                raise UserError(
+                    f"--network koch needs pictures of {SMALLEST} × {SMALLEST} pixels or more: "
+                    "--image-size 105 is what it was made for"
+                )
+            return Koch(shape, precision=self.precision, key=key)
         stride = 2 if kind == "conv4-stride" else 1
         return Conv4(shape, filters=self.filters, stride=stride, precision=self.precision, key=key)
 

@@ -15,13 +15,14 @@ import numpy as np
 import optax
 
 from quickstudy import checkpoint
-from quickstudy.datasets import arrays, folder, omniglot, packed, table
+from quickstudy.datasets import arrays, folder, mnist, omniglot, packed, table
 from quickstudy.datasets.grouped import Grouped, read_split, split, standardise
-from quickstudy.datasets.images import ImageFormat
+from quickstudy.datasets.images import ImageFormat, resized
 from quickstudy.devices import from_first_process, is_first_process
 from quickstudy.errors import UserError, nearest
 from quickstudy.evaluation import Result, average, evaluate
 from quickstudy.learner import Learner
+from quickstudy.learners.metric.comparing import Comparing
 from quickstudy.likelihood import Categorical, Gaussian, Likelihood
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.settings import (
@@ -35,18 +36,33 @@ from quickstudy.recipes.settings import (
     seeds_in,
 )
 from quickstudy.record import Record
-from quickstudy.task import Episode, TaskDistribution
-from quickstudy.tasks.few_shot import ArraySource, Batches, FewShot, RotationMode, rotated
+from quickstudy.task import Episode, Examples, FixedTasks, TaskDistribution
+from quickstudy.tasks.few_shot import (
+    ArraySource,
+    Batches,
+    Distorted,
+    FewShot,
+    RotationMode,
+    rotated,
+    shares,
+)
 from quickstudy.tasks.glyphs import Glyphs, glyph_splits
 from quickstudy.tasks.mapped import MappedSource
+from quickstudy.tasks.pairs import Pairs
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource
+from quickstudy.tasks.within import Division, WithinGroup
 from quickstudy.training import SECONDS_PER_CHECKPOINT, SeedRun, Validation, meta_train_seeds
-
-KINDS = ("glyphs", "omniglot", "sinusoid", "folder:PATH", "npz:PATH", "table:PATH", "packed:FOLDER")
 
 OWN = ("folder", "npz", "table", "packed")
 """The user's own data."""
+
+TEST_ONLY = ("mnist", "lake-runs")
+
+KINDS = (
+    *("glyphs", "omniglot", "sinusoid", "folder:PATH", "npz:PATH", "table:PATH", "packed:FOLDER"),
+    *TEST_ONLY,
+)
 
 CLASSES_OF_A_CLASSIFIER = 200
 """Glyphs are endless; a classifier of all training classes gets this many."""
@@ -84,6 +100,11 @@ def _grouped(*chosen: Any) -> dict[str, Grouped]:
     kind, _, path = tasks.tasks.partition(":")
     if kind == "omniglot":
         return omniglot.load(tasks.image_size).split(tasks.split or "vinyals")
+    if kind == "mnist":
+        digits = mnist.load()
+        return {
+            "test": Grouped.from_labels(resized(digits.test_x, tasks.image_size), digits.test_y)
+        }
     everything = read_own(tasks, kind, Path(path))
     if tasks.split is None:
         parts = split(everything, seed=tasks.split_seed)
@@ -115,9 +136,11 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
         return None
     if kind == "glyphs":
         made: dict[str, ClassSource] = {**glyph_splits(tasks.image_size)}
-    elif kind == "omniglot" or (kind in OWN and path):
+    elif kind in ("omniglot", "mnist") or (kind in OWN and path):
         parts = grouped(tasks)
-        named = "vinyals" if kind == "omniglot" else f"random, seed {tasks.split_seed}"
+        named = {"omniglot": "vinyals", "mnist": "its own"}.get(
+            kind, f"random, seed {tasks.split_seed}"
+        )
         made = {
             part: source_of(g, {"data": tasks.tasks, "split": tasks.split or named, "part": part})
             for part, g in parts.items()
@@ -125,10 +148,22 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
     else:
         raise UserError(f"there are no tasks {tasks.tasks!r}: {nearest(kind, list(KINDS))}")
     rotations = rotation_mode(tasks)
-    shape = input_shape(made["train"])
+    shape = input_shape(made["test"])
     if rotations != "none" and (len(shape) != 3 or shape[0] != shape[1]):
         raise UserError(f"--rotations turns square images; these inputs are {shape}")
     return {part: rotated(source, rotations) for part, source in made.items()}
+
+
+def source(tasks: TaskSettings, part: str) -> ClassSource | None:
+    """The classes of one part; None for tasks that are not classification. Raises `UserError` as
+    `sources` does, and where there is nothing to train on."""
+    if tasks.tasks in TEST_ONLY and part != "test":
+        raise UserError(
+            f"--tasks {tasks.tasks} is there to test on: train on --tasks omniglot --split koch, "
+            f"then quickstudy evaluate --tasks {tasks.tasks}"
+        )
+    made = sources(tasks)
+    return None if made is None else made[part]
 
 
 def class_names(tasks: TaskSettings, part: str) -> Callable[[int], str]:
@@ -163,42 +198,107 @@ def require(tasks: TaskSettings, part: str, way: int, examples: int) -> None:
 def episode_tasks(
     tasks: TaskSettings, part: str, way: int, shot: int, query: int
 ) -> TaskDistribution[Episode]:
-    """Episodes from the classes of one split. Raises `UserError` where they are too few."""
-    made = sources(tasks)
-    if made is None:
+    """Episodes, or pairs, from the classes of one split. Raises `UserError` where they are too
+    few."""
+    if tasks.tasks == "lake-runs" and part == "test":
+        return lake_runs(tasks.image_size)
+    classes = source(tasks, part)
+    if classes is None:
         return Sinusoid(shot, query)
+    if tasks.verify:
+        return pairs(tasks, part, classes, way * query)
+    return episodes(tasks, part, classes, way, shot, query)
+
+
+def episodes(
+    tasks: TaskSettings, part: str, classes: ClassSource, way: int, shot: int, query: int
+) -> FewShot:
+    """Of any classes, or of classes of one group. Raises `UserError` where they are too few."""
     require(tasks, part, way, shot + query)
-    return FewShot(made[part], way, shot, query, tasks.fixed_labels)
+    if tasks.within:
+        return WithinGroup(classes, way, shot, query, division=division(tasks, part, way))
+    return FewShot(classes, way, shot, query, tasks.fixed_labels)
+
+
+def pairs(tasks: TaskSettings, part: str, classes: ClassSource, count: int) -> Pairs:
+    """`count` of one class and of two, any or of one group."""
+    require(tasks, part, 2, 2)
+    return Pairs(classes, count, division(tasks, part, 2) if tasks.within else None)
+
+
+def division(tasks: TaskSettings, part: str, way: int) -> Division:
+    """The groups that the (rotated) classes of a split are in, if they have as many as `way`.
+    Raises `UserError` where there are none."""
+    names = grouped(tasks)[part].names if tasks.tasks != "glyphs" else ("glyph 0",)
+    for name in names:
+        if "/" not in name:
+            raise UserError(
+                f"--within needs classes with names like group/class; {tasks.tasks} has {name!r}"
+            )
+    turns = range(4 if rotation_mode(tasks) == "classes" else 1)
+    try:
+        return Division.of([f"{n.partition('/')[0]}/{turn}" for n in names for turn in turns], way)
+    except ValueError as error:
+        raise UserError(f"{tasks.tasks} ({part}), --within: {error}") from error
+
+
+def lake_runs(image_size: int) -> FixedTasks[Episode]:
+    """Lake's 20 one-shot runs on Omniglot."""
+    runs, x = omniglot.lake_runs(), omniglot.load(image_size).grouped.x
+    way = runs.train.shape[1]
+    support = Examples(
+        shares(jnp.asarray(x[runs.train])), jnp.tile(jnp.arange(way), (len(runs.train), 1))
+    )
+    query = Examples(shares(jnp.asarray(x[runs.test])), jnp.asarray(runs.label))
+    words = {"data": "lake-runs", "way": way, "shot": 1, "queries per class": 1}
+    return FixedTasks(
+        Episode(support, query, Categorical(way)), (*words.items(), ("within", "one group"))
+    )
 
 
 def problem_of(settings: RunSettings) -> Problem:
     """What the learner is built for."""
-    made = sources(settings.tasks)
-    if made is None:
+    classes = training_source(settings)
+    if classes is None:
         return Problem((1,), Gaussian(1), None)
-    source = training_source(settings, made["train"])
-    return Problem(input_shape(source), Categorical(settings.tasks.way), source.classes)
+    return Problem(input_shape(classes), Categorical(settings.tasks.way), classes.classes)
 
 
-def training_source(settings: RunSettings, source: ClassSource) -> ClassSource:
-    """All training classes, but no more than a classifier of them can hold."""
-    if not settings.learner.episodic and isinstance(source, Glyphs):
-        return dataclasses.replace(source, classes=CLASSES_OF_A_CLASSIFIER)
-    return source
+def training_source(settings: RunSettings) -> ClassSource | None:
+    """All training classes, but no more than a classifier of them can hold; distorted if asked
+    for."""
+    classes = source(settings.tasks, "train")
+    if settings.learner.trains_on == "batches" and isinstance(classes, Glyphs):
+        classes = dataclasses.replace(classes, classes=CLASSES_OF_A_CLASSIFIER)
+    if not settings.tasks.distort or classes is None:
+        return classes
+    if len(shape := input_shape(classes)) != 3:
+        raise UserError(f"--distort bends images; these inputs are {shape}")
+    return Distorted(classes)
 
 
 def training_tasks(settings: RunSettings) -> TaskDistribution[Episode]:
-    """Episodes of the training classes, or batches of them for a learner that takes those."""
-    t = settings.tasks
+    """Of the training classes, what the learner takes: episodes, batches or pairs."""
+    t, kind = settings.tasks, settings.learner.trains_on
     assert t.train_way is not None
     assert t.train_shot is not None
     assert t.train_query is not None
-    made = sources(t)
-    if settings.learner.episodic or made is None:
-        episodes = episode_tasks(t, "train", t.train_way, t.train_shot, t.train_query)
-        return settings.learner.grouped(episodes)
-    require(t, "train", 2, 1)
-    return Batches(training_source(settings, made["train"]), t.train_query)
+    classes = training_source(settings)
+    if classes is None:
+        return settings.learner.grouped(Sinusoid(t.train_shot, t.train_query))
+    if kind == "batches":
+        require(t, "train", 2, 1)
+        return Batches(classes, t.train_query)
+    if kind == "pairs":
+        return pairs(t, "train", classes, t.train_way * t.train_query)
+    counts = (t.train_way, t.train_shot, t.train_query)
+    return settings.learner.grouped(episodes(t, "train", classes, *counts))
+
+
+def require_comparing(tasks: TaskSettings, learner: Learner) -> None:
+    """Raise `UserError` where pairs are to be tested on, and the learner does not take them."""
+    if tasks.verify and not isinstance(learner, Comparing):
+        raise UserError("--verify is for learners that compare two inputs: siamese, arc")
 
 
 def outer_optimizer(training: TrainingSettings) -> optax.GradientTransformation:
@@ -287,6 +387,7 @@ def _train(
     evidence = provenance()
     t, training = settings.tasks, settings.training
     problem = problem_of(settings)
+    require_comparing(t, build(settings.learner, problem, 0))
     assert training.steps is not None
     assert training.meta_batch is not None
     assert training.validate_every is not None
@@ -467,6 +568,7 @@ def measure(
     Raises `UserError` where the learner cannot serve those tasks.
     """
     t = tasks or settings.tasks
+    require_comparing(t, learner)
     distribution = episode_tasks(t, part, t.way, t.shot, t.query)
     try:
         result = evaluate(

@@ -1,5 +1,6 @@
 """N-way K-shot episodes, and plain batches, from a source of classes."""
 
+import math
 from typing import Any, Literal
 
 import equinox as eqx
@@ -41,15 +42,22 @@ class FewShot(TaskDistribution[Episode]):
     def likelihood(self) -> Categorical:
         return Categorical(self.way)
 
-    def sample(self, key: PRNGKeyArray) -> Episode:
-        choose, draw = jax.random.split(key)
+    def choose(self, key: PRNGKeyArray) -> Int[Array, " way"]:
+        """The classes of the episode `sample(key)`, in the order of its labels."""
+        key, _ = jax.random.split(key)
         if self.fixed_labels:
-            classes = one_of_each_group(choose, self.source.classes, self.way)
-        else:
-            classes = distinct(choose, self.source.classes, self.way)
-        x = jax.vmap(lambda k, c: self.source.draw(k, c, self.shot + self.query))(
-            jax.random.split(draw, self.way), classes
+            return one_of_each_group(key, self.source.classes, self.way)
+        return distinct(key, self.source.classes, self.way)
+
+    def draw(self, key: PRNGKeyArray, classes: Int[Array, " way"]) -> Float[Array, "way n ..."]:
+        """The examples of each of these classes in the episode `sample(key)`."""
+        _, key = jax.random.split(key)
+        return jax.vmap(lambda k, c: self.source.draw(k, c, self.shot + self.query))(
+            jax.random.split(key, self.way), classes
         )
+
+    def sample(self, key: PRNGKeyArray) -> Episode:
+        x = self.draw(key, self.choose(key))
         labels = jnp.arange(self.way)
         return Episode(
             support=Examples(
@@ -175,6 +183,24 @@ class RandomlyTurned(ClassSource):
         return {**self.source.protocol(), "rotations": "of each class in each episode"}
 
 
+def warp(
+    x: Float[Array, "h w c"], back: Float[Array, "2 2"], shift: Float[Array, " 2"]
+) -> Float[Array, "h w c"]:
+    """An image of which each point p = (down, right), in pixels from the middle, shows what `x`
+    shows at `back` (p - `shift`), between pixels by linear interpolation; beyond the border is 0.
+    """
+    height, width = x.shape[:2]
+    middle = jnp.asarray([height - 1, width - 1]) / 2
+    points = jnp.indices((height, width)).reshape(2, -1) - (middle + shift)[:, None]
+    at = back @ points + middle[:, None]
+
+    def resample(channel: Float[Array, "h w"]) -> Float[Array, "h w"]:
+        found = jax.scipy.ndimage.map_coordinates(channel, list(at), order=1)
+        return found.reshape(height, width)
+
+    return jax.vmap(resample, -1, -1)(x)
+
+
 class Warped(ClassSource):
     """Every image sheared and scaled about its middle: a point (x, y) of the original lies at
     scale · (x + shear y, y); what was beyond the border is 0.
@@ -196,20 +222,66 @@ class Warped(ClassSource):
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int
     ) -> Float[Array, "count h w c"]:
         x = self.source.draw(key, label, count)
-        height, width = x.shape[1:3]
-        down, right = (height - 1) / 2, (width - 1) / 2  # of the middle
-        row, column = jnp.indices((height, width))
-        y = (row - down) / self.scale
-        at = [y + down, (column - right) / self.scale - self.shear * y + right]
-
-        def resample(image: Float[Array, "h w"]) -> Float[Array, "h w"]:
-            return jax.scipy.ndimage.map_coordinates(image, at, order=1)
-
-        return jax.vmap(jax.vmap(resample, -1, -1))(x)
+        back = jnp.asarray([[1.0, 0.0], [-self.shear, 1.0]]) / self.scale
+        return jax.vmap(lambda image: warp(image, back, jnp.zeros(2)))(x)
 
     def protocol(self) -> dict[str, Any]:
         words = {"shear": float(self.shear), "scale": float(self.scale)}
         return {**self.source.protocol(), **words}
+
+
+class Distorted(ClassSource):
+    """Every image under a random affine map of its own (Koch et al. 2015, section 3.3): rotated
+    by θ in ±10°, sheared by ρ_x and ρ_y in ±0.3, scaled by s_x and s_y in [0.8, 1.2], moved by
+    t_x and t_y in ± 2 pixels of 105; each of the seven is there with probability 1/2.
+    """
+
+    source: ClassSource
+    classes: int = eqx.field(static=True)
+
+    def __init__(self, source: ClassSource):
+        self.source = source
+        self.classes = source.classes
+
+    def draw(
+        self, key: PRNGKeyArray, label: Int[Array, ""], count: int
+    ) -> Float[Array, "count h w c"]:
+        draw, distort = jax.random.split(key)
+        x = self.source.draw(draw, label, count)
+        keys = jax.random.split(jax.random.fold_in(distort, label), count)
+        return jax.vmap(lambda image, key: distorted(image, *some_distortion(key)))(x, keys)
+
+    def protocol(self) -> dict[str, Any]:
+        return {**self.source.protocol(), "distortions": "affine"}
+
+
+Distortion = tuple[Float[Array, ""], Float[Array, " 2"], Float[Array, " 2"], Float[Array, " 2"]]
+"""θ in radians; ρ; s - 1; t as shares of the side. All 0 is no distortion."""
+
+
+def some_distortion(key: PRNGKeyArray) -> Distortion:
+    """A random one of those that `Distorted` names."""
+    draw, drop = jax.random.split(key)
+    most = jnp.asarray([math.radians(10), 0.3, 0.3, 0.2, 0.2, 2 / 105, 2 / 105])
+    values = most * jax.random.uniform(draw, (7,), minval=-1, maxval=1)
+    values = jnp.where(jax.random.bernoulli(drop, shape=(7,)), values, 0.0)
+    return values[0], values[1:3], values[3:5], values[5:7]
+
+
+def distorted(
+    x: Float[Array, "h w c"],
+    angle: Float[Array, ""],
+    shear: Float[Array, " 2"],
+    growth: Float[Array, " 2"],
+    shift: Float[Array, " 2"],
+) -> Float[Array, "h w c"]:
+    """A point p of `x`, from its middle, comes to A p + shift · side, where
+    A = R(angle) [[1, ρ₀], [ρ₁, 1]] diag(1 + growth)."""
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    turned_back = jnp.stack([jnp.stack([cos, sin]), jnp.stack([-sin, cos])])
+    sheared_back = (jnp.eye(2) - jnp.diag(shear)[:, ::-1]) / (1 - shear[0] * shear[1])
+    back = sheared_back @ turned_back / (1 + growth)[:, None]
+    return warp(x, back, shift * x.shape[0])
 
 
 def turn(x: Num[Array, "n h w c"], quarters: Int[Array, ""]) -> Num[Array, "n h w c"]:

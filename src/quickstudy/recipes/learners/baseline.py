@@ -11,6 +11,7 @@ from quickstudy.recipes.settings import (
     LearnerSettings,
     NetworkSettings,
     Problem,
+    TrainingTasks,
     at_least,
 )
 
@@ -45,7 +46,6 @@ class FineTuning(LearnerSettings):
 
     name: ClassVar[str] = "finetune"
     defaults: ClassVar[dict[str, Any]] = {"steps": 4000, "train_query": 128}
-    episodic: ClassVar[bool] = False
 
     network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
     head_steps: int = 100
@@ -68,6 +68,10 @@ class FineTuning(LearnerSettings):
             raise UserError(
                 "--layer-decay and --unfreeze-every are about earlier layers: add --whole-network"
             )
+
+    @property
+    def trains_on(self) -> TrainingTasks:
+        return "batches"
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax
