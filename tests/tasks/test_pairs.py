@@ -61,7 +61,9 @@ def test_every_class_or_every_group_comes_as_often_as_the_others(within):
 @functools.cache
 def some_episode(way: int):
     tasks = WithinGroup(numbered(), way, 2, 3, division=Division.of(ALPHABETS, way))
-    return jax.jit(lambda seed: (tasks.sample(jax.random.key(seed)), tasks.choose(jax.random.key(seed))))
+    return jax.jit(
+        lambda seed: (tasks.sample(jax.random.key(seed)), tasks.choose(jax.random.key(seed)))
+    )
 
 
 @given(seeds, st.sampled_from([2, 4]))
@@ -103,7 +105,9 @@ def test_a_point_goes_where_the_matrix_takes_it():
     angle, shear, growth, shift = 0.3, [0.2, -0.1], [0.1, -0.15], [2 / side, -3 / side]
     turn = np.asarray([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = turn @ np.asarray([[1, shear[0]], [shear[1], 1]]) @ np.diag([1.1, 0.85])
-    moved = np.asarray(distorted(jnp.asarray(image), *map(jnp.asarray, (angle, shear, growth, shift))))
+    moved = np.asarray(
+        distorted(jnp.asarray(image), *map(jnp.asarray, (angle, shear, growth, shift)))
+    )
     places = np.indices((side, side)) - 20.0
     found = (places * moved[..., 0]).sum((1, 2)) / moved.sum()
     np.testing.assert_allclose(found, matrix @ point + [2, -3], atol=0.15)

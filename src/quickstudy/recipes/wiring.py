@@ -387,20 +387,18 @@ def _train(
     evidence = provenance()
     t, training = settings.tasks, settings.training
     problem = problem_of(settings)
-    require_comparing(t, build(settings.learner, problem, 0))
     assert training.steps is not None
     assert training.meta_batch is not None
     assert training.validate_every is not None
+    untrained = [
+        SeedRun(
+            seed, build(settings.learner, problem, seed), run, settings.with_seed(seed).to_json()
+        )
+        for seed, run in runs.items()
+    ]
+    require_comparing(t, untrained[0].learner)
     trained = meta_train_seeds(
-        [
-            SeedRun(
-                seed,
-                build(settings.learner, problem, seed),
-                run,
-                settings.with_seed(seed).to_json(),
-            )
-            for seed, run in runs.items()
-        ],
+        untrained,
         training_tasks(settings),
         outer_optimizer(training),
         steps=training.steps,

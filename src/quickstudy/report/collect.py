@@ -82,7 +82,7 @@ class Run:
     @property
     def tasks(self) -> FewShot | Sinusoid:
         """The test tasks."""
-        t = self.settings.tasks
+        t = replace(self.settings.tasks, verify=False)
         tasks = wiring.episode_tasks(t, "test", t.way, t.shot, t.query)
         assert isinstance(tasks, FewShot | Sinusoid)
         return tasks

@@ -9,6 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from quickstudy.recipes.published.comparing import (
+    arc_omniglot,
+    siamese_koch,
+    siamese_omniglot,
+)
 from quickstudy.recipes.published.omniglot import (
     finetune_omniglot,
     fixed_labels_omniglot,
@@ -30,6 +35,9 @@ RECIPES = {
     "finetune-omniglot": finetune_omniglot,
     "protonet-omniglot": protonet_omniglot,
     "protonet-glyphs-to-omniglot": protonet_glyphs_to_omniglot,
+    "siamese-omniglot": siamese_omniglot,
+    "siamese-koch": siamese_koch,
+    "arc-omniglot": arc_omniglot,
     "maml-omniglot": maml_omniglot,
     "maml-sinusoid": maml_sinusoid,
     "metasgd-sinusoid": metasgd_sinusoid,
