@@ -76,6 +76,7 @@ def test_of_an_episode_all_pairs_count_those_of_one_class_as_much_as_those_of_tw
     scores = slow_scores(learner, QUERY.x, SUPPORT.x)
     same = np.asarray(QUERY.y)[:, None] == np.asarray(SUPPORT.y)
     surprise = slow_surprise(scores, same)
+    assert isinstance(learner.network, MLP)
     [layer] = learner.network.layers
     expected = (surprise[same].mean() + surprise[~same].mean()) / 2
     expected += 0.01 * np.sum(np.asarray(layer.weight) ** 2)
@@ -131,7 +132,7 @@ def test_a_comparator_looks_at_one_picture_then_the_other():
         i, f, g, o = np.split(gates, 4)
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
         h = sigmoid(o) * np.tanh(c)
-    expected = h @ np.asarray(learner.relation.weight)[:, 0] + learner.relation.bias[0]
+    expected = h @ np.asarray(learner.relation.weight)[:, 0] + float(learner.relation.bias[0])
     found = learner.compare(jnp.asarray(one), jnp.asarray(other))
     assert found == pytest.approx(expected, rel=1e-4)
 

@@ -61,7 +61,7 @@ class Omniglot:
           it; one alphabet, Gurmukhi, has characters on both sides |
         | lake | 813/151/659 | by alphabet, Lake's: 25 background alphabets to train, the last 5
           by name to validate, the 20 evaluation alphabets to test |
-        | koch | 964/242/417 | Koch et al. (2015): tested on the 10 alphabets of Lake's runs, each
+        | koch | 964/277/382 | Koch et al. (2015): tested on the 10 alphabets of Lake's runs, each
           drawn by the 4 people of those runs; see `_koch` |
         | maml | 1100/100/423 | Finn et al. (2017): all characters shuffled with seed 1. Their
           code shuffles a list in the order of the file system it ran on; this one shuffles the

@@ -245,9 +245,11 @@ class Distorted(ClassSource):
 
     def draw(
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int
-    ) -> Float[Array, "count h w c"]:
+    ) -> Num[Array, "count h w c"]:
         draw, distort = jax.random.split(key)
         x = self.source.draw(draw, label, count)
+        if x.shape[1:3] == (1, 1):
+            return x  # nothing to bend: it is the number of a picture (`mapped.RowNumbers`)
         keys = jax.random.split(jax.random.fold_in(distort, label), count)
         return jax.vmap(lambda image, key: distorted(image, *some_distortion(key)))(x, keys)
 

@@ -28,7 +28,7 @@ def siamese_omniglot(budget: Budget) -> Recipe:
         tasks = replace(OMNIGLOT, way=20, query=5, train_way=16, train_query=4)
         training = TrainingSettings(steps=200_000, decay="cosine", validate_every=5000)
     else:
-        learner = Siamese(NetworkSettings(filters=32), crossed=True)
+        learner = Siamese(network=NetworkSettings(filters=32), crossed=True)
         tasks = replace(OMNIGLOT, way=20, query=1, train_way=40, train_query=1)
         training = TrainingSettings(
             steps=5000, decay="cosine", validate_every=1000, validation_episodes=100
@@ -58,7 +58,7 @@ def siamese_koch(budget: Budget) -> Recipe:
         tasks="omniglot", split="koch", rotations="none", within=True, way=20, query=1
     )
     if budget == "full":
-        learner = Siamese(NetworkSettings("koch"), penalty=1e-4)
+        learner = Siamese(network=NetworkSettings("koch"), penalty=1e-4)
         tasks = replace(split, image_size=105, distort=True, train_way=16, train_query=4)
         training = TrainingSettings(
             steps=200_000, learning_rate=1e-4, decay="cosine", validate_every=5000
@@ -82,13 +82,18 @@ def siamese_koch(budget: Budget) -> Recipe:
         (
             Figure("verification within an alphabet", run, verification, 93.42, episodes=100),
             Figure(
-                "verification, any two characters", run, replace(verification, within=False), None,
+                "verification, any two characters",
+                run,
+                replace(verification, within=False),
+                None,
                 episodes=100,
             ),
             Figure("20-way 1-shot, Lake's runs", run, lake, 92.0, episodes=20),
             Figure("20-way 1-shot within an alphabet", run, tasks, 92.0, episodes=400),
             Figure("MNIST, 10-way 1-shot", run, digits, 70.3, episodes=400),
-            Figure(f"{nearest}: Lake's runs", pixels, replace(lake, image_size=28), 21.7, episodes=20),
+            Figure(
+                f"{nearest}: Lake's runs", pixels, replace(lake, image_size=28), 21.7, episodes=20
+            ),
             Figure(f"{nearest}: within an alphabet", pixels, split, 21.7, episodes=400),
             Figure(f"{nearest}: MNIST", pixels, replace(digits, image_size=28), 26.5, episodes=400),
         ),
@@ -98,7 +103,7 @@ def siamese_koch(budget: Budget) -> Recipe:
             if budget == "full"
             else ""
         ),
-    )  # fmt: skip
+    )
 
 
 def arc_omniglot(budget: Budget) -> Recipe:
