@@ -10,8 +10,8 @@ tells whether they are of one class:
 Training on pairs and one-shot classification are those of `comparing`.
 
 Differences from the paper: one λ for all layers, where the paper searched one for each; f and its
-normalisation are whatever network is given (`networks/koch.py` has the paper's); b is written out,
-and the distance starts as the plain mean, α_j = -1/d, around b = 1.
+normalisation are whatever network is given (`networks/koch.py` has the paper's); b is written out.
+α_j = -1/√d and b = √d at first, so that s is of order 1 for features that differ by about 1.
 """
 
 import equinox as eqx
@@ -44,8 +44,9 @@ class Siamese(Comparing):
     def __init__(self, network: Network, penalty: float = 0.0):
         """`penalty` is λ."""
         self.network = network
-        self.weight = jnp.full(network.outputs, -1 / network.outputs)
-        self.bias = jnp.ones(())
+        root = network.outputs**0.5
+        self.weight = jnp.full(network.outputs, -1 / root)
+        self.bias = jnp.asarray(root)
         self.population = None
         self.penalty = penalty
 
