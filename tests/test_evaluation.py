@@ -19,7 +19,7 @@ from quickstudy.evaluation import (
 )
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.task import Episode, Examples, FixedTasks, TaskDistribution
 
 
 class Noise(TaskDistribution[Episode]):
@@ -75,6 +75,19 @@ def test_fewer_episodes_are_the_first_of_more_and_another_seed_has_others():
     np.testing.assert_array_equal(more.metrics["mse"][:20], fewer.metrics["mse"])
     assert not np.intersect1d(fewer.metrics["mse"], other.metrics["mse"]).size
     assert (fewer.protocol["episodes"], fewer.protocol["seed"]) == (20, 1)
+
+
+def test_each_task_of_a_fixed_list_is_met_once_whatever_the_seed():
+    tasks = [TASKS.sample(jax.random.key(i)) for i in range(7)]
+    fixed = FixedTasks(jax.tree.map(lambda *x: jnp.stack(x), *tasks), (("data", "seven"),))
+    results = [evaluate(ADAPTING, fixed, episodes=1000, seed=seed) for seed in (0, 1)]
+    for result in results:
+        assert result.protocol == {"data": "seven", "episodes": 7, "seed": result.protocol["seed"]}
+        for found, task in zip(result.metrics["mse"], tasks, strict=True):
+            error = np.mean((np.asarray(task.query.y) - np.asarray(task.support.y).mean()) ** 2)
+            assert found == pytest.approx(error, rel=1e-5)
+    drawn = jax.vmap(fixed.sample)(jax.random.split(jax.random.key(3), 200))
+    assert set(np.ravel(drawn.query.y[:, 0])) == {float(task.query.y[0, 0]) for task in tasks}
 
 
 def test_calibration_counts_each_query_of_each_episode_once():
@@ -133,7 +146,7 @@ def test_the_paired_difference_is_that_of_a_paired_t_test():
 @pytest.mark.parametrize(
     "word",
     ["data", "split", "part", "way", "shot", "queries per class", "queries", "rotations", "classes",
-     "first", "size", "episodes", "seed"],
+     "first", "size", "within", "pairs", "episodes", "seed"],
 )  # fmt: skip
 def test_other_episodes_are_not_compared(word):
     with pytest.raises(ValueError, match=f"not the same episodes: {word} is one and other"):

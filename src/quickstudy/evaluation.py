@@ -30,7 +30,8 @@ EPISODES_PER_CALL = 50
 
 EPISODE_WORDS = (
     *("data", "split", "part", "classes", "first", "size", "rotations"),
-    *("way", "shot", "queries per class", "queries", "labels", "episodes", "seed"),
+    *("way", "shot", "queries per class", "queries", "labels", "within", "pairs"),
+    *("episodes", "seed"),
 )
 """The words of a protocol that say which episodes were met; others are about the learner."""
 
@@ -152,7 +153,7 @@ def _some_episodes(
 
     def one(index):
         for_task, for_learner = task_keys(key, index)
-        task = tasks.sample(for_task)
+        task = tasks.numbered(for_task, index)
         predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
         predictions = predictor(task.query.x)
         y, likelihood = task.query.y, task.likelihood
@@ -171,7 +172,8 @@ def evaluate(
 ) -> Result:
     """Adapt to `episodes` tasks and predict their queries.
 
-    Episode i is drawn with `jax.random.fold_in(jax.random.key(seed), i)`, whatever the learner.
+    Episode i is drawn with `jax.random.fold_in(jax.random.key(seed), i)`, whatever the learner. Of
+    a fixed list of tasks each is met once, or the first `episodes`, whatever the seed.
 
     >>> result = evaluate(learner, FewShot(test_classes, way=5, shot=1, query=15))
     >>> result.estimate("accuracy").percent()
@@ -180,6 +182,7 @@ def evaluate(
     if episodes < 1:
         raise ValueError(f"{episodes} episodes: at least 1")
     enable_compilation_cache()
+    episodes = min(episodes, tasks.count or episodes)
     per_call = min(EPISODES_PER_CALL, episodes)
     started = time.monotonic()
     metrics: list[dict[str, np.ndarray]] = []

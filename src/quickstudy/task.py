@@ -70,10 +70,46 @@ class TaskDistribution(eqx.Module, Generic[Task]):
         """One task: a pure function of the key, with shapes that do not depend on it, so that
         `jax.vmap(tasks.sample)(keys)` is a meta-batch."""
 
+    def numbered(self, key: PRNGKeyArray, number: int | Int[Array, ""]) -> Task:
+        """Task number `number` of those that are tested on: by default one drawn with its `key`.
+        A fixed list gives its own."""
+        return self.sample(key)
+
+    @property
+    def count(self) -> int | None:
+        """How many tasks there are to be tested on, where they are a fixed list."""
+        return None
+
     @abc.abstractmethod
     def protocol(self) -> dict[str, Any]:
         """The words that name this distribution beside every result: data, split, way, shot,
         queries, rotations … Plain JSON values."""
+
+
+class FixedTasks(TaskDistribution[Task]):
+    """A fixed list of tasks, which lie along the leading axis of every array of `table`. A test
+    meets each of them once, whatever its seed.
+
+    >>> evaluate(learner, FixedTasks(runs, (("data", "lake-runs"),))).metrics["accuracy"].shape
+    (20,)
+    """
+
+    table: Task
+    words: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+    """Those of `protocol`."""
+
+    @property
+    def count(self) -> int:
+        return len(jax.tree.leaves(self.table)[0])
+
+    def numbered(self, key: PRNGKeyArray, number: int | Int[Array, ""]) -> Task:
+        return jax.tree.map(lambda x: x[number], self.table)
+
+    def sample(self, key: PRNGKeyArray) -> Task:
+        return self.numbered(key, jax.random.randint(key, (), 0, self.count))
+
+    def protocol(self) -> dict[str, Any]:
+        return dict(self.words)
 
 
 def task_keys(key: PRNGKeyArray, index: int | Int[Array, ""]) -> tuple[PRNGKeyArray, PRNGKeyArray]:

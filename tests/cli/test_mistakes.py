@@ -69,6 +69,21 @@ def test_numbers_out_of_range_are_named_with_their_flag(mistake, tmp_path, flag,
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--tasks", "mnist"), "--tasks mnist is there to test on"),
+        (("--tasks", "lake-runs"), "--tasks lake-runs is there to test on"),
+        (("--within",), "--within needs classes with names like group/class"),
+        (("--within", "--fixed-labels"), "--within and --fixed-labels"),
+        (("--verify",), "--verify is for learners that compare"),
+        (("--network", "koch"), "--network koch needs pictures of 65 × 65"),
+    ],
+)
+def test_options_that_do_not_suit_are_named(mistake, tmp_path, words, said):
+    assert said in mistake("train", "protonet", "--run", tmp_path / "a", *words)
+
+
 def test_a_class_with_too_few_examples_is_named(mistake, pictures, tmp_path):
     for i in range(2, 8):
         (pictures / "class3" / f"{i}.png").unlink()

@@ -153,11 +153,29 @@ def batches() -> Prepared:
     return Prepared.of([batch(seed) for seed in range(60)])
 
 
+def pairs() -> Prepared:
+    """Of examples of one training class and of two, for learners that compare."""
+
+    def task(seed: int) -> Episode:
+        x, y = np.empty((2 * TRAINING_CLASSES, 2, INPUTS), np.float32), []
+        rng = np.random.default_rng(seed)
+        for i in range(len(x)):
+            same = i % 2
+            classes = rng.choice(TRAINING_CLASSES, 2, replace=False)
+            centres = CENTRES[np.repeat(classes[0], 2) if same else classes]
+            x[i] = centres + 0.5 * rng.normal(size=(2, INPUTS))
+            y.append(same)
+        query = Examples(jnp.asarray(x), jnp.asarray(y))
+        return Episode(Examples(query.x[:0, 0], query.y[:0]), query, Categorical(2))
+
+    return Prepared.of([task(seed) for seed in range(60)])
+
+
 TRAINING_EPISODES = episodes(0, TRAINING_CLASSES)
 TEST_EPISODES, SHUFFLED_EPISODES = (
     episodes(TRAINING_CLASSES, len(CENTRES), shuffled=shuffled) for shuffled in (False, True)
 )
-TRAINING_BATCHES = batches()
+TRAINING = {"episodes": TRAINING_EPISODES, "batches": batches(), "pairs": pairs()}
 
 
 class Case:
@@ -165,8 +183,7 @@ class Case:
 
     def __init__(self, settings: LearnerSettings):
         self.settings = settings
-        tasks = TRAINING_EPISODES if settings.episodic else TRAINING_BATCHES
-        self.training = settings.grouped(tasks)
+        self.training = settings.grouped(TRAINING[settings.trains_on])
         self.traces: list[str] = []
 
     def build(self) -> Learner:

@@ -17,6 +17,7 @@ from quickstudy.recipes.settings import (
     TaskSettings,
     TrainingSettings,
 )
+from quickstudy.recipes.tasks import episode_tasks
 from quickstudy.tasks.zero_shot import ZeroShot
 
 CLASSES, EACH, FEATURES, TOLD = 10, 3, 4, 6
@@ -63,7 +64,7 @@ def test_zero_shot_episodes_pair_each_class_with_its_own_description(folder: Pat
     """The number of a class follows from its attributes, and from its images' features."""
     tasks = TaskSettings(f"cub:{folder}", way=2, query=3, zero_shot=True)
     for part, classes in (("train", 6), ("test", 2)):
-        made = wiring.episode_tasks(tasks, part, 2, 1, 3)
+        made = episode_tasks(tasks, part, 2, 1, 3)
         assert isinstance(made, ZeroShot)
         assert made.source.classes == classes
         labels = jnp.arange(classes)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial import KDTree
 
 from quickstudy.datasets import cache, omniglot
 from quickstudy.datasets.images import ImageFormat, read_image
@@ -90,6 +91,37 @@ def test_lake_split_by_alphabet(drawings):
     assert alphabets == {"train": "AB", "validation": "CDEFG", "test": "YZ"}
 
 
+def test_lakes_runs_are_read_from_their_archive(drawings, folders, server, monkeypatch):
+    """Two runs of two characters: the drawings by one person, and those by another, shuffled."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as zipped:
+        for run, (a, b), first, second in ((1, "YZ", 3, 8), (2, "CA", 19, 0)):
+            for name, character, drawing in (
+                *(("training/class01", a, first), ("training/class02", b, first)),
+                *(("test/item01", b, second), ("test/item02", a, second)),
+            ):
+                ink = drawings[f"{character}/character01"][drawing]
+                zipped.writestr(f"run{run:02}/{name}.png", png(ink))
+            labels = "".join(
+                f"run{run:02}/test/item{i:02}.png run{run:02}/training/class{k:02}.png\n"
+                for i, k in ((2, 1), (1, 2))
+            )
+            zipped.writestr(f"run{run:02}/class_labels.txt", labels)
+    archive = file.getvalue()
+    server.files["one-shot-classification/all_runs.zip"] = archive
+    monkeypatch.setattr(omniglot, "RUNS", ("all_runs.zip", hashlib.md5(archive).hexdigest()))
+    monkeypatch.setattr(omniglot, "RUN", 2)
+    for _ in range(2):  # fetched, and found again
+        runs = omniglot.lake_runs()
+        names = omniglot.load(8).grouped.names
+        rows = [[20 * names.index(f"{c}/character01") + d for c in cs] for cs, d in
+                (("YZ", 3), ("CA", 19), ("ZY", 8), ("AC", 0))]  # fmt: skip
+        np.testing.assert_array_equal(runs.train, rows[:2])
+        np.testing.assert_array_equal(runs.test, rows[2:])
+        np.testing.assert_array_equal(runs.label, [[1, 0], [1, 0]])
+    assert len(server.ranges) == 3
+
+
 def test_unknown_split(drawings):
     with pytest.raises(UserError, match=r"no split 'vinyal'; did you mean vinyals\?"):
         omniglot.load(8).split("vinyal")
@@ -165,6 +197,66 @@ def test_splits_of_the_literature(real: omniglot.Omniglot, name: str, sizes: lis
     assert [part.classes for part in parts.values()] == sizes
     assert len({n for part in parts.values() for n in part.names}) == 1623
     assert all((part.count == 20).all() for part in parts.values())
+
+
+@pytest.fixture(scope="module")
+def runs(real: omniglot.Omniglot) -> omniglot.LakeRuns:
+    path = cache.find("omniglot.npz")
+    assert path is not None
+    with np.load(path) as file:
+        if "lake_train" not in file.files and cache.find("lake-runs.npz") is None:
+            pytest.skip("Lake's runs are neither in $QUICKSTUDY_DATA nor in the user's cache")
+    return omniglot.lake_runs()
+
+
+def test_the_split_of_koch_is_lakes_alphabets_and_people(real: omniglot.Omniglot, runs):
+    parts = real.split("koch")
+    alphabets = {p: {name.split("/")[0] for name in parts[p].names} for p in parts}
+    assert {p: len(alphabets[p]) for p in parts} == {"train": 30, "validation": 10, "test": 10}
+    assert sum(part.classes for part in parts.values()) == 1623
+    drawings = {p: set(map(bytes, parts[p].x)) for p in parts}
+    for p, drawers in (("train", 12), ("validation", 4), ("test", 4)):
+        assert (parts[p].count == drawers).all()
+        assert parts[p].x.shape[0] == drawers * parts[p].classes
+    of_runs = set(map(bytes, real.grouped.x[np.concatenate([runs.train, runs.test], axis=None)]))
+    assert of_runs <= drawings["test"]
+    assert not of_runs & drawings["train"]
+    assert parts["train"].select([7]).names == (parts["train"].names[7],)
+    label = real.grouped.names.index(parts["train"].names[7])
+    np.testing.assert_array_equal(
+        parts["train"].select([7]).x, real.grouped.x[20 * label + 8 : 20 * label + 20]
+    )
+
+
+def test_lakes_runs_are_one_shot_classification_within_an_alphabet(real: omniglot.Omniglot, runs):
+    names = np.asarray(real.grouped.names)
+    for train, test, label in zip(runs.train, runs.test, runs.label, strict=True):
+        np.testing.assert_array_equal(test // 20, train[label] // 20)
+        assert len({name.split("/")[0] for name in names[train // 20]}) == 1
+        assert len(set(train // 20)) == 20
+        assert len(set(train % 20)) == len(set(test % 20)) == 1
+        assert train[0] % 20 != test[0] % 20
+
+
+def test_the_baseline_of_lakes_demonstration(runs):
+    """The modified Hausdorff distance of inked pixels (Dubuisson and Jain 1994) has 38.8 % errors,
+    as the README of the data set says."""
+    x = omniglot.load(105).grouped.x
+
+    def inked(row: int) -> KDTree:
+        points = np.argwhere(x[row, :, :, 0] > 0).astype(float)
+        return KDTree(points - points.mean(axis=0))
+
+    def distance(a: KDTree, b: KDTree) -> float:
+        return max(np.mean(a.query(b.data)[0]), np.mean(b.query(a.data)[0]))
+
+    wrong = []
+    for train, test, label in zip(runs.train, runs.test, runs.label, strict=True):
+        known = [inked(row) for row in train]
+        for row, correct in zip(test, label, strict=True):
+            item = inked(row)
+            wrong.append(np.argmin([distance(item, other) for other in known]) != correct)
+    assert np.mean(wrong) == 0.3875
 
 
 def test_the_vinyals_split_is_the_one_on_disk(real: omniglot.Omniglot):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from quickstudy.errors import UserError
+from quickstudy.recipes import tasks as recipe_tasks
 from quickstudy.recipes import wiring
 from quickstudy.recipes.learners.baseline import FineTuning
 from quickstudy.recipes.settings import (
@@ -27,20 +28,20 @@ def text(monkeypatch):
         part: [tuple(rng.choice(words, 12).tolist()) for _ in range(200)]
         for part in ("train", "validation", "test")
     }
-    monkeypatch.setattr(wiring.penn_treebank, "load", lambda: sentences)
-    monkeypatch.setattr(wiring, "HELD_OUT_WORDS", (10, 10))
-    wiring.treebank_words.cache_clear()
+    monkeypatch.setattr(recipe_tasks.penn_treebank, "load", lambda: sentences)
+    monkeypatch.setattr(recipe_tasks, "HELD_OUT_WORDS", (10, 10))
+    recipe_tasks.treebank_words.cache_clear()
     yield
-    wiring.treebank_words.cache_clear()
+    recipe_tasks.treebank_words.cache_clear()
 
 
 def test_no_word_that_is_tested_is_an_answer_in_training():
-    sources, names = wiring.treebank_words(0)
+    sources, names = recipe_tasks.treebank_words(0)
     assert [len(names[part]) for part in ("train", "validation", "test")] == [40, 10, 10]
     assert len({word for part in names.values() for word in part}) == 60
     blanked = {part: set(np.asarray(source.word).tolist()) for part, source in sources.items()}
     assert not blanked["train"] & (blanked["validation"] | blanked["test"])
-    called = wiring.class_names(TASKS, "test")
+    called = recipe_tasks.class_names(TASKS, "test")
     assert [called(label) for label in range(10)] == names["test"]
 
 
@@ -57,10 +58,10 @@ def test_a_learner_of_tokens_is_trained_kept_and_measured(tmp_path):
 
 def test_what_cannot_be_is_said():
     with pytest.raises(UserError, match="words that are in 150 sentences"):
-        wiring.episode_tasks(TASKS, "test", 3, 149, 1)
+        recipe_tasks.episode_tasks(TASKS, "test", 3, 149, 1)
     with pytest.raises(UserError, match="take --network text"):
         NetworkSettings("mlp").build(TokenShape((21,), 62), None)
     with pytest.raises(UserError, match="numbers, not tokens"):
         NetworkSettings("text").build((21,), None)
     with pytest.raises(UserError, match="rotations"):
-        wiring.sources(TaskSettings("penn-treebank", rotations="classes"))
+        recipe_tasks.sources(TaskSettings("penn-treebank", rotations="classes"))

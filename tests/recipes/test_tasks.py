@@ -5,7 +5,7 @@ import pytest
 
 from quickstudy.errors import UserError
 from quickstudy.recipes.settings import TaskSettings
-from quickstudy.recipes.wiring import class_names, grouped, sources
+from quickstudy.recipes.tasks import class_names, grouped, sources
 
 
 @pytest.fixture

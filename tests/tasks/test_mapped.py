@@ -19,7 +19,7 @@ from quickstudy.evaluation import evaluate
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP
-from quickstudy.tasks.few_shot import ArraySource, Batches, FewShot, rotated
+from quickstudy.tasks.few_shot import ArraySource, Batches, Distorted, FewShot, rotated
 from quickstudy.tasks.mapped import MappedSource, read_ahead
 from quickstudy.training import TrainingStopped, Validation, meta_train
 
@@ -191,7 +191,7 @@ def test_the_rows_asked_for_ahead_are_those_that_training_reads(
     monkeypatch.setattr(Rows, "read", reading)
     monkeypatch.setattr(Rows, "ask", asking)
     monkeypatch.setattr(training, "read_ahead", waiting)
-    tasks = FewShot(rotated(both[1], rotations), 3, 1, 2)
+    tasks = FewShot(Distorted(rotated(both[1], rotations)), 3, 1, 2)
     meta_train(START, tasks, optax.adam(1e-2), steps=6, meta_batch=4, devices=devices)
     per_step = 4 * 9
     was_read = was_read[: 6 * per_step]  # the rest is for settling

@@ -20,7 +20,7 @@ class TestOptions:
     """On which episodes; what is not said is as in training."""
 
     tasks: str | None = None
-    """Other tasks than the run's: glyphs, omniglot, folder:PATH …"""
+    """Other tasks than the run's: glyphs, omniglot, lake-runs, mnist, folder:PATH …"""
     way: int | None = None
     """Classes in an episode."""
     shot: int | None = None
@@ -31,6 +31,10 @@ class TestOptions:
     """Another split."""
     rotations: Literal["none", "classes", "episode"] | None = None
     """Other rotations."""
+    within: bool | None = None
+    """Whether all classes of an episode are of one group."""
+    verify: bool | None = None
+    """Whether to ask of pairs if they are of one class."""
     part: Literal["test", "validation", "train"] = "test"
     """Which classes of the split."""
     episodes: int = 1000

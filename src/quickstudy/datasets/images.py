@@ -58,6 +58,14 @@ def read_image(path: Path, format: ImageFormat) -> np.ndarray:
     return _fit(pixels, ground.astype(np.uint8), format.size)
 
 
+def resized(x: np.ndarray, size: int) -> np.ndarray:
+    """uint8 pictures of one channel (N, height, width, 1) as (N, size, size, 1)."""
+    if x.shape[1:3] == (size, size):
+        return x
+    made = [Image.fromarray(one[..., 0]).resize((size, size), RESAMPLING) for one in x]
+    return np.stack([np.asarray(one) for one in made])[..., None]
+
+
 def _pixels(image: Image.Image, channels: int) -> np.ndarray:
     """An open image as uint8 (height, width, channels)."""
     if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would clip to 8

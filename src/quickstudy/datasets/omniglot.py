@@ -25,7 +25,7 @@ from rich.progress import track
 from quickstudy.datasets import cache
 from quickstudy.datasets.arrays import read_npz
 from quickstudy.datasets.grouped import SPLITS, Grouped
-from quickstudy.datasets.images import RESAMPLING
+from quickstudy.datasets.images import resized
 from quickstudy.errors import UserError, nearest
 
 SOURCES = (
@@ -34,6 +34,8 @@ SOURCES = (
 )
 BACKGROUND = ("images_background.zip", "68d2efa1b9178cc56df9314c21c6e718")  # and its md5
 EVALUATION = ("images_evaluation.zip", "6b91aef0f799c5bb55b94e3f2daec811")
+RUNS = ("all_runs.zip", "e8996daecdf12afeeb4a53a179f06b19")  # under one-shot-classification/
+RUN = 20  # runs; characters of a run
 CHARACTERS = 1623
 DRAWINGS = 20
 SIDE = 105  # pixels of a drawing in the archives
@@ -59,6 +61,8 @@ class Omniglot:
           it; one alphabet, Gurmukhi, has characters on both sides |
         | lake | 813/151/659 | by alphabet, Lake's: 25 background alphabets to train, the last 5
           by name to validate, the 20 evaluation alphabets to test |
+        | koch | 964/277/382 | Koch et al. (2015): tested on the 10 alphabets of Lake's runs, each
+          drawn by the 4 people of those runs; see `_koch` |
         | maml | 1100/100/423 | Finn et al. (2017): all characters shuffled with seed 1. Their
           code shuffles a list in the order of the file system it ran on; this one shuffles the
           sorted names: the same procedure and sizes, not the same members |
@@ -66,9 +70,24 @@ class Omniglot:
         if name not in _SPLITS:
             raise UserError(f"Omniglot has no split {name!r}; {nearest(name, list(_SPLITS))}")
         part = _SPLITS[name](self.grouped.names, self.background)
-        return {
-            split: self.grouped.select(np.flatnonzero(part == i)) for i, split in enumerate(SPLITS)
-        }
+        grouped = _of_koch_drawers(self.grouped, part) if name == "koch" else self.grouped
+        return {split: grouped.select(np.flatnonzero(part == i)) for i, split in enumerate(SPLITS)}
+
+
+@dataclass(frozen=True, eq=False)
+class LakeRuns:
+    """Lake's 20 one-shot runs: of 20 characters of one alphabet, a drawing of each by one person
+    to learn from, and a drawing of each by another to classify. Drawings are named by their row in
+    `Omniglot.grouped.x`."""
+
+    train: np.ndarray
+    """(20, 20): of each run."""
+
+    test: np.ndarray
+    """(20, 20): in another order …"""
+
+    label: np.ndarray
+    """(20, 20): … and the place in `train` of the drawing of the same character."""
 
 
 def load(size: int = 28) -> Omniglot:
@@ -106,6 +125,23 @@ def load(size: int = 28) -> Omniglot:
     return Omniglot(Grouped(x, first, count, tuple(names.tolist())), background)
 
 
+def lake_runs() -> LakeRuns:
+    """Lake's runs, fetched (350 kB) and kept as the drawings are.
+
+    Raises `UserError` as `load` does.
+    """
+    arrays = ("lake_train", "lake_test", "lake_label")
+    whole, path = cache.find("omniglot.npz"), cache.find("lake-runs.npz")
+    if path is None and whole is not None:
+        with contextlib.suppress(UserError):  # it was prepared without the runs
+            return LakeRuns(*read_npz(whole, arrays))
+    path = path or _prepare_runs()
+    found = read_npz(path, arrays)
+    for array in found:
+        _check(path, array, (RUN, RUN), np.integer)
+    return LakeRuns(*found)
+
+
 def _check(path: Path, array: np.ndarray, shape: tuple[int, ...], kind: type) -> None:
     if array.shape != shape or not np.issubdtype(array.dtype, kind):
         raise UserError(
@@ -119,9 +155,8 @@ def _draw(bits: np.ndarray, size: int) -> np.ndarray:
     x = np.empty((len(bits) * DRAWINGS, size, size, 1), np.uint8)
     for c, character in enumerate(bits):
         ink = 255 * np.unpackbits(character, axis=1, count=SIDE * SIDE)
-        for d, drawing in enumerate(ink.reshape(DRAWINGS, SIDE, SIDE)):
-            image = Image.fromarray(drawing).resize((size, size), RESAMPLING)
-            x[c * DRAWINGS + d, :, :, 0] = np.asarray(image)
+        ink = ink.reshape(DRAWINGS, SIDE, SIDE, 1)
+        x[c * DRAWINGS : (c + 1) * DRAWINGS] = resized(ink, size)
     return x
 
 
@@ -144,6 +179,44 @@ def _prepare() -> Path:
     return path
 
 
+def _prepare_runs() -> Path:
+    """Fetch the archive of Lake's runs, unless it is there, and write `lake-runs.npz`: which of
+    our drawings its images are, pixel by pixel.
+
+    Run r has run<r>/training/class<k>.png, run<r>/test/item<i>.png, and in class_labels.txt
+    a line for each item: its path, and that of the training image of its class.
+    """
+    name, md5 = RUNS
+    path = cache.fetch([f"{source}one-shot-classification/{name}" for source in SOURCES], name, md5)
+    (bits,) = read_npz(cache.find("omniglot.npz") or _prepare(), ("bits",))
+    row_of = {drawing.tobytes(): row for row, drawing in enumerate(bits.reshape(-1, bits.shape[2]))}
+    train, test, label = (np.empty((RUN, RUN), np.int32) for _ in range(3))
+    with zipfile.ZipFile(path) as archive:
+
+        def row(member: str) -> int:
+            return row_of[_ink(archive.read(member)).tobytes()]
+
+        for run in range(RUN):
+            text = archive.read(f"run{run + 1:02}/class_labels.txt").decode()
+            pairs = sorted(line.split() for line in text.splitlines())
+            classes = sorted(example for _, example in pairs)
+            train[run] = [row(example) for example in classes]
+            test[run] = [row(item) for item, _ in pairs]
+            label[run] = [classes.index(example) for _, example in pairs]
+    prepared = cache.place("lake-runs.npz")
+    cache.save(
+        prepared,
+        lambda file: np.savez(file, lake_train=train, lake_test=test, lake_label=label),
+    )
+    return prepared
+
+
+def _ink(png: bytes) -> np.ndarray:
+    """A drawing as in the archives, black on white, at one bit a pixel (1379,)."""
+    with Image.open(io.BytesIO(png)) as image:
+        return np.packbits(np.asarray(image.convert("L")) < 128)
+
+
 def _read(name: str, md5: str) -> dict[str, np.ndarray]:
     """The drawings of each character in an archive, at one bit a pixel (20, 1379)."""
     urls = [source + name for source in SOURCES]
@@ -153,9 +226,7 @@ def _read(name: str, md5: str) -> dict[str, np.ndarray]:
         members = sorted(member for member in archive.namelist() if member.endswith(".png"))
         for member in track(members, f"reading {name}", console=cache.stderr):
             _, alphabet, character, _ = member.split("/")
-            with Image.open(io.BytesIO(archive.read(member))) as image:
-                ink = np.asarray(image.convert("L")) < 128
-            drawings[f"{alphabet}/{character}"].append(np.packbits(ink))
+            drawings[f"{alphabet}/{character}"].append(_ink(archive.read(member)))
     return {name: np.stack(bits) for name, bits in drawings.items()}
 
 
@@ -172,6 +243,31 @@ def _lake(names: tuple[str, ...], background: np.ndarray) -> np.ndarray:
     return np.where(background, np.isin(alphabets, validation), 2)
 
 
+def _koch(names: tuple[str, ...], background: np.ndarray) -> np.ndarray:
+    """Tested on the 10 alphabets of Lake's runs, as the paper says. It takes 30 of the 40 others to
+    train and 10 to validate, and does not say which: here the 30 are the background alphabets."""
+    alphabets = np.array([name.split("/")[0] for name in names])
+    tested = alphabets[lake_runs().test.ravel() // DRAWINGS]
+    return np.where(background, 0, np.where(np.isin(alphabets, tested), 2, 1))
+
+
+def _of_koch_drawers(grouped: Grouped, part: np.ndarray) -> Grouped:
+    """Drawing d of a character is by person d of its alphabet. To train there are 12 people, to
+    validate 4 others, and to test the 4 of Lake's runs of that alphabet. The paper does not say who
+    the 12 and the 4 are: here they are the last 12 of the 20, and the 4 before."""
+    person = np.arange(DRAWINGS)
+    kept = np.where((part == 0)[:, None], person >= 8, (person >= 4) & (person < 8))
+    alphabets = np.array([name.split("/")[0] for name in grouped.names])
+    runs = lake_runs()
+    rows = np.concatenate([runs.train, runs.test], axis=1)
+    for alphabet in np.unique(alphabets[part == 2]):
+        drawn = rows[alphabets[rows[:, 0] // DRAWINGS] == alphabet]
+        kept[alphabets == alphabet] = np.isin(person, drawn % DRAWINGS)
+    count = kept.sum(axis=1, dtype=np.int32)
+    first = (np.cumsum(count) - count).astype(np.int32)
+    return Grouped(grouped.x[kept.ravel()], first, count, grouped.names)
+
+
 def _maml(names: tuple[str, ...], background: np.ndarray) -> np.ndarray:
     order = sorted(range(len(names)), key=names.__getitem__)
     random.Random(1).shuffle(order)
@@ -181,4 +277,4 @@ def _maml(names: tuple[str, ...], background: np.ndarray) -> np.ndarray:
     return part
 
 
-_SPLITS = {"vinyals": _vinyals, "lake": _lake, "maml": _maml}
+_SPLITS = {"vinyals": _vinyals, "lake": _lake, "koch": _koch, "maml": _maml}

@@ -18,6 +18,14 @@ def class_means(
     return membership.T @ z / jnp.maximum(membership.sum(0), 1.0)[:, None]
 
 
+def best_of_class(
+    scores: Float[Array, "m n"], y: Int[Array, " n"], classes: int
+) -> Float[Array, "m classes"]:
+    """The best score of each class's columns; columns labelled -1 belong to none."""
+    belongs = y[:, None] == jnp.arange(classes)
+    return jnp.max(jnp.where(belongs, scores[:, :, None], -jnp.inf), axis=1)
+
+
 def squared_distances(a: Float[Array, "n d"], b: Float[Array, "m d"]) -> Float[Array, "n m"]:
     """‖a_i - b_j‖² = ‖a_i‖² - 2 a_i·b_j + ‖b_j‖²: one matrix product."""
     return jnp.sum(a**2, -1)[:, None] - 2 * a @ b.T + jnp.sum(b**2, -1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.learners.baseline import FineTuning, MultiTask, Pixels
+from quickstudy.recipes.learners.comparing import ARC, Siamese
 from quickstudy.recipes.learners.gradient import (
     ANIL,
     BOIL,
@@ -26,7 +27,7 @@ LEARNERS: dict[str, type[LearnerSettings]] = {
     settings.name: settings
     for settings in (
         *(Pixels, FineTuning, MultiTask),
-        *(ProtoNet, MatchingNet, TADAM, TapNet, ZeroShot),
+        *(ProtoNet, MatchingNet, Siamese, ARC, TADAM, TapNet, ZeroShot),
         *(MAML, ANIL, BOIL, MetaSGD, MAMLPlusPlus, CAVIA, MTNet, TAML, Reptile),
         *(ImplicitMAML, EvolutionMAML),
     )

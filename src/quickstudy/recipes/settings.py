@@ -39,7 +39,7 @@ class TaskSettings:
 
     tasks: str = "glyphs"
     """glyphs, omniglot, sinusoid, penn-treebank, or your own: folder:PATH, npz:PATH, table:PATH,
-    packed:FOLDER, cub:FOLDER."""
+    packed:FOLDER, cub:FOLDER. To test on alone: mnist, lake-runs."""
     way: int = 5
     """Classes in an episode."""
     shot: int = 1
@@ -53,8 +53,8 @@ class TaskSettings:
     train_query: int | None = None
     """Test examples in training; by default what suits the learner."""
     split: str | None = None
-    """Omniglot: vinyals, lake or maml. Your own data: a JSON file with class names under train,
-    validation and test; without one, classes are split 64 : 16 : 20 by --split-seed."""
+    """Omniglot: vinyals, lake, koch or maml. Your own data: a JSON file with class names under
+    train, validation and test; without one, classes are split 64 : 16 : 20 by --split-seed."""
     split_seed: int = 0
     """Which random split of your own classes, or of the words of a text."""
     rotations: Literal["none", "classes", "episode"] | None = None
@@ -64,6 +64,14 @@ class TaskSettings:
     """Each class has the same label in every episode: tasks that can be learned by heart."""
     train_classes: int | None = None
     """Train on only so many of the training classes, a random choice; by default on all."""
+    within: bool = False
+    """All classes of an episode are of one group, say characters of one alphabet: classes whose
+    names begin alike up to a slash."""
+    verify: bool = False
+    """Validate and test on pairs, whether two pictures are of one class: in an episode way × query
+    pairs of one class, and as many of two. For learners that compare."""
+    distort: bool = False
+    """Train on pictures under random affine maps."""
     image_size: int = 28
     """Images are brought to this height and width, in pixels."""
     color: bool = False
@@ -80,6 +88,8 @@ class TaskSettings:
         at_least(self, train_classes=2, image_size=16)
         if self.zero_shot and (self.shot, self.train_shot or 1) != (1, 1):
             raise UserError("--zero-shot gives no examples of a class: leave out --shot")
+        if self.within and self.fixed_labels:
+            raise UserError("--within and --fixed-labels choose classes in two ways: take one")
 
 
 @dataclass(frozen=True)
@@ -153,6 +163,10 @@ class Problem:
         return self.training_classes is not None
 
 
+TrainingTasks = Literal["episodes", "batches", "pairs"]
+"""Episodes; batches of all training classes; or pairs of examples, of one class or of two."""
+
+
 @dataclass(frozen=True)
 class LearnerSettings:
     """The options of one learner, and how to build it from them. One subclass a learner."""
@@ -161,10 +175,15 @@ class LearnerSettings:
     """What the command line calls it."""
     defaults: ClassVar[dict[str, Any]] = {}
     """Task and training settings that suit it, where the user says nothing."""
-    episodic: ClassVar[bool] = True
-    """Whether it trains on episodes; if not, on batches of all training classes."""
     reads_descriptions: ClassVar[bool] = False
     """Whether its support sets hold descriptions of classes in place of examples."""
+    compares: ClassVar[bool] = False
+    """Whether it tells of two inputs if they are of one class."""
+
+    @property
+    def trains_on(self) -> TrainingTasks:
+        """What its `loss` takes: by default episodes."""
+        return "episodes"
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         """The untrained learner. Raises `UserError` where it cannot serve the problem."""
@@ -189,7 +208,9 @@ class LearnerSettings:
             )
 
 
-NetworkKind = Literal["auto", "conv4", "conv4-stride", "resnet12", "mlp", "mlp-norm", "text"]
+NetworkKind = Literal[
+    "auto", "conv4", "conv4-stride", "resnet12", "koch", "mlp", "mlp-norm", "text"
+]
 
 
 @dataclass(frozen=True)
@@ -197,8 +218,9 @@ class NetworkSettings:
     """The network inside a learner."""
 
     network: NetworkKind = "auto"
-    """conv4 (pooled), conv4-stride (MAML's form), resnet12, mlp, mlp-norm (with batch
-    normalisation), text (embeds tokens); auto takes a conv4 for images, text for tokens, an mlp for
+    """conv4 (pooled), conv4-stride (MAML's form), resnet12, koch (Siamese networks' own, for
+    --image-size 105), mlp, mlp-norm (with batch normalisation), text (embeds tokens); auto takes a
+    conv4 for images, text for tokens, an mlp for
     anything else."""
     filters: int = 64
     """Channels of each convolution; of a resnet12's first block, and 2, 4 and 8 times as many of
@@ -234,6 +256,15 @@ class NetworkSettings:
             raise UserError(f"--network {kind} needs images; these inputs have shape {shape}")
         if kind == "resnet12":
             return ResNet12(shape, filters=self.filters, precision=self.precision, key=key)
+        if kind == "koch":
+            from quickstudy.networks.koch import SMALLEST, Koch
+
+            if min(shape[:2]) < SMALLEST:
+                raise UserError(
+                    f"--network koch needs pictures of {SMALLEST} × {SMALLEST} pixels or more: "
+                    "--image-size 105 is what it was made for"
+                )
+            return Koch(shape, precision=self.precision, key=key)
         stride = 2 if kind == "conv4-stride" else 1
         return Conv4(shape, filters=self.filters, stride=stride, precision=self.precision, key=key)
 

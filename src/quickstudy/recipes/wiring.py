@@ -1,10 +1,9 @@
-"""Data, networks, learners and training put together: the only place that knows them all."""
+"""Runs from settings: a learner and its tasks put together, trained, saved, loaded and measured."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,8 @@ import numpy as np
 import optax
 
 from quickstudy import checkpoint
-from quickstudy.datasets import arrays, cub, folder, omniglot, packed, penn_treebank, table
-from quickstudy.datasets.grouped import SPLITS, Grouped, read_split, split, standardise
-from quickstudy.datasets.images import ImageFormat
 from quickstudy.devices import from_first_process, is_first_process
-from quickstudy.errors import UserError, nearest
+from quickstudy.errors import UserError
 from quickstudy.evaluation import Result, average, evaluate
 from quickstudy.learner import Learner
 from quickstudy.likelihood import Categorical, Gaussian, Likelihood
@@ -35,262 +31,34 @@ from quickstudy.recipes.settings import (
     run_file,
     seeds_in,
 )
+from quickstudy.recipes.tasks import (
+    description_shape,
+    episode_tasks,
+    input_shape,
+    require_kind,
+    training_source,
+    training_tasks,
+)
 from quickstudy.record import Record
-from quickstudy.task import Episode, TaskDistribution
-from quickstudy.tasks.cloze import BlankedWords, Cloze, blanked_words, divided, vocabulary
-from quickstudy.tasks.few_shot import ArraySource, Batches, FewShot, RotationMode, rotated
-from quickstudy.tasks.glyphs import Glyphs, glyph_splits
-from quickstudy.tasks.mapped import MappedSource
-from quickstudy.tasks.sinusoid import Sinusoid
-from quickstudy.tasks.source import ClassSource, DescribedSource
-from quickstudy.tasks.zero_shot import Described, ZeroShot
+from quickstudy.tasks.few_shot import FewShot
+from quickstudy.tasks.source import ClassSource
 from quickstudy.training import SECONDS_PER_CHECKPOINT, SeedRun, Validation, meta_train_seeds
 
-KINDS = (
-    *("glyphs", "omniglot", "sinusoid", "penn-treebank"),
-    *("folder:PATH", "npz:PATH", "table:PATH", "packed:FOLDER", "cub:FOLDER"),
-)
-
-OWN = ("folder", "npz", "table", "packed", "cub")
-"""The user's own data."""
-
-CLASSES_OF_A_CLASSIFIER = 200
-"""Glyphs are endless; a classifier of all training classes gets this many."""
-
-HELD_OUT_WORDS = (1000, 1000)
-"""Words to validate and to test on, of some ten thousand (Vinyals et al. 2016, section 4.1.3)."""
-
 LEARNER_FILE = "learner.qs"
-
-
-def image_format(tasks: TaskSettings) -> ImageFormat:
-    """What the user's own images become."""
-    return ImageFormat(tasks.image_size, 3 if tasks.color else 1, ink=not tasks.color)
-
-
-def read_own(tasks: TaskSettings, kind: str, path: Path) -> Grouped:
-    """The user's own examples: a folder of images, packed or not, an npz archive, or a table."""
-    if kind == "folder":
-        return folder.load(path, image_format(tasks))
-    if kind == "npz":
-        return arrays.load(path)
-    if kind == "packed":
-        return packed.load(path)
-    if kind == "cub":
-        return cub.load(path)
-    return table.load(path, tasks.label_column)
-
-
-def grouped(tasks: TaskSettings) -> dict[str, Grouped]:
-    """Real data by split."""
-    chosen = (tasks.tasks, tasks.split, tasks.split_seed, tasks.image_size, tasks.color)
-    parts = _grouped(*chosen, tasks.label_column)
-    if tasks.train_classes is None:
-        return parts
-    train, wanted = parts["train"], tasks.train_classes
-    if wanted > train.classes:
-        raise UserError(f"--train-classes {wanted}: there are {train.classes} to train on")
-    some = np.random.default_rng(0).permutation(train.classes)[:wanted]
-    return {**parts, "train": train.select(np.sort(some))}
-
-
-@functools.lru_cache(maxsize=4)
-def _grouped(*chosen: Any) -> dict[str, Grouped]:
-    """`grouped`, read once for each choice."""
-    words = ("tasks", "split", "split_seed", "image_size", "color", "label_column")
-    tasks = TaskSettings(**dict(zip(words, chosen, strict=True)))
-    kind, _, path = tasks.tasks.partition(":")
-    if kind == "omniglot":
-        return omniglot.load(tasks.image_size).split(tasks.split or "vinyals")
-    return split_own(read_own(tasks, kind, Path(path)), tasks)
-
-
-def split_own(everything: Grouped, tasks: TaskSettings) -> dict[str, Grouped]:
-    """The user's own classes by split, features standardised."""
-    if tasks.split is None:
-        parts = split(everything, seed=tasks.split_seed)
-    else:
-        parts = read_split(everything, Path(tasks.split))
-    return standardise(parts) if everything.x.ndim == 2 else parts
-
-
-@functools.lru_cache(maxsize=2)
-def treebank_words(seed: int) -> tuple[dict[str, BlankedWords], dict[str, list[str]]]:
-    """Words to blank out in each part of Penn Treebank, and their names by label."""
-    text = penn_treebank.load()
-    tokens = vocabulary(text.values())
-    words = divided(tokens, HELD_OUT_WORDS, seed)
-    made, names = {}, {}
-    for part in SPLITS:
-        said = {"data": "penn-treebank", "split": f"random, seed {seed}", "part": part}
-        made[part], names[part] = blanked_words(text[part], words[part], tokens, said)
-    return made, names
-
-
-def rotation_mode(tasks: TaskSettings) -> RotationMode:
-    """What was asked for; by default rotations are classes of their own on Omniglot alone."""
-    return tasks.rotations or ("classes" if tasks.tasks == "omniglot" else "none")
-
-
-def source_of(examples: Grouped, words: dict[str, Any]) -> ClassSource:
-    """Examples to draw, from memory or from the file that they lie in."""
-    x, first, count = examples.x, examples.first, examples.count
-    if isinstance(x, np.memmap):
-        return MappedSource(x, first, count, words)
-    return ArraySource(x, first, count, words)
-
-
-def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
-    """Training, validation and test classes; None for tasks that are not classification.
-
-    Raises `UserError` for tasks that there are not, with the nearest names.
-    """
-    kind, _, path = tasks.tasks.partition(":")
-    if kind == "sinusoid":
-        return None
-    if kind == "glyphs":
-        made: dict[str, ClassSource] = {**glyph_splits(tasks.image_size)}
-        if tasks.train_classes is not None:
-            made["train"] = dataclasses.replace(made["train"], classes=tasks.train_classes)
-    elif kind == "penn-treebank":
-        made = {**treebank_words(tasks.split_seed)[0]}
-    elif kind == "omniglot" or (kind in OWN and path):
-        parts = grouped(tasks)
-        named = "vinyals" if kind == "omniglot" else f"random, seed {tasks.split_seed}"
-        made = {
-            part: source_of(g, {"data": tasks.tasks, "split": tasks.split or named, "part": part})
-            for part, g in parts.items()
-        }
-        if kind == "cub" and tasks.zero_shot:
-            described = split_own(cub.attributes(Path(path)), tasks)
-            made = {part: Described(source, described[part].x) for part, source in made.items()}
-    else:
-        raise UserError(f"there are no tasks {tasks.tasks!r}: {nearest(kind, list(KINDS))}")
-    rotations = rotation_mode(tasks)
-    shape = input_shape(made["train"])
-    if rotations != "none" and (len(shape) != 3 or shape[0] != shape[1]):
-        raise UserError(f"--rotations turns square images; these inputs are {shape}")
-    return {part: rotated(source, rotations) for part, source in made.items()}
-
-
-def class_names(tasks: TaskSettings, part: str) -> Callable[[int], str]:
-    """The name of each class of a split, by its label in the (rotated) source."""
-    kind = tasks.tasks.partition(":")[0]
-    if kind == "glyphs":
-        first = glyph_splits()[part].first  # pyright: ignore[reportArgumentType]
-        return lambda label: f"glyph {int(first) + label}"
-    if kind == "penn-treebank":
-        words = treebank_words(tasks.split_seed)[1][part]
-        return lambda label: words[label]
-    names = grouped(tasks)[part].names
-    if rotation_mode(tasks) == "classes":
-        return lambda label: f"{names[label // 4]} turned {label % 4 * 90}°"
-    return lambda label: names[label]
-
-
-def input_shape(source: ClassSource) -> tuple[int, ...]:
-    """Of one example."""
-    drawn = jax.eval_shape(lambda key: source.draw(key, jnp.asarray(0), 1), jax.random.key(0))
-    if isinstance(source, BlankedWords):
-        return TokenShape(drawn.shape[1:], source.vocabulary)
-    return drawn.shape[1:]
-
-
-def describing(tasks: TaskSettings, source: ClassSource) -> DescribedSource:
-    """A source whose classes have descriptions. Raises `UserError` where they have none."""
-    if not isinstance(source, DescribedSource):
-        turned = " once they are rotated" if rotation_mode(tasks) != "none" else ""
-        raise UserError(
-            f"the classes of {tasks.tasks} have no descriptions{turned}: --zero-shot is for "
-            "glyphs and cub:FOLDER, without --rotations"
-        )
-    return source
-
-
-def description_shape(source: DescribedSource) -> tuple[int, ...]:
-    """Of the description of one class."""
-    return jax.eval_shape(lambda: source.describe(jnp.asarray(0))).shape
-
-
-def require_kind(settings: LearnerSettings, tasks: TaskSettings) -> None:
-    """Raise `UserError` unless the support sets of these tasks hold what the learner reads."""
-    if settings.reads_descriptions and not tasks.zero_shot:
-        raise UserError(f"{settings.name} learns from descriptions of classes: add --zero-shot")
-    if tasks.zero_shot and not settings.reads_descriptions:
-        raise UserError(
-            f"{settings.name} learns from examples: leave out --zero-shot, or take zero-shot"
-        )
-
-
-def require(tasks: TaskSettings, part: str, way: int, examples: int) -> None:
-    """Raise `UserError` unless the classes of `part` allow such episodes."""
-    kind = tasks.tasks.partition(":")[0]
-    made = sources(tasks)
-    if kind in ("glyphs", "sinusoid") or made is None:
-        return
-    source = made[part]
-    if isinstance(source, BlankedWords):
-        if (classes := source.with_at_least(examples).classes) < way:
-            raise UserError(
-                f"{tasks.tasks} ({part}) has {classes} words that are in {examples} sentences "
-                f"(shot + query), but an episode needs {way}: ask for fewer"
-            )
-        return
-    base = grouped(tasks)[part]
-    turned = made[part].classes // base.classes
-    base.require(-(-way // turned), examples, f"{tasks.tasks} ({part})")
-
-
-def episode_tasks(
-    tasks: TaskSettings, part: str, way: int, shot: int, query: int
-) -> TaskDistribution[Episode]:
-    """Episodes from the classes of one split. Raises `UserError` where they are too few."""
-    made = sources(tasks)
-    if made is None:
-        return Sinusoid(shot, query)
-    if tasks.zero_shot:
-        source = describing(tasks, made[part])
-        require(tasks, part, way, query)
-        return ZeroShot(source, way, query)
-    require(tasks, part, way, shot + query)
-    source = made[part]
-    if isinstance(source, BlankedWords):
-        return Cloze(source.with_at_least(shot + query), way, shot, query, tasks.fixed_labels)
-    return FewShot(source, way, shot, query, tasks.fixed_labels)
 
 
 def problem_of(settings: RunSettings) -> Problem:
     """What the learner is built for. Raises `UserError` where it does not read such tasks."""
     require_kind(settings.learner, settings.tasks)
-    made = sources(settings.tasks)
-    if made is None:
+    classes = training_source(settings)
+    if classes is None:
         return Problem((1,), Gaussian(1), None)
-    source = training_source(settings, made["train"])
-    described = settings.tasks.zero_shot
-    description = description_shape(describing(settings.tasks, source)) if described else None
-    likelihood = Categorical(settings.tasks.way)
-    return Problem(input_shape(source), likelihood, source.classes, description)
-
-
-def training_source(settings: RunSettings, source: ClassSource) -> ClassSource:
-    """All training classes, but no more than a classifier of them can hold."""
-    if not settings.learner.episodic and isinstance(source, Glyphs):
-        return dataclasses.replace(source, classes=CLASSES_OF_A_CLASSIFIER)
-    return source
-
-
-def training_tasks(settings: RunSettings) -> TaskDistribution[Episode]:
-    """Episodes of the training classes, or batches of them for a learner that takes those."""
-    t = settings.tasks
-    assert t.train_way is not None
-    assert t.train_shot is not None
-    assert t.train_query is not None
-    made = sources(t)
-    if settings.learner.episodic or made is None:
-        episodes = episode_tasks(t, "train", t.train_way, t.train_shot, t.train_query)
-        return settings.learner.grouped(episodes)
-    require(t, "train", 2, 1)
-    return Batches(training_source(settings, made["train"]), t.train_query)
+    return Problem(
+        input_shape(classes),
+        Categorical(settings.tasks.way),
+        classes.classes,
+        description_shape(settings.tasks, classes),
+    )
 
 
 def outer_optimizer(training: TrainingSettings) -> optax.GradientTransformation:

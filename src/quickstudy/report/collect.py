@@ -29,6 +29,7 @@ from quickstudy.progress import progress
 from quickstudy.recipes import wiring
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.settings import RunSettings, TaskSettings
+from quickstudy.recipes.tasks import class_names, episode_tasks, grouped
 from quickstudy.report.data import (
     Calibration,
     Confusion,
@@ -84,8 +85,8 @@ class Run:
     @property
     def tasks(self) -> FewShot | ZeroShot | Sinusoid:
         """The test tasks."""
-        t = self.settings.tasks
-        tasks = wiring.episode_tasks(t, "test", t.way, t.shot, t.query)
+        t = replace(self.settings.tasks, verify=False)
+        tasks = episode_tasks(t, "test", t.way, t.shot, t.query)
         assert isinstance(tasks, FewShot | ZeroShot | Sinusoid)
         return tasks
 
@@ -312,7 +313,7 @@ def most_shots(tasks: TaskSettings) -> int:
         return 0
     if kind in ("glyphs", "penn-treebank"):
         return max(SHOTS)
-    return int(wiring.grouped(tasks)["test"].count.min()) - tasks.query
+    return int(grouped(tasks)["test"].count.min()) - tasks.query
 
 
 def drawn(run: Run, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embedding | None]:
@@ -323,7 +324,7 @@ def drawn(run: Run, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embe
         return drawn_curve(run, tasks, for_task, for_learner), None
     if not isinstance(tasks, FewShot):
         return None, None
-    called = wiring.class_names(run.settings.tasks, "test")
+    called = class_names(run.settings.tasks, "test")
     classes, task, probabilities, features, prototypes = jax.device_get(
         _look(run.learner, tasks, for_task, for_learner)
     )
@@ -455,7 +456,7 @@ def confused(run: Run, seed: int) -> list[Confusion]:
     share = confusion / np.maximum(total, 1)
     worst = np.argsort(share, axis=None, kind="stable")[::-1][:CONFUSED_PAIRS]
     pairs = [(int(i), int(j)) for i, j in zip(*np.unravel_index(worst, share.shape), strict=True)]
-    called = wiring.class_names(run.settings.tasks, "test")
+    called = class_names(run.settings.tasks, "test")
     pictures = shown(examples) if is_image(examples.shape[1:]) else [None] * count
     return [
         Confusion(

@@ -1,5 +1,6 @@
 """N-way K-shot episodes, and plain batches, from a source of classes."""
 
+import math
 from typing import Any, Literal
 
 import equinox as eqx
@@ -216,6 +217,62 @@ class Warped(ClassSource):
     def protocol(self) -> dict[str, Any]:
         words = {"shear": float(self.shear), "scale": float(self.scale)}
         return {**self.source.protocol(), **words}
+
+
+class Distorted(ClassSource):
+    """Every image under a random affine map of its own (Koch et al. 2015, section 3.3): rotated
+    by θ in ±10°, sheared by ρ_x and ρ_y in ±0.3, scaled by s_x and s_y in [0.8, 1.2], moved by
+    t_x and t_y in ± 2 pixels of 105; each of the seven is there with probability 1/2.
+    """
+
+    source: ClassSource
+    classes: int = eqx.field(static=True)
+
+    def __init__(self, source: ClassSource):
+        self.source = source
+        self.classes = source.classes
+
+    def draw(
+        self, key: PRNGKeyArray, label: Int[Array, ""], count: int
+    ) -> Num[Array, "count h w c"]:
+        draw, distort = jax.random.split(key)
+        x = self.source.draw(draw, label, count)
+        if x.shape[1:3] == (1, 1):
+            return x  # nothing to bend: it is the number of a picture (`mapped.RowNumbers`)
+        keys = jax.random.split(jax.random.fold_in(distort, label), count)
+        return jax.vmap(lambda image, key: distorted(image, *some_distortion(key)))(x, keys)
+
+    def protocol(self) -> dict[str, Any]:
+        return {**self.source.protocol(), "distortions": "affine"}
+
+
+Distortion = tuple[Float[Array, ""], Float[Array, " 2"], Float[Array, " 2"], Float[Array, " 2"]]
+"""θ in radians; ρ; s - 1; t as shares of the side. All 0 is no distortion."""
+
+
+def some_distortion(key: PRNGKeyArray) -> Distortion:
+    """A random one of those that `Distorted` names."""
+    draw, drop = jax.random.split(key)
+    most = jnp.asarray([math.radians(10), 0.3, 0.3, 0.2, 0.2, 2 / 105, 2 / 105])
+    values = most * jax.random.uniform(draw, (7,), minval=-1, maxval=1)
+    values = jnp.where(jax.random.bernoulli(drop, shape=(7,)), values, 0.0)
+    return values[0], values[1:3], values[3:5], values[5:7]
+
+
+def distorted(
+    x: Float[Array, "h w c"],
+    angle: Float[Array, ""],
+    shear: Float[Array, " 2"],
+    growth: Float[Array, " 2"],
+    shift: Float[Array, " 2"],
+) -> Float[Array, "h w c"]:
+    """A point p of `x`, from its middle, comes to A p + shift · side, where
+    A = R(angle) [[1, ρ₀], [ρ₁, 1]] diag(1 + growth)."""
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    turned_back = jnp.stack([jnp.stack([cos, sin]), jnp.stack([-sin, cos])])
+    sheared_back = (jnp.eye(2) - jnp.diag(shear)[:, ::-1]) / (1 - shear[0] * shear[1])
+    back = sheared_back @ turned_back / (1 + growth)[:, None]
+    return resampled(x, back, shift * x.shape[0])
 
 
 def turn(x: Num[Array, "n h w c"], quarters: Int[Array, ""]) -> Num[Array, "n h w c"]:

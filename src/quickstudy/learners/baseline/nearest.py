@@ -6,20 +6,20 @@ nearest example is.
 """
 
 import equinox as eqx
-import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import Learner, Predictor
-from quickstudy.learners.distances import Distance, squared_distances, unit
+from quickstudy.learners.distances import Distance, best_of_class, squared_distances, unit
 from quickstudy.likelihood import Categorical, Likelihood
 from quickstudy.task import Examples
 
 
 class Neighbours(Predictor):
-    """The support set, class by class: who belongs to which."""
+    """The support set."""
 
     x: Float[Array, "n d"]
-    belongs: Float[Array, "n classes"]
+    y: Int[Array, " n"]
+    classes: int = eqx.field(static=True)
     distance: Distance = eqx.field(static=True)
     invert: bool = eqx.field(static=True)
 
@@ -29,8 +29,7 @@ class Neighbours(Predictor):
             nearness = -squared_distances(x, self.x)
         else:
             nearness = unit(x) @ unit(self.x).T
-        of_class = jnp.where(self.belongs > 0, nearness[:, :, None], -jnp.inf)
-        return jnp.max(of_class, axis=1)
+        return best_of_class(nearness, self.y, self.classes)
 
 
 def flatten(x: Float[Array, "n ..."], invert: bool) -> Float[Array, "n d"]:
@@ -55,5 +54,5 @@ class NearestNeighbour(Learner):
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Neighbours:
         if not isinstance(likelihood, Categorical):
             raise ValueError("nearest neighbour classifies; this task's targets are not classes")
-        belongs = (support.y[:, None] == jnp.arange(likelihood.size)).astype(float)
-        return Neighbours(flatten(support.x, self.invert), belongs, self.distance, self.invert)
+        x = flatten(support.x, self.invert)
+        return Neighbours(x, support.y, likelihood.size, self.distance, self.invert)

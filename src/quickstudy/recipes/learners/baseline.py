@@ -11,6 +11,7 @@ from quickstudy.recipes.settings import (
     LearnerSettings,
     NetworkSettings,
     Problem,
+    TrainingTasks,
     at_least,
 )
 
@@ -46,7 +47,6 @@ class FineTuning(LearnerSettings):
 
     name: ClassVar[str] = "finetune"
     defaults: ClassVar[dict[str, Any]] = {"steps": 4000, "train_query": 128}
-    episodic: ClassVar[bool] = False
 
     network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
     match: Literal["softmax", "cosine", "euclidean"] = "softmax"
@@ -72,6 +72,10 @@ class FineTuning(LearnerSettings):
             raise UserError(
                 "--layer-decay and --unfreeze-every are about earlier layers: add --whole-network"
             )
+
+    @property
+    def trains_on(self) -> TrainingTasks:
+        return "batches"
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax

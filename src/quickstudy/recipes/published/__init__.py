@@ -9,6 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from quickstudy.recipes.published.comparing import (
+    arc_omniglot,
+    siamese_koch,
+    siamese_omniglot,
+)
 from quickstudy.recipes.published.glyphs import zero_shot_glyphs
 from quickstudy.recipes.published.omniglot import (
     baselines_omniglot,
@@ -38,6 +43,9 @@ RECIPES = {
     "matching-penn-treebank": matching_penn_treebank,
     "protonet-omniglot": protonet_omniglot,
     "protonet-glyphs-to-omniglot": protonet_glyphs_to_omniglot,
+    "siamese-omniglot": siamese_omniglot,
+    "siamese-koch": siamese_koch,
+    "arc-omniglot": arc_omniglot,
     "maml-omniglot": maml_omniglot,
     "maml-sinusoid": maml_sinusoid,
     "metasgd-sinusoid": metasgd_sinusoid,

@@ -33,7 +33,7 @@ from quickstudy.networks import Conv4, WithHead
 from quickstudy.recipes.published.omniglot import maml_omniglot
 from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.studies.study import Panel, Study, Trained
-from quickstudy.recipes.wiring import episode_tasks
+from quickstudy.recipes.tasks import episode_tasks
 from quickstudy.task import Episode, TaskDistribution
 
 EPISODES = 600

@@ -28,7 +28,7 @@ from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.published.sinusoid import maml_sinusoid
 from quickstudy.recipes.settings import NetworkSettings, RunSettings, TrainingSettings
 from quickstudy.recipes.studies.study import Panel, Study, Trained
-from quickstudy.recipes.wiring import sources
+from quickstudy.recipes.tasks import sources
 from quickstudy.tasks.few_shot import FewShot, Warped
 from quickstudy.tasks.sinusoid import Sinusoid
 

@@ -1,0 +1,75 @@
+"""Siamese networks (Koch, Zemel and Salakhutdinov, "Siamese Neural Networks for One-shot Image
+Recognition", ICML deep learning workshop 2015).
+
+One network f embeds both of two pictures; a weighted city-block distance of the two embeddings
+tells whether they are of one class:
+
+    p(x, x') = σ(Σ_j α_j |f_j(x) - f_j(x')| + b)                                 (section 3.1)
+    L = cross-entropy + λ ‖w‖²                                                   (section 3.2)
+
+Training on pairs and one-shot classification are those of `comparing`.
+
+Differences from the paper: one λ for all layers, where the paper searched one for each; f and its
+normalisation are whatever network is given (`networks/koch.py` has the paper's); b is written out.
+α_j = -1/√d and b = √d at first, so that s is of order 1 for features that differ by about 1.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from quickstudy.learner import Metrics
+from quickstudy.learners.metric.comparing import Comparing, inputs
+from quickstudy.networks.network import Network, Statistics, population_statistics
+from quickstudy.task import Episode, TaskDistribution
+
+SETTLING_TASKS = 32
+
+
+class Siamese(Comparing):
+    """A network, and how much each of its features counts when two pictures are compared.
+
+    >>> learner = Siamese(Conv4((28, 28, 1), key=key))
+    >>> learner.adapt(support, Categorical(20), key=key)(queries).shape      # logits
+    (20, 20)
+    """
+
+    network: Network
+    weight: Float[Array, " d"]
+    bias: Float[Array, ""]
+    population: Statistics | None
+    penalty: float = eqx.field(static=True)
+
+    def __init__(self, network: Network, penalty: float = 0.0):
+        """`penalty` is λ."""
+        self.network = network
+        root = network.outputs**0.5
+        self.weight = jnp.full(network.outputs, -1 / root)
+        self.bias = jnp.asarray(root)
+        self.population = None
+        self.penalty = penalty
+
+    def encode(self, x: Float[Array, "n ..."]) -> Float[Array, "n d"]:
+        """f(x). While training goes on, a task's inputs are normalised together."""
+        return self.network(x, self.population)[0]
+
+    def compare(self, one: Float[Array, " d"], other: Float[Array, " d"]) -> Float[Array, ""]:
+        return jnp.abs(one - other) @ self.weight + self.bias
+
+    def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        loss, metrics = super().loss(task, key=key)
+        weights = [w for w in jax.tree.leaves(self.network) if eqx.is_array(w) and w.ndim > 1]
+        return loss + self.penalty * sum(jnp.sum(w**2) for w in weights), metrics
+
+    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "Siamese":
+        """Takes the population statistics of batch normalisation from training tasks."""
+        if not self.network.normalises:
+            return self
+        keys = jax.random.split(key, SETTLING_TASKS)
+        statistics = population_statistics(
+            self.network, lambda key: inputs(tasks.sample(key)), keys
+        )
+        return eqx.tree_at(
+            lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
+        )

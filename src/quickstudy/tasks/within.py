@@ -1,0 +1,72 @@
+"""Episodes whose classes belong together, say characters of one alphabet: harder than strangers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key, PRNGKeyArray
+
+from quickstudy.tasks.few_shot import FewShot
+from quickstudy.tasks.source import distinct
+
+
+class Division(eqx.Module):
+    """Classes divided into groups.
+
+    >>> division = Division.of(["Greek", "Latin", "Greek", "Latin", "Latin"], at_least=3)
+    >>> sorted(division.choose(key, 3).tolist())  # Greek is too small
+    [1, 3, 4]
+    """
+
+    members: Int[Array, " classes"]
+    """Group by group."""
+    first: Int[Array, " groups"]
+    """Where in `members` each group begins …"""
+    size: Int[Array, " groups"]
+    """… and how many it has."""
+
+    @staticmethod
+    def of(group_of: Sequence[str], at_least: int = 1) -> "Division":
+        """By the name of each class's group; groups smaller than `at_least` are left out.
+
+        Raises `ValueError` where that leaves none.
+        """
+        _, group, size = np.unique(np.asarray(group_of), return_inverse=True, return_counts=True)
+        enough = size >= at_least
+        if not enough.any():
+            raise ValueError(f"no group has {at_least} classes; the largest has {size.max()}")
+        members = np.argsort(group, kind="stable")
+        first = np.cumsum(size) - size
+        return Division(jnp.asarray(members), jnp.asarray(first[enough]), jnp.asarray(size[enough]))
+
+    def choose(self, key: PRNGKeyArray, count: int) -> Int[Array, " count"]:
+        """`count` distinct classes of one group, in random order; each group as often as each
+        other. Nothing is checked: no group may be smaller than that."""
+        for_group, for_classes = jax.random.split(key)
+        group = jax.random.randint(for_group, (), 0, len(self.size))
+        return self.members[self.first[group] + distinct(for_classes, self.size[group], count)]
+
+
+class WithinGroup(FewShot):
+    """Episodes within one group, as Lake et al. (2011; 2015) have them: characters of one
+    alphabet, the support set drawn by some people and the queries by others.
+
+    Every class gives the same numbers of its examples. Where example d of each class is drawer
+    d's, as on Omniglot, a shot is therefore one person's hand throughout, and so is a query; where
+    classes have different numbers of examples this says nothing.
+
+    >>> WithinGroup(source, 20, 1, 1, Division.of(alphabets, 20)).sample(key).query.y.shape
+    (20,)
+    """
+
+    division: Division = eqx.field(kw_only=True)
+
+    def chosen(self, key: PRNGKeyArray) -> tuple[Int[Array, " way"], Key[Array, " way"]]:
+        choose, draw = jax.random.split(key)
+        return self.division.choose(choose, self.way), jnp.broadcast_to(draw, (self.way,))
+
+    def protocol(self) -> dict[str, Any]:
+        return {**super().protocol(), "within": "one group"}
