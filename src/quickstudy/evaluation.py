@@ -31,6 +31,7 @@ EPISODES_PER_CALL = 50
 EPISODE_WORDS = (
     *("data", "split", "part", "classes", "first", "size", "rotations"),
     *("way", "shot", "queries per class", "queries", "labels", "episodes", "seed"),
+    *("labelled per class", "distractor classes"),
 )
 """The words of a protocol that say which episodes were met; others are about the learner."""
 
@@ -228,6 +229,11 @@ def average(results: Mapping[int, Result]) -> Result:
         seconds=sum(r.seconds for r in several),
         by_seed={name: values.mean(1) for name, values in metrics.items()},
     )
+
+
+def same_episodes(a: Result, b: Result) -> bool:
+    """Whether both were measured on the same episodes."""
+    return all(a.protocol.get(word) == b.protocol.get(word) for word in EPISODE_WORDS)
 
 
 def require_same_episodes(a: Result, b: Result) -> None:

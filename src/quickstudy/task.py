@@ -42,6 +42,14 @@ class NumberedEpisode(Episode):
     """The place in that list of each support example."""
 
 
+class ActiveEpisode(Episode):
+    """An episode some of whose support examples are unlabelled, with what one would be told who
+    asks for their labels."""
+
+    answers: Int[Array, " n"]
+    """The true label of each support example; -1 where it is of none of the task's classes."""
+
+
 Task = TypeVar("Task")
 
 

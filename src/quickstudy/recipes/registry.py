@@ -19,13 +19,13 @@ from quickstudy.recipes.learners.gradient import (
     Reptile,
 )
 from quickstudy.recipes.learners.gradient_estimates import EvolutionMAML, ImplicitMAML
-from quickstudy.recipes.learners.metric import ProtoNet
+from quickstudy.recipes.learners.metric import GNN, ActiveGNN, ProtoNet
 from quickstudy.recipes.settings import LearnerSettings
 
 LEARNERS: dict[str, type[LearnerSettings]] = {
     settings.name: settings
     for settings in (
-        *(Pixels, FineTuning, ProtoNet),
+        *(Pixels, FineTuning, ProtoNet, GNN, ActiveGNN),
         *(MAML, ANIL, BOIL, MetaSGD, MAMLPlusPlus, CAVIA, MTNet, TAML, Reptile),
         *(ImplicitMAML, EvolutionMAML),
     )

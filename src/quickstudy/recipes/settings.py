@@ -61,6 +61,10 @@ class TaskSettings:
     each episode. By default classes on Omniglot, else none."""
     fixed_labels: bool = False
     """Each class has the same label in every episode: tasks that can be learned by heart."""
+    labelled: float = 1.0
+    """Share of each class's support examples that carry a label; the others are unlabelled."""
+    distractors: int = 0
+    """Classes that are not in the episode, of which it has unlabelled examples all the same."""
     image_size: int = 28
     """Images are brought to this height and width, in pixels."""
     color: bool = False
@@ -70,7 +74,24 @@ class TaskSettings:
 
     def __post_init__(self):
         least = {"way": 2, "shot": 1, "query": 1}
-        at_least(self, **least, **{f"train_{k}": v for k, v in least.items()}, image_size=16)
+        least |= {f"train_{k}": v for k, v in least.items()}
+        at_least(self, **least, distractors=0, image_size=16)
+        if not 0 < self.labelled <= 1:
+            raise UserError(f"--labelled {self.labelled}: it is a share, above 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Labels that are asked for before the support set is learned from."""
+
+    ask: Literal["random", "uncertainty", "learned"]
+    """Any unlabelled support example, the one that the learner is least certain of, or the one
+    that it has learned to choose."""
+    asked: int = 1
+    """How many labels, one after the other."""
+
+    def __post_init__(self):
+        at_least(self, asked=1)
 
 
 @dataclass(frozen=True)

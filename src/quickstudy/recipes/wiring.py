@@ -21,10 +21,11 @@ from quickstudy.datasets.images import ImageFormat
 from quickstudy.devices import from_first_process, is_first_process
 from quickstudy.errors import UserError, nearest
 from quickstudy.evaluation import Result, average, evaluate
-from quickstudy.learner import Learner
+from quickstudy.learner import AskingLearner, Learner
 from quickstudy.likelihood import Categorical, Gaussian, Likelihood
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.settings import (
+    Asking,
     LearnerSettings,
     Problem,
     RunSettings,
@@ -36,9 +37,11 @@ from quickstudy.recipes.settings import (
 )
 from quickstudy.record import Record
 from quickstudy.task import Episode, TaskDistribution
+from quickstudy.tasks.asking import Asked, AsLearned, AtRandom, LeastCertain
 from quickstudy.tasks.few_shot import ArraySource, Batches, FewShot, RotationMode, rotated
 from quickstudy.tasks.glyphs import Glyphs, glyph_splits
 from quickstudy.tasks.mapped import MappedSource
+from quickstudy.tasks.partly_labelled import PartlyLabelled
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource
 from quickstudy.training import SECONDS_PER_CHECKPOINT, SeedRun, Validation, meta_train_seeds
@@ -165,10 +168,45 @@ def episode_tasks(
 ) -> TaskDistribution[Episode]:
     """Episodes from the classes of one split. Raises `UserError` where they are too few."""
     made = sources(tasks)
+    partly = tasks.labelled < 1 or tasks.distractors > 0
     if made is None:
+        if partly:
+            raise UserError("--labelled and --distractors are about classes; these are curves")
         return Sinusoid(shot, query)
-    require(tasks, part, way, shot + query)
-    return FewShot(made[part], way, shot, query, tasks.fixed_labels)
+    require(tasks, part, way + tasks.distractors, shot + query)
+    if not partly:
+        return FewShot(made[part], way, shot, query, tasks.fixed_labels)
+    try:
+        return PartlyLabelled(
+            *(made[part], way, shot, query, tasks.fixed_labels),
+            labelled=round(tasks.labelled * shot),
+            distractors=tasks.distractors,
+        )
+    except ValueError as error:
+        raise UserError(f"--labelled {tasks.labelled}: {error}") from error
+
+
+def asked_tasks(
+    tasks: TaskDistribution[Episode], asking: Asking, learner: Learner
+) -> TaskDistribution[Episode]:
+    """`tasks` once labels have been asked for. Raises `UserError` where none are hidden, or the
+    learner does not choose."""
+    if not isinstance(tasks, PartlyLabelled):
+        raise UserError(f"--ask {asking.ask}: every label is known, try --labelled 0.2")
+    if asking.ask == "random":
+        strategy = AtRandom()
+    elif asking.ask == "uncertainty":
+        strategy = LeastCertain(learner)
+    elif isinstance(learner, AskingLearner):
+        strategy = AsLearned(learner)
+    else:
+        raise UserError(
+            "--ask learned: this learner has not learned to ask: take random or uncertainty"
+        )
+    try:
+        return Asked(tasks, strategy, asking.asked)
+    except ValueError as error:
+        raise UserError(f"--asked {asking.asked}: {error}") from error
 
 
 def problem_of(settings: RunSettings) -> Problem:
@@ -460,14 +498,18 @@ def measure(
     part: str = "test",
     episodes: int = 1000,
     seed: int = 0,
+    asking: Asking | None = None,
     show_progress: bool = True,
 ) -> Result:
-    """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in.
+    """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in; once
+    labels have been asked for, if `asking` says so.
 
     Raises `UserError` where the learner cannot serve those tasks.
     """
     t = tasks or settings.tasks
     distribution = episode_tasks(t, part, t.way, t.shot, t.query)
+    if asking is not None:
+        distribution = asked_tasks(distribution, asking, learner)
     try:
         result = evaluate(
             learner, distribution, episodes=episodes, seed=seed, show_progress=show_progress

@@ -294,8 +294,8 @@ def steps_sweep(run: Run, seed: int) -> list[Sweep]:
 
 
 def shots_sweep(run: Run, seed: int) -> list[Sweep]:
-    """Accuracy with more or fewer support examples, as many as there are."""
-    tasks = run.settings.tasks
+    """Accuracy with more or fewer labelled support examples, as many as there are."""
+    tasks = replace(run.settings.tasks, labelled=1.0, distractors=0)
     most = most_shots(tasks)
     shots = [shot for shot in SHOTS if shot <= most]
     results = [run.measure(SWEEP_EPISODES, seed, replace(tasks, shot=shot)) for shot in shots]
@@ -338,11 +338,6 @@ def drawn(run: Run, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embe
     return episode, embedding
 
 
-def classes_of(tasks: FewShot, key: PRNGKeyArray) -> Int[Array, " way"]:
-    """The classes of the episode `tasks.sample(key)`, in the order of its labels."""
-    return distinct(jax.random.split(key)[0], tasks.source.classes, tasks.way)
-
-
 @eqx.filter_jit
 def _look(
     learner: Learner, tasks: FewShot, for_task: PRNGKeyArray, for_learner: PRNGKeyArray
@@ -353,7 +348,7 @@ def _look(
     predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
     probabilities = jax.nn.softmax(predictor(task.query.x))
     features = features_of(predictor, task.query.x)
-    return classes_of(tasks, for_task), task, probabilities, *features
+    return tasks.chosen(for_task), task, probabilities, *features
 
 
 def features_of(predictor: Predictor, x: Array) -> tuple[Array | None, Array | None]:
@@ -493,7 +488,7 @@ def _mistakes(
         predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
         guess = jnp.argmax(predictor(task.query.x), -1)
         counts = jnp.zeros((tasks.way, tasks.way), int).at[task.query.y, guess].add(1)
-        return classes_of(tasks, for_task), counts
+        return tasks.chosen(for_task), counts
 
     return jax.lax.map(one, jnp.arange(CONFUSED_EPISODES))
 

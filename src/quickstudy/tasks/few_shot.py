@@ -41,14 +41,17 @@ class FewShot(TaskDistribution[Episode]):
     def likelihood(self) -> Categorical:
         return Categorical(self.way)
 
-    def sample(self, key: PRNGKeyArray) -> Episode:
-        choose, draw = jax.random.split(key)
+    def chosen(self, key: PRNGKeyArray) -> Int[Array, " way"]:
+        """The classes of the episode `sample(key)`, in the order of its labels."""
+        choose, _ = jax.random.split(key)
         if self.fixed_labels:
-            classes = one_of_each_group(choose, self.source.classes, self.way)
-        else:
-            classes = distinct(choose, self.source.classes, self.way)
+            return one_of_each_group(choose, self.source.classes, self.way)
+        return distinct(choose, self.source.classes, self.way)
+
+    def sample(self, key: PRNGKeyArray) -> Episode:
+        _, draw = jax.random.split(key)
         x = jax.vmap(lambda k, c: self.source.draw(k, c, self.shot + self.query))(
-            jax.random.split(draw, self.way), classes
+            jax.random.split(draw, self.way), self.chosen(key)
         )
         labels = jnp.arange(self.way)
         return Episode(

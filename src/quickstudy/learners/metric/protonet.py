@@ -91,13 +91,7 @@ class ProtoNet(Learner):
         """Takes the population statistics of batch normalisation from training episodes."""
         if not self.network.normalises:
             return self
-
-        def inputs(key: PRNGKeyArray) -> Float[Array, "n ..."]:
-            episode = tasks.sample(key)
-            return jnp.concatenate([episode.support.x, episode.query.x])
-
-        keys = jax.random.split(key, SETTLING_EPISODES)
-        statistics = population_statistics(self.network, inputs, keys)
+        statistics = statistics_of_episodes(self.network, tasks, key=key)
         return eqx.tree_at(
             lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
         )
@@ -105,3 +99,15 @@ class ProtoNet(Learner):
     @property
     def transductive(self) -> bool:
         return self.network.normalises and self.normalisation == "batch"
+
+
+def statistics_of_episodes(
+    network: Network, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray
+) -> Statistics:
+    """The statistics of a network's layers on the inputs of training episodes."""
+
+    def inputs(key: PRNGKeyArray) -> Float[Array, "n ..."]:
+        episode = tasks.sample(key)
+        return jnp.concatenate([episode.support.x, episode.query.x])
+
+    return population_statistics(network, inputs, jax.random.split(key, SETTLING_EPISODES))

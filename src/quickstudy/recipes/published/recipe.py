@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from quickstudy.recipes.learners.gradient import TAML, Reptile
 from quickstudy.recipes.settings import (
+    Asking,
     LearnerSettings,
     RunSettings,
     TaskSettings,
@@ -31,6 +32,8 @@ class Figure:
     options: tuple[tuple[str, Any], ...] = ()
     """Options of the learner at test, say its inner steps."""
     episodes: int = 1000
+    asking: Asking | None = None
+    """Labels that are asked for at test."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Recipe:
     differences: str = ""
     """Where this budget's protocol is not the published one."""
     paired: bool = False
-    """Whether figures are methods on the same episodes, to be compared with the first."""
+    """Whether figures are methods to be compared with the first one on the same episodes."""
 
 
 def same_budget(
