@@ -133,7 +133,7 @@ def test_the_paired_difference_is_that_of_a_paired_t_test():
 @pytest.mark.parametrize(
     "word",
     ["data", "split", "part", "way", "shot", "queries per class", "queries", "rotations", "classes",
-     "first", "size", "episodes", "seed"],
+     "first", "size", "episodes", "seed", "labelled per class", "distractor classes"],
 )  # fmt: skip
 def test_other_episodes_are_not_compared(word):
     with pytest.raises(ValueError, match=f"not the same episodes: {word} is one and other"):

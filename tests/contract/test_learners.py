@@ -50,6 +50,7 @@ EXEMPT["gnn"] = EXEMPT["active-gnn"] = {
 }
 QUICKER: dict[str, dict[str, Any]] = {"reptile": {"inner_rate": 0.01}, "es-maml": {"pairs": 16}}
 """Options for training as short as here, where a paper's are for long training."""
+QUICKER["gnn"] = QUICKER["active-gnn"] = {"graph_width": 16, "edge_width": 4}
 
 
 def variants(name: str) -> Iterator[tuple[str, LearnerSettings]]:
