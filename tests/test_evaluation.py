@@ -146,7 +146,8 @@ def test_the_paired_difference_is_that_of_a_paired_t_test():
 @pytest.mark.parametrize(
     "word",
     ["data", "split", "part", "way", "shot", "queries per class", "queries", "rotations", "classes",
-     "first", "size", "within", "pairs", "episodes", "seed"],
+     "first", "size", "within", "pairs", "labelled per class", "distractor classes",
+     "episodes", "seed"],
 )  # fmt: skip
 def test_other_episodes_are_not_compared(word):
     with pytest.raises(ValueError, match=f"not the same episodes: {word} is one and other"):

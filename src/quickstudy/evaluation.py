@@ -31,7 +31,7 @@ EPISODES_PER_CALL = 50
 EPISODE_WORDS = (
     *("data", "split", "part", "classes", "first", "size", "rotations"),
     *("way", "shot", "queries per class", "queries", "labels", "within", "pairs"),
-    *("episodes", "seed"),
+    *("labelled per class", "distractor classes", "episodes", "seed"),
 )
 """The words of a protocol that say which episodes were met; others are about the learner."""
 
@@ -182,7 +182,7 @@ def evaluate(
     if episodes < 1:
         raise ValueError(f"{episodes} episodes: at least 1")
     enable_compilation_cache()
-    episodes = min(episodes, tasks.count or episodes)
+    episodes = min(episodes, tasks.listed or episodes)
     per_call = min(EPISODES_PER_CALL, episodes)
     started = time.monotonic()
     metrics: list[dict[str, np.ndarray]] = []
@@ -231,6 +231,11 @@ def average(results: Mapping[int, Result]) -> Result:
         seconds=sum(r.seconds for r in several),
         by_seed={name: values.mean(1) for name, values in metrics.items()},
     )
+
+
+def same_episodes(a: Result, b: Result) -> bool:
+    """Whether both were measured on the same episodes."""
+    return all(a.protocol.get(word) == b.protocol.get(word) for word in EPISODE_WORDS)
 
 
 def require_same_episodes(a: Result, b: Result) -> None:

@@ -65,3 +65,14 @@ class Learner(eqx.Module):
     def transductive(self) -> bool:
         """Whether the prediction for one query may depend on the other queries."""
         return False
+
+
+class AskingLearner(Learner):
+    """A learner that can choose which unlabelled support example to ask about."""
+
+    @abc.abstractmethod
+    def acquire(
+        self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
+    ) -> Float[Array, " n"]:
+        """How much it wants to know the label of each support example: the unlabelled one with
+        the highest number is asked about. Those of labelled examples do not count."""

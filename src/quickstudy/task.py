@@ -57,6 +57,14 @@ class NumberedTask(Episode):
     """The place of the task in that list."""
 
 
+class ActiveEpisode(Episode):
+    """An episode some of whose support examples are unlabelled, with what one would be told who
+    asks for their labels."""
+
+    answers: Int[Array, " n"]
+    """The true label of each support example; -1 where it is of none of the task's classes."""
+
+
 Task = TypeVar("Task")
 
 
@@ -76,7 +84,7 @@ class TaskDistribution(eqx.Module, Generic[Task]):
         return self.sample(key)
 
     @property
-    def count(self) -> int | None:
+    def listed(self) -> int | None:
         """How many tasks there are to be tested on, where they are a fixed list."""
         return None
 
@@ -99,14 +107,14 @@ class FixedTasks(TaskDistribution[Task]):
     """Those of `protocol`."""
 
     @property
-    def count(self) -> int:
+    def listed(self) -> int:
         return len(jax.tree.leaves(self.table)[0])
 
     def numbered(self, key: PRNGKeyArray, number: int | Int[Array, ""]) -> Task:
         return jax.tree.map(lambda x: x[number], self.table)
 
     def sample(self, key: PRNGKeyArray) -> Task:
-        return self.numbered(key, jax.random.randint(key, (), 0, self.count))
+        return self.numbered(key, jax.random.randint(key, (), 0, self.listed))
 
     def protocol(self) -> dict[str, Any]:
         return dict(self.words)

@@ -60,6 +60,9 @@ def test_an_unknown_command_learner_task_and_recipe_name_the_nearest(mistake, tm
         ("--meta-batch", "0"),
         ("--learning-rate", "0"),
         ("--image-size", "3"),
+        ("--labelled", "0.0"),
+        ("--labelled", "1.2"),
+        ("--distractors", "-1"),
         ("--seeds", "0"),
     ],
 )

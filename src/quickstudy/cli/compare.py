@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from quickstudy.cli import show
-from quickstudy.cli.evaluate import TestOptions, test_tasks
+from quickstudy.cli.evaluate import TestOptions, asking_of, test_tasks
 from quickstudy.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def run(words: list[str]) -> int:
                 part=options.test.part,
                 episodes=options.test.episodes,
                 seed=options.test.seed,
+                asking=asking_of(options.test),
             )[0]
             for name, seeds in loaded.items()
         }

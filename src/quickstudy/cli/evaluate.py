@@ -12,7 +12,7 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.errors import UserError
-from quickstudy.recipes.settings import RunSettings, TaskSettings
+from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,15 @@ class TestOptions:
     """Whether all classes of an episode are of one group."""
     verify: bool | None = None
     """Whether to ask of pairs if they are of one class."""
+    labelled: float | None = None
+    """Share of each class's support examples that carry a label."""
+    distractors: int | None = None
+    """Classes that are not in the episode, of which it has unlabelled examples all the same."""
+    ask: Literal["random", "uncertainty", "learned"] | None = None
+    """Ask for labels that are hidden: any, those that the learner is least certain of, or those
+    that it has learned to ask for."""
+    asked: int = 1
+    """How many labels are asked for, with --ask."""
     part: Literal["test", "validation", "train"] = "test"
     """Which classes of the split."""
     episodes: int = 1000
@@ -45,6 +54,8 @@ class TestOptions:
     def __post_init__(self):
         if self.episodes < 2:
             raise UserError(f"--episodes {self.episodes}: it must be at least 2")
+        if self.ask is None and self.asked != 1:
+            raise UserError(f"--asked {self.asked}: say how to choose them: --ask random, or …")
 
 
 def test_tasks(options: TestOptions, settings: RunSettings) -> TaskSettings:
@@ -58,6 +69,11 @@ def test_tasks(options: TestOptions, settings: RunSettings) -> TaskSettings:
     if options.tasks is not None and options.tasks != settings.tasks.tasks:
         changed = {"split": None, "rotations": None, **changed}
     return dataclasses.replace(settings.tasks, **changed)
+
+
+def asking_of(options: TestOptions) -> Asking | None:
+    """Which labels are asked for, if any."""
+    return Asking(options.ask, options.asked) if options.ask else None
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,7 @@ def run(words: list[str]) -> int:
             part=options.test.part,
             episodes=options.test.episodes,
             seed=options.test.seed,
+            asking=asking_of(options.test),
         )
         results.append(result)
         name = settings.learner.name

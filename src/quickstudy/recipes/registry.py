@@ -20,6 +20,7 @@ from quickstudy.recipes.learners.gradient import (
     Reptile,
 )
 from quickstudy.recipes.learners.gradient_estimates import EvolutionMAML, ImplicitMAML
+from quickstudy.recipes.learners.graph import GNN, ActiveGNN
 from quickstudy.recipes.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet, ZeroShot
 from quickstudy.recipes.settings import LearnerSettings
 
@@ -27,7 +28,7 @@ LEARNERS: dict[str, type[LearnerSettings]] = {
     settings.name: settings
     for settings in (
         *(Pixels, FineTuning, MultiTask),
-        *(ProtoNet, MatchingNet, Siamese, ARC, TADAM, TapNet, ZeroShot),
+        *(ProtoNet, MatchingNet, Siamese, ARC, GNN, ActiveGNN, TADAM, TapNet, ZeroShot),
         *(MAML, ANIL, BOIL, MetaSGD, MAMLPlusPlus, CAVIA, MTNet, TAML, Reptile),
         *(ImplicitMAML, EvolutionMAML),
     )

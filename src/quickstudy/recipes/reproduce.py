@@ -10,7 +10,7 @@ from typing import Any
 
 from quickstudy.checkpoint import read_header, write_atomically
 from quickstudy.errors import UserError, nearest
-from quickstudy.evaluation import Result, paired_difference
+from quickstudy.evaluation import Result, paired_difference, same_episodes
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.published import EXPERIMENTS, RECIPES
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
@@ -59,9 +59,15 @@ def reproduce(
     measured = [_measured(figure, runs, devices, seeds, show_progress) for figure in made.figures]
     figures = [figure for figure, _ in measured]
     if made.paired:
-        for figure, result in measured[1:]:
-            change = paired_difference(result, measured[0][1])
-            figure["from_the_first"] = {"mean": change.mean, "interval_95": change.half_width}
+        for figure, result in measured:
+            first, of_first = next(m for m in measured if same_episodes(m[1], result))
+            if first is not figure:
+                change = paired_difference(result, of_first)
+                figure["from_the_first"] = {
+                    "first": first["label"],
+                    "mean": change.mean,
+                    "interval_95": change.half_width,
+                }
     row = {
         "recipe": name,
         "title": made.title,
@@ -95,6 +101,7 @@ def _measured(
         tasks=figure.test,
         part=figure.part,
         episodes=figure.episodes,
+        asking=figure.asking,
         show_progress=show_progress,
     )
     words = {
@@ -169,7 +176,8 @@ def _section(row: dict[str, Any]) -> list[str]:
             unit += f"; over {count} seeds s = {factor * spread['deviation']:.{digits}f}"
         if (change := figure.get("from_the_first")) is not None:
             mean, half = (factor * change[part] for part in ("mean", "interval_95"))
-            unit += f"; {mean:+.{digits}f} ± {half:.{digits}f} from {row['figures'][0]['label']}"
+            first = change.get("first", row["figures"][0]["label"])
+            unit += f"; {mean:+.{digits}f} ± {half:.{digits}f} from {first}"
         lines.append(
             f"| {figure['label']} | **{ours}**{unit} | {published(figure)} "
             f"| {figure['nll']['mean']:.3f} | {figure['calibration_error']:.3f} "

@@ -72,6 +72,10 @@ class TaskSettings:
     pairs of one class, and as many of two. For learners that compare."""
     distort: bool = False
     """Train on pictures under random affine maps."""
+    labelled: float = 1.0
+    """Share of each class's support examples that carry a label; the others are unlabelled."""
+    distractors: int = 0
+    """Classes that are not in the episode, of which it has unlabelled examples all the same."""
     image_size: int = 28
     """Images are brought to this height and width, in pixels."""
     color: bool = False
@@ -84,12 +88,33 @@ class TaskSettings:
 
     def __post_init__(self):
         least = {"way": 2, "shot": 1, "query": 1}
-        at_least(self, **least, **{f"train_{k}": v for k, v in least.items()})
-        at_least(self, train_classes=2, image_size=16)
+        least |= {f"train_{k}": v for k, v in least.items()}
+        at_least(self, **least, train_classes=2, distractors=0, image_size=16)
         if self.zero_shot and (self.shot, self.train_shot or 1) != (1, 1):
             raise UserError("--zero-shot gives no examples of a class: leave out --shot")
         if self.within and self.fixed_labels:
             raise UserError("--within and --fixed-labels choose classes in two ways: take one")
+        if not 0 < self.labelled <= 1:
+            raise UserError(f"--labelled {self.labelled}: it is a share, above 0 and at most 1")
+        partly = self.labelled < 1 or self.distractors
+        if partly and (self.within or self.zero_shot or self.verify):
+            raise UserError(
+                "--labelled and --distractors do not go with --within, --zero-shot or --verify"
+            )
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Labels that are asked for before the support set is learned from."""
+
+    ask: Literal["random", "uncertainty", "learned"]
+    """Any unlabelled support example, the one that the learner is least certain of, or the one
+    that it has learned to choose."""
+    asked: int = 1
+    """How many labels, one after the other."""
+
+    def __post_init__(self):
+        at_least(self, asked=1)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,18 @@ from quickstudy.datasets import arrays, cub, folder, mnist, omniglot, packed, pe
 from quickstudy.datasets.grouped import SPLITS, Grouped, read_split, split, standardise
 from quickstudy.datasets.images import ImageFormat, resized
 from quickstudy.errors import UserError, nearest
+from quickstudy.learner import AskingLearner, Learner
 from quickstudy.likelihood import Categorical
-from quickstudy.recipes.settings import LearnerSettings, RunSettings, TaskSettings, TokenShape
+from quickstudy.recipes.settings import (
+    Asking,
+    LearnerSettings,
+    RunSettings,
+    TaskSettings,
+    TokenShape,
+)
 from quickstudy.task import Episode, Examples, FixedTasks, TaskDistribution
 from quickstudy.tasks import cloze
+from quickstudy.tasks.asking import Asked, AsLearned, AtRandom, LeastCertain
 from quickstudy.tasks.cloze import BlankedWords, Cloze, blanked_words
 from quickstudy.tasks.few_shot import (
     ArraySource,
@@ -343,6 +351,29 @@ def pairs(tasks: TaskSettings, part: str, classes: ClassSource, count: int) -> P
     """`count` of one class and of two, any or of one group."""
     require(tasks, part, 2, 2)
     return Pairs(classes, count, division(tasks, part, 2) if tasks.within else None)
+
+
+def asked_tasks(
+    tasks: TaskDistribution[Episode], asking: Asking, learner: Learner
+) -> TaskDistribution[Episode]:
+    """`tasks` once labels have been asked for. Raises `UserError` where none are hidden, or the
+    learner does not choose."""
+    if not isinstance(tasks, PartlyLabelled):
+        raise UserError(f"--ask {asking.ask}: every label is known, try --labelled 0.2")
+    if asking.ask == "random":
+        strategy = AtRandom()
+    elif asking.ask == "uncertainty":
+        strategy = LeastCertain(learner)
+    elif isinstance(learner, AskingLearner):
+        strategy = AsLearned(learner)
+    else:
+        raise UserError(
+            "--ask learned: this learner has not learned to ask: take random or uncertainty"
+        )
+    try:
+        return Asked(tasks, strategy, asking.asked)
+    except ValueError as error:
+        raise UserError(f"--asked {asking.asked}: {error}") from error
 
 
 def training_source(settings: RunSettings) -> ClassSource | None:

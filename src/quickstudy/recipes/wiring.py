@@ -21,6 +21,7 @@ from quickstudy.learner import Learner
 from quickstudy.likelihood import Categorical, Gaussian, Likelihood
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.settings import (
+    Asking,
     LearnerSettings,
     Problem,
     RunSettings,
@@ -32,6 +33,7 @@ from quickstudy.recipes.settings import (
     seeds_in,
 )
 from quickstudy.recipes.tasks import (
+    asked_tasks,
     description_shape,
     episode_tasks,
     input_shape,
@@ -327,15 +329,19 @@ def measure(
     part: str = "test",
     episodes: int = 1000,
     seed: int = 0,
+    asking: Asking | None = None,
     show_progress: bool = True,
 ) -> Result:
-    """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in.
+    """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in; once
+    labels have been asked for, if `asking` says so.
 
     Raises `UserError` where the learner cannot serve those tasks.
     """
     t = tasks or settings.tasks
     require_kind(settings.learner, t)
     distribution = episode_tasks(t, part, t.way, t.shot, t.query)
+    if asking is not None:
+        distribution = asked_tasks(distribution, asking, learner)
     try:
         result = evaluate(
             learner, distribution, episodes=episodes, seed=seed, show_progress=show_progress

@@ -297,8 +297,8 @@ def steps_sweep(run: Run, seed: int) -> list[Sweep]:
 
 
 def shots_sweep(run: Run, seed: int) -> list[Sweep]:
-    """Accuracy with more or fewer support examples, as many as there are."""
-    tasks = run.settings.tasks
+    """Accuracy with more or fewer labelled support examples, as many as there are."""
+    tasks = replace(run.settings.tasks, labelled=1.0, distractors=0)
     most = most_shots(tasks)
     shots = [shot for shot in SHOTS if shot <= most]
     results = [run.measure(SWEEP_EPISODES, seed, replace(tasks, shot=shot)) for shot in shots]

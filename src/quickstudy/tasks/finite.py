@@ -21,7 +21,7 @@ class Redrawn(Protocol):
 
 
 class Finite(TaskDistribution[NumberedTask]):
-    """`count` tasks of a distribution, drawn once for all: their sine curves, or their classes
+    """`size` tasks of a distribution, drawn once for all: their sine curves, or their classes
     and labels, stay; their examples are drawn anew each time.
 
     >>> Finite(Sinusoid(shot=10, query=10), 100).sample(key).number
@@ -29,15 +29,15 @@ class Finite(TaskDistribution[NumberedTask]):
     """
 
     tasks: Redrawn
-    count: int = eqx.field(static=True)
+    size: int = eqx.field(static=True)
     seed: int = eqx.field(static=True, default=0)
 
     def sample(self, key: PRNGKeyArray) -> NumberedTask:
         choose, examples = jax.random.split(key)
-        number = jax.random.randint(choose, (), 0, self.count)
+        number = jax.random.randint(choose, (), 0, self.size)
         which = jax.random.fold_in(jax.random.key(self.seed), number)
         task = self.tasks.sample(which, examples)
         return NumberedTask(task.support, task.query, task.likelihood, number)
 
     def protocol(self) -> dict[str, Any]:
-        return {**self.tasks.protocol(), "tasks": self.count}
+        return {**self.tasks.protocol(), "tasks": self.size}

@@ -21,10 +21,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.learner import Metrics
 from quickstudy.learners.metric.comparing import Comparing, inputs
-from quickstudy.networks.network import Network, Statistics, population_statistics
+from quickstudy.networks.network import Network, Statistics
 from quickstudy.task import Episode, TaskDistribution
-
-SETTLING_TASKS = 32
 
 
 class Siamese(Comparing):
@@ -64,12 +62,4 @@ class Siamese(Comparing):
 
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "Siamese":
         """Takes the population statistics of batch normalisation from training tasks."""
-        if not self.network.normalises:
-            return self
-        keys = jax.random.split(key, SETTLING_TASKS)
-        statistics = population_statistics(
-            self.network, lambda key: inputs(tasks.sample(key)), keys
-        )
-        return eqx.tree_at(
-            lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
-        )
+        return with_population(self, self.network, lambda key: inputs(tasks.sample(key)), key)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from quickstudy.recipes.learners.gradient import TAML, Reptile
 from quickstudy.recipes.settings import (
+    Asking,
     LearnerSettings,
     RunSettings,
     TaskSettings,
@@ -33,6 +34,8 @@ class Figure:
     episodes: int = 1000
     part: Literal["test", "train"] = "test"
     """Which classes: those of training tell what was learned by heart."""
+    asking: Asking | None = None
+    """Labels that are asked for at test."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Recipe:
     differences: str = ""
     """Where this budget's protocol is not the published one."""
     paired: bool = False
-    """Whether figures are methods on the same episodes, to be compared with the first."""
+    """Whether figures are methods to be compared with the first one on the same episodes."""
 
 
 def same_budget(

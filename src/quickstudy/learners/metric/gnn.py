@@ -1,0 +1,215 @@
+"""Few-shot learning with graph neural networks (Garcia and Bruna, ICLR 2018).
+
+A query and the support set are the nodes of a complete graph, and messages between nodes carry
+labels to the query. A node starts as its image's embedding beside what is known of its label:
+
+    x_i^(0) = (φ(x_i), h(l_i))                                              (section 4.2.1)
+
+with h(l) one-hot, and uniform for the query and for unlabelled examples, which are nodes as any
+other: so one method does few-shot and semi-supervised learning. Before each layer a network looks
+at each pair of nodes and says how much one listens to the other,
+
+    Ã_ij = softmax_j MLP(|x_i - x_j|),  j ≠ i                               (eqs. 3, 4)
+    Gc(x) = ρ(Σ_{B ∈ {1, Ã}} B x θ_B)                                       (eq. 2)
+
+and its result is put beside what the nodes held before: x^(k+1) = [x^(k), Gc(x^(k))]. Of the last
+layer, which has no ρ, the query's row are the logits.
+
+Siamese and prototypical networks are this with adjacencies set by hand (section 4.1): a test has
+both.
+
+Differences from the paper: a task's queries have a graph each, but share the support set that they
+are trained on; the graph's own layers are normalised node by node (layer normalisation), where the
+code normalises by the batch, so that a query's logits depend on its graph alone; the edge network
+has no normalisation and no dropout; unlabelled means uniform, as in the paper's text, where the
+code has zeros. The embedding is whatever network it is given.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from quickstudy.learner import Learner, Predictor
+from quickstudy.learners.population import of_episodes, with_population
+from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.networks.layers import Linear
+from quickstudy.networks.network import Network, Normalisation, Statistics, query_statistics
+from quickstudy.task import Episode, Examples, TaskDistribution
+
+
+def graph_convolution(
+    operators: Float[Array, "operators r v"],
+    x: Float[Array, "v d"],
+    theta: Float[Array, "operators d e"],
+) -> Float[Array, "r e"]:
+    """Σ_B B x θ_B (eq. 2, without ρ), for r of the v nodes: those that the operators have rows of.
+
+    >>> graph_convolution(jnp.stack([jnp.eye(3), adjacency]), x, theta).shape     # x is (3, d)
+    (3, 48)
+    """
+    return jnp.einsum("brv,vd,bde->re", operators, x, theta)
+
+
+def softmax_over_neighbours(
+    scores: Float[Array, "r v"], neighbours: Bool[Array, "r v"]
+) -> Float[Array, "r v"]:
+    """Ã from the edge network's scores: rows that sum to 1 over each node's neighbours."""
+    return jax.nn.softmax(jnp.where(neighbours, scores, -1e9))
+
+
+class EdgeNetwork(eqx.Module):
+    """MLP(|x_i - x_j|), one number a pair (eq. 3), with hidden layers of widths 2 w, 2 w, w, w."""
+
+    layers: tuple[Linear, ...]
+
+    def __init__(self, inputs: int, width: int, *, key: PRNGKeyArray):
+        widths = (inputs, 2 * width, 2 * width, width, width, 1)
+        keys = jax.random.split(key, len(widths) - 1)
+        self.layers = tuple(
+            Linear(a, b, key=k) for a, b, k in zip(widths[:-1], widths[1:], keys, strict=True)
+        )
+
+    def __call__(self, a: Float[Array, "r d"], b: Float[Array, "v d"]) -> Float[Array, "r v"]:
+        h = jnp.abs(a[:, None] - b)
+        for layer in self.layers[:-1]:
+            h = jax.nn.leaky_relu(layer(h))
+        return self.layers[-1](h)[..., 0]
+
+
+class GraphLayer(eqx.Module):
+    """One graph convolution with the adjacency that its edge network sees."""
+
+    edges: EdgeNetwork
+    theta: Float[Array, "2 d e"]
+    bias: Float[Array, " e"]
+
+    def __init__(self, inputs: int, outputs: int, edge_width: int, *, key: PRNGKeyArray):
+        for_edges, for_theta = jax.random.split(key)
+        r = (2 * inputs) ** -0.5
+        self.edges = EdgeNetwork(inputs, edge_width, key=for_edges)
+        self.theta = jax.random.uniform(for_theta, (2, inputs, outputs), minval=-r, maxval=r)
+        self.bias = jnp.zeros(outputs)
+
+    def __call__(
+        self, x: Float[Array, "v d"], present: Bool[Array, " v"], rows: int | None = None
+    ) -> Float[Array, "r e"]:
+        """New values of all nodes, or of the first `rows`. Nobody listens to a node that is not
+        `present`."""
+        identity = jnp.eye(len(x), dtype=x.dtype)[:rows]
+        scores = self.edges(x[:rows], x)
+        adjacency = softmax_over_neighbours(scores, present & (identity == 0))
+        return graph_convolution(jnp.stack([identity, adjacency]), x, self.theta) + self.bias
+
+
+class Graph(Predictor):
+    """The nodes of a support set, which each query joins by itself."""
+
+    learner: "GNN"
+    statistics: Statistics | None
+    nodes: Float[Array, "n d"]
+    present: Bool[Array, " n"]
+
+    def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
+        z, _ = self.learner.network(x, self.statistics)
+        labels = self.learner.label_vectors(jnp.full(len(z), -1))
+        present = jnp.concatenate([jnp.ones(1, bool), self.present])
+
+        def logits(query: Float[Array, " d"]) -> Float[Array, " classes"]:
+            nodes = jnp.concatenate([query[None], self.nodes])
+            hidden = self.learner.hidden(nodes, present)
+            return self.learner.layers[-1](hidden, present, rows=1)[0]
+
+        return jax.vmap(logits)(jnp.concatenate([z, labels], -1))
+
+
+class GNN(Learner):
+    """An embedding network, and a graph network that reads labels off a graph.
+
+    The labels are part of its nodes, so it serves the number of classes that it was built for.
+    With `unlabelled` False, unlabelled examples are left out of the graph.
+
+    >>> learner = GNN(Conv4((28, 28, 1), key=key), way=5, key=key)
+    >>> learner.adapt(support, Categorical(5), key=key)(queries).shape      # logits
+    (75, 5)
+    """
+
+    network: Network
+    layers: tuple[GraphLayer, ...]
+    population: Statistics | None
+    way: int = eqx.field(static=True)
+    unlabelled: bool = eqx.field(static=True)
+    normalisation: Normalisation = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: Network,
+        way: int,
+        *,
+        hidden_layers: int = 2,
+        width: int = 48,
+        edge_width: int = 96,
+        unlabelled: bool = True,
+        normalisation: Normalisation = "running",
+        key: PRNGKeyArray,
+    ):
+        """`hidden_layers` graph layers of `width` channels, and the one whose channels are the
+        classes."""
+        widths = (*hidden_layers * (width,), way)
+        self.network = network
+        self.layers = tuple(
+            GraphLayer(network.outputs + way + k * width, w, edge_width, key=for_layer)
+            for k, (w, for_layer) in enumerate(
+                zip(widths, jax.random.split(key, len(widths)), strict=True)
+            )
+        )
+        self.population = None
+        self.way, self.unlabelled, self.normalisation = way, unlabelled, normalisation
+
+    def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Graph:
+        if not isinstance(likelihood, Categorical):
+            raise ValueError("graph networks classify; this task's targets are not classes")
+        if likelihood.size != self.way:
+            raise ValueError(
+                f"this graph network's nodes have room for {self.way} labels, the task has "
+                f"{likelihood.size} classes: their number is part of what is learned"
+            )
+        present = jnp.ones(len(support.y), bool) if self.unlabelled else support.y >= 0
+        return self.graph(support.x, self.label_vectors(support.y), present)
+
+    def label_vectors(self, y: Int[Array, " n"]) -> Float[Array, "n classes"]:
+        """h(l): one-hot, or uniform for -1."""
+        return jnp.where(y[:, None] >= 0, jax.nn.one_hot(y, self.way), 1 / self.way)
+
+    def graph(
+        self,
+        x: Float[Array, "n ..."],
+        labels: Float[Array, "n classes"],
+        present: Bool[Array, " n"],
+    ) -> Graph:
+        """The graph of a support set whose labels are `labels`, of the nodes that are `present`."""
+        given = self.population if self.normalisation == "running" else None
+        z, of_support = self.network(x, given)
+        return Graph(
+            learner=self,
+            statistics=query_statistics(self.normalisation, of_support, self.population),
+            nodes=jnp.concatenate([z, labels], -1),
+            present=present,
+        )
+
+    def hidden(
+        self, x: Float[Array, "v d"], present: Bool[Array, " v"], layers: int | None = None
+    ) -> Float[Array, "v e"]:
+        """x^(k): the nodes after the first k = `layers` layers, by default all but the last."""
+        for layer in self.layers[:-1][:layers]:
+            new = jax.nn.leaky_relu(jax.nn.standardize(layer(x, present)))
+            x = jnp.concatenate([x, new], -1)
+        return x
+
+    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "GNN":
+        """Takes the population statistics of batch normalisation from training episodes."""
+        return with_population(self, self.network, of_episodes(tasks), key)
+
+    @property
+    def transductive(self) -> bool:
+        return self.network.normalises and self.normalisation == "batch"
