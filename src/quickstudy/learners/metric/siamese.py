@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.learner import Metrics
 from quickstudy.learners.metric.comparing import Comparing, inputs
+from quickstudy.learners.population import with_population
 from quickstudy.networks.network import Network, Statistics
 from quickstudy.task import Episode, TaskDistribution
 
