@@ -39,8 +39,8 @@ class MAMLPlusPlus(InnerLoop):
     """A starting point, learning rates and weights of batch normalisation for each of
     `train_steps` steps; steps at test beyond those take the last one's.
 
-    The meta-optimiser sees α / `rate_speed`: under Adam, whose steps have a size of their own, rates
-    then move by so much of what other parameters do.
+    The meta-optimiser sees α / `rate_speed`: under Adam, whose steps have a size of their own,
+    rates then move by so much of what other parameters do.
 
     >>> learner = MAMLPlusPlus(network, rate=0.1, train_steps=5, annealing=5000)
     """
