@@ -53,7 +53,7 @@ def measure_augmentation(path: Path, *, show_progress: bool = True) -> dict[str,
             SETTINGS, data.clean, data.clean, strengths, rate=0.0, show_progress=show_progress
         )
         seconds = time.monotonic() - started
-        found = [np.exp(x).round(3).tolist() for x in jax.tree.leaves(strengths)]
+        found = [np.exp(np.asarray(x, float)).round(3).tolist() for x in jax.tree.leaves(strengths)]
         figure = tested(label, learner, data.test)
         figure["training"] = {**asdict(SETTINGS), "strengths": found, "seconds": seconds}
         figures.append(figure)
