@@ -190,6 +190,15 @@ def test_rates_and_normalisation_of_maml_plus_plus_are_those_of_the_step(network
     np.testing.assert_allclose(metrics["loss"], expected(learner), rtol=1e-9)
 
 
+def test_slower_rates_of_maml_plus_plus_are_the_same_rates_in_another_unit(network, task):
+    """So their gradient is smaller by as much, and Adam's step in them too."""
+    plain, at = slope(plus_plus(network), task)
+    slow, metrics = slope(plus_plus(network, rate_speed=0.1), task)
+    np.testing.assert_allclose(metrics["loss"], at["loss"], rtol=1e-9)
+    assert_same(slow.rates, jax.tree.map(lambda g: 0.1 * g, plain.rates))
+    assert_same(slow.network, plain.network)
+
+
 def test_annealing_follows_the_step_of_training(network):
     learner = plus_plus(network, annealing=10)
     for step, expected in ((0, [0.5, 0.5]), (10, [0, 1]), (99, [0, 1])):

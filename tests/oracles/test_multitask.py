@@ -22,7 +22,7 @@ KEY = jax.random.key(0)
 
 def learner(tasks: int, **options) -> MultiTask:
     network = WithHead(MLP((1,), hidden=(8, 8), key=KEY), 1, key=KEY)
-    return MultiTask(network, tasks, optax.sgd(0.05), key=KEY, **options)
+    return MultiTask(network, tasks, optax.adam(0.1), key=KEY, **options)
 
 
 def again(tasks, count: int = 3) -> list[NumberedTask]:

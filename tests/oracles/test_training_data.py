@@ -89,8 +89,8 @@ def test_data_follow_the_clean_loss_a_step_ahead_and_the_network_its_training_lo
     learner = LearnedData(made, data, RATE)
     found, _ = eqx.filter_jit(backpropagation)(learner, e, KEY)
     _, expected = eqx.filter_jit(clean_loss_after_a_step)(learner, e)
-    for f, e in zip(*map(jax.tree.leaves, (found.network, expected)), strict=True):
-        np.testing.assert_allclose(f, e, rtol=1e-9, atol=1e-12)
+    for one, other in zip(*map(jax.tree.leaves, (found.network, expected)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
     @jax.jit
     def moved(leaves):
@@ -121,7 +121,7 @@ def test_images_turn_grow_and_move_as_much_as_their_strengths_say():
     def centres(place: int, *strengths: float) -> np.ndarray:
         data = WarpedInputs(jnp.log(jnp.asarray(strengths)))
         x = jnp.broadcast_to(spots[place], (2000, 21, 21, 1))
-        x = np.asarray(jax.jit(data.inputs)(x, KEY))[..., 0]
+        x = np.asarray(eqx.filter_jit(data.inputs)(x, KEY))[..., 0]
         mass = x.sum((1, 2))
         return np.stack([(x * at).sum((1, 2)) / mass for at in (row, column)], 1)
 

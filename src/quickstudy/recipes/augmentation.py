@@ -53,7 +53,7 @@ def measure_augmentation(path: Path, *, show_progress: bool = True) -> dict[str,
             SETTINGS, data.clean, data.clean, strengths, rate=0.0, show_progress=show_progress
         )
         seconds = time.monotonic() - started
-        found = [np.exp(x).round(3).tolist() for x in jax.tree.leaves(strengths)]
+        found = [np.exp(np.asarray(x, float)).round(3).tolist() for x in jax.tree.leaves(strengths)]
         figure = tested(label, learner, data.test)
         figure["training"] = {**asdict(SETTINGS), "strengths": found, "seconds": seconds}
         figures.append(figure)
@@ -62,15 +62,15 @@ def measure_augmentation(path: Path, *, show_progress: bool = True) -> dict[str,
     for label, start in STARTS.items():
         add(f"{label}, as at the start", start, learn=False)
         add(f"{label}, learned", start, learn=True)
-    strengths = (f"{f['label']} {f['training']['strengths'][0]}" for f in figures[1:])
+    told = "; ".join(f"{f['label']} {f['training']['strengths'][0]}" for f in figures[1:])
     row = {
         "recipe": "augmentation-mnist",
         "title": "Learned augmentation: MNIST, 1,000 training images",
         "source": "no published figure",
         "budget": "cpu",
         "differences": "one test of 10,000 images, counted as episodes; strengths learned on one "
-        "half for the other, then held while a new network is trained on both. Deviations, "
-        "of pixels' values; of radians, logarithm of scale, pixels: " + "; ".join(strengths),
+        "half for the other, then held while a new network is trained on both. Standard "
+        "deviations, of pixels' values; of radians, logarithm of scale, pixels: " + told,
         "command": "quickstudy reproduce augmentation-mnist",
         **provenance(),
         "figures": figures,

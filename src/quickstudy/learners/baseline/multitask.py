@@ -7,7 +7,8 @@ the trunk stays as it is, and a head is fitted to the support set.
     min_{f, W_1, …, W_T} E_t E_{(x, y) ∈ D_t} L(f(x) W_t, y)                         training
     min_V Σ_{(x, y) ∈ D_tr} L(f(x) V, y)     from V = 0, or from V = 1/T Σ_t W_t     a new task
 
-A task's support and query sets are both examples to train on.
+A task's support and query sets are both examples to train on. The new head is fitted by Adam, say:
+features grow in training, and a rate of plain gradient descent that is safe for all tasks is slow.
 """
 
 import equinox as eqx
@@ -32,7 +33,7 @@ class MultiTask(Learner):
     At test it normalises by the statistics of the training inputs. `mean_head` starts a new task's
     head from the mean of all.
 
-    >>> learner = MultiTask(WithHead(trunk, 1, key=key), 100, optax.sgd(0.02), steps=50, key=key)
+    >>> learner = MultiTask(WithHead(trunk, 1, key=key), 100, optax.adam(0.1), key=key)
     >>> meta_train(learner, Finite(Sinusoid(10, 10), 100), optax.adam(1e-3), steps=1000)
     """
 
@@ -49,7 +50,7 @@ class MultiTask(Learner):
         tasks: int,
         optimizer: optax.GradientTransformation,
         *,
-        steps: int = 50,
+        steps: int = 100,
         mean_head: bool = False,
         key: PRNGKeyArray,
     ):

@@ -13,7 +13,8 @@ Differences from the paper: statistics of batch normalisation are those of the b
 each step, as in the authors' code, which keeps running ones but does not use them; v_t falls to
 zero in a straight line, not to 0.03/T and then to zero; second order from the first meta-step on,
 as in the authors' last configurations; the meta-learning rate's cosine is training's own
-(`--decay cosine`); no ensemble of checkpoints.
+(`--decay cosine`); no ensemble of checkpoints; the learned rates may be made to move more slowly
+than the other parameters, which a network without batch normalisation needs.
 """
 
 from collections.abc import Callable
@@ -38,18 +39,22 @@ class MAMLPlusPlus(InnerLoop):
     """A starting point, learning rates and weights of batch normalisation for each of
     `train_steps` steps; steps at test beyond those take the last one's.
 
+    The meta-optimiser sees α / `rate_speed`: under Adam, whose steps have a size of their own,
+    rates then move by so much of what other parameters do.
+
     >>> learner = MAMLPlusPlus(network, rate=0.1, train_steps=5, annealing=5000)
     """
 
     network: Network
     """θ; its batch normalisation's γ and β have a leading axis of steps."""
     rates: PyTree
-    """α: for each array of θ that adapts, one number a step."""
+    """α / `rate_speed`: for each array of θ that adapts, one number a step."""
     step: Int[Array, ""]
     """Of training: how far the annealing is."""
     annealing: int = eqx.field(static=True)
     train_steps: int = eqx.field(static=True)
     test_steps: int = eqx.field(static=True)
+    rate_speed: float = eqx.field(static=True)
     normalisation: Normalisation = eqx.field(static=True)
 
     def __init__(
@@ -57,6 +62,7 @@ class MAMLPlusPlus(InnerLoop):
         network: Network,
         *,
         rate: float,
+        rate_speed: float = 1.0,
         train_steps: int = 5,
         test_steps: int = 5,
         annealing: int = 0,
@@ -68,8 +74,10 @@ class MAMLPlusPlus(InnerLoop):
         repeated = jax.tree.map(lambda x: jnp.repeat(x[None], train_steps, 0), norms)
         self.network = eqx.combine(repeated, rest)
         self.rates = jax.tree.map(
-            lambda x: jnp.full(train_steps, rate, x.dtype), eqx.filter(rest, eqx.is_inexact_array)
+            lambda x: jnp.full(train_steps, rate / rate_speed, x.dtype),
+            eqx.filter(rest, eqx.is_inexact_array),
         )
+        self.rate_speed = rate_speed
         self.step = jnp.asarray(0)
         self.annealing = annealing
         self.train_steps = train_steps
@@ -133,7 +141,8 @@ class MAMLPlusPlus(InnerLoop):
 
         def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
             rates = at(state, self.rates)
-            return jax.tree.map(lambda rate, g: -rate * g, rates, updates), state + 1
+            step = jax.tree.map(lambda rate, g: -self.rate_speed * rate * g, rates, updates)
+            return step, state + 1
 
         support_loss = loss_on(support, likelihood)
         adapted, seen = trajectory(

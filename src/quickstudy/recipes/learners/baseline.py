@@ -113,8 +113,8 @@ class MultiTask(LearnerSettings):
     """How many tasks are in the list."""
     head_steps: int = 100
     """Gradient steps of a new head on each support set."""
-    head_rate: float | None = None
-    """Their learning rate; by default 0.5 for classes, 0.02 for real targets."""
+    head_rate: float = 0.1
+    """Their learning rate, of Adam."""
     mean_head: bool = False
     """Start a new head from the mean of all instead of from zero."""
 
@@ -142,11 +142,10 @@ class MultiTask(LearnerSettings):
 
         for_body, for_heads = jax.random.split(key)
         body = self.network.build(problem.shape, for_body)
-        rate = self.head_rate or (0.5 if problem.classifies else 0.02)
         return MultiTask(
             WithHead(body, problem.likelihood.size, key=for_heads),
             self.training_tasks,
-            optax.sgd(rate),
+            optax.adam(self.head_rate),
             steps=self.head_steps,
             mean_head=self.mean_head,
             key=for_heads,

@@ -235,9 +235,14 @@ class MAMLPlusPlus(InnerLoop):
     """Inner steps in training."""
     annealing: int = 500
     """Meta-steps after which the last inner step's loss alone counts; at first all count alike."""
+    rate_speed: float = 1.0
+    """How fast the learned rates move beside the other parameters: slower where training breaks
+    down, as it does without batch normalisation."""
 
     def __post_init__(self):
         at_least(self, inner_steps=1, test_steps=0, annealing=0)
+        if not self.rate_speed > 0:
+            raise UserError(f"--rate-speed {self.rate_speed}: it must be above 0")
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         from quickstudy.learners.gradient.maml_plus_plus import MAMLPlusPlus
@@ -245,6 +250,7 @@ class MAMLPlusPlus(InnerLoop):
         return MAMLPlusPlus(
             self.built_network(problem, key),
             rate=self.rate(problem),
+            rate_speed=self.rate_speed,
             annealing=self.annealing,
             **self.loop(problem),
         )

@@ -291,7 +291,7 @@ def gradient_omniglot(budget: Budget) -> Recipe:
         "TAML, entropy": TAML(network),
         "TAML, Theil": TAML(network, measure="theil"),
         "Reptile": Reptile(network),
-        "iMAML": ImplicitMAML(network),
+        "iMAML": ImplicitMAML(network, damping=0.0, extra_strength=0.0),
     }
     adapted = same_budget(
         learners, tasks, 1500, meta_batch=8, decay="cosine", validation_episodes=200

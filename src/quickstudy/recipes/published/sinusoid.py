@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from quickstudy.recipes.learners.baseline import MultiTask
 from quickstudy.recipes.learners.gradient import (
     ANIL,
     BOIL,
     CAVIA,
     MAML,
     TAML,
+    MAMLPlusPlus,
     MetaSGD,
     MTNet,
     Reptile,
 )
-from quickstudy.recipes.learners.gradient_estimates import EvolutionMAML
+from quickstudy.recipes.learners.gradient_estimates import EvolutionMAML, ImplicitMAML
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, same_budget
 from quickstudy.recipes.settings import (
     LearnerSettings,
@@ -72,7 +74,7 @@ def metasgd_sinusoid(budget: Budget) -> Recipe:
 
 
 def gradient_sinusoid(budget: Budget) -> Recipe:
-    """The gradient-based methods but MAML++ on sine curves, trained and tested with 10 points."""
+    """The gradient-based methods on sine curves, trained and tested with 10 points."""
     steps = 10_000 if budget == "cpu" else 60_000
     tasks = TaskSettings(tasks="sinusoid", shot=10, query=100, train_shot=10, train_query=10)
     learners: dict[str, LearnerSettings] = {
@@ -81,6 +83,7 @@ def gradient_sinusoid(budget: Budget) -> Recipe:
         "ANIL": ANIL(),
         "BOIL": BOIL(),
         "Meta-SGD": MetaSGD(),
+        "MAML++": MAMLPlusPlus(inner_steps=1, annealing=0),
         "CAVIA": CAVIA(inner_steps=1),
         "T-net": MTNet(masks=False),
         "MT-net": MTNet(),
@@ -88,8 +91,10 @@ def gradient_sinusoid(budget: Budget) -> Recipe:
         "Reptile": Reptile(
             inner_steps=5, test_steps=32, inner_optimizer="sgd", inner_batch=10, test_batch=10
         ),
+        "iMAML": ImplicitMAML(),
         "ES-MAML": EvolutionMAML(),
         "joint training": MAML(inner_steps=0, test_steps=5),
+        "multi-task training": MultiTask(training_tasks=100),
     }
     return Recipe(
         "Gradient-based methods on the sinusoid, 10-shot, mean squared error",
