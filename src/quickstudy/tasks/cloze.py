@@ -84,7 +84,7 @@ class Cloze(FewShot):
     (5, 21)
     """
 
-    source: BlankedWords
+    source: BlankedWords  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def chosen(self, key: PRNGKeyArray) -> tuple[Int[Array, " way"], Key[Array, " way"]]:
         """As of any few-shot episode, drawn again until all sentences differ."""
