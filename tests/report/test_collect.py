@@ -103,7 +103,7 @@ def test_the_classes_of_an_episode_are_those_it_was_cut_from(runs: dict[str, Pat
     run = Run.open(runs["pixels"])
     key = jax.random.key(7)
     episode = run.tasks.sample(key)
-    classes = collecting.classes_of(run.tasks, key)
+    classes = run.tasks.chosen(key)
     of_class = jax.vmap(lambda c: run.tasks.source.draw(key, c, 10))(jnp.asarray(classes))
     for label, examples in enumerate(of_class):
         gap = jnp.abs(examples - episode.support.x[label]).max((1, 2, 3))

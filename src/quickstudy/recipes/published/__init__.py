@@ -9,6 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from quickstudy.recipes.published.graph import (
+    gnn_active_omniglot,
+    gnn_omniglot,
+    gnn_semi_omniglot,
+)
 from quickstudy.recipes.published.omniglot import (
     finetune_omniglot,
     fixed_labels_omniglot,
@@ -30,6 +35,9 @@ RECIPES = {
     "finetune-omniglot": finetune_omniglot,
     "protonet-omniglot": protonet_omniglot,
     "protonet-glyphs-to-omniglot": protonet_glyphs_to_omniglot,
+    "gnn-omniglot": gnn_omniglot,
+    "gnn-semi-omniglot": gnn_semi_omniglot,
+    "gnn-active-omniglot": gnn_active_omniglot,
     "maml-omniglot": maml_omniglot,
     "maml-sinusoid": maml_sinusoid,
     "metasgd-sinusoid": metasgd_sinusoid,
