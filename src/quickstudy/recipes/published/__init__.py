@@ -15,6 +15,11 @@ from quickstudy.recipes.published.comparing import (
     siamese_omniglot,
 )
 from quickstudy.recipes.published.glyphs import zero_shot_glyphs
+from quickstudy.recipes.published.graph import (
+    gnn_active_omniglot,
+    gnn_omniglot,
+    gnn_semi_omniglot,
+)
 from quickstudy.recipes.published.omniglot import (
     baselines_omniglot,
     finetune_omniglot,
@@ -46,6 +51,9 @@ RECIPES = {
     "siamese-omniglot": siamese_omniglot,
     "siamese-koch": siamese_koch,
     "arc-omniglot": arc_omniglot,
+    "gnn-omniglot": gnn_omniglot,
+    "gnn-semi-omniglot": gnn_semi_omniglot,
+    "gnn-active-omniglot": gnn_active_omniglot,
     "maml-omniglot": maml_omniglot,
     "maml-sinusoid": maml_sinusoid,
     "metasgd-sinusoid": metasgd_sinusoid,

@@ -1,0 +1,140 @@
+"""Rows of graph networks on Omniglot: few-shot, semi-supervised and active."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from quickstudy.recipes.learners.graph import GNN, ActiveGNN
+from quickstudy.recipes.published.omniglot import COLUMNS, OMNIGLOT, omniglot_test
+from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
+from quickstudy.recipes.settings import (
+    Asking,
+    LearnerSettings,
+    NetworkSettings,
+    RunSettings,
+    TaskSettings,
+    TrainingSettings,
+)
+
+SPLIT = "the vinyals split instead of a random one of 1,200 / 423 characters"
+
+
+def networks(budget: Budget) -> dict[str, Any]:
+    """What is smaller on the small budget."""
+    if budget == "full":
+        return {}
+    return {"network": NetworkSettings(filters=32), "graph_width": 32, "edge_width": 16}
+
+
+def graph_run(
+    learner: LearnerSettings, tasks: TaskSettings, budget: Budget, steps: int
+) -> RunSettings:
+    """A training. On the full budget a step has the paper's number of queries, one of each class in
+    every task."""
+    if budget == "cpu":
+        training = TrainingSettings(
+            steps=steps,
+            meta_batch=4,
+            decay="cosine",
+            validate_every=steps // 4,
+            validation_episodes=100,
+        )
+        return RunSettings(learner, replace(tasks, train_query=3), training)
+    five = (tasks.way, tasks.shot) == (5, 1)
+    training = TrainingSettings(
+        steps=100_000 if five else 80_000,
+        meta_batch=60 if five else 100 // tasks.way,
+        decay="halve",
+        halve_every=10_000,
+        validate_every=2000,
+    )
+    return RunSettings(learner, replace(tasks, train_query=1), training)
+
+
+SMALLER = (
+    "32 filters, graph layers of 32 channels, edge networks of 32, 32, 16 and 16; 4 tasks with 3 "
+    "queries a class in each of"
+)
+
+
+def gnn_omniglot(budget: Budget) -> Recipe:
+    """Graph networks, one trained model per column."""
+    columns = COLUMNS if budget == "full" else COLUMNS[:2]
+    published = (99.2, 99.7, 97.4, 99.0)
+    learner = GNN(**networks(budget))
+    return Recipe(
+        "Graph networks",
+        "Garcia and Bruna 2018, table 1",
+        tuple(
+            Figure(
+                f"{w}-way {s}-shot",
+                graph_run(
+                    learner, replace(OMNIGLOT, way=w, shot=s), budget, 6000 if s == 1 else 3000
+                ),
+                omniglot_test(w, s, budget),
+                p,
+            )
+            for (w, s), p in zip(columns, published, strict=False)
+        ),
+        f"{SPLIT}; a query of each class in a training task"
+        if budget == "full"
+        else f"{SPLIT}; {SMALLER} 6,000 (1-shot) and 3,000 steps (5-shot), instead of 64 filters "
+        "and 100,000 steps of 300 queries; 5-way alone",
+    )
+
+
+def gnn_semi_omniglot(budget: Budget) -> Recipe:
+    """Graph networks with unlabelled examples, and without."""
+    tasks = replace(OMNIGLOT, way=5, shot=5, query=5)
+    steps = 3000
+
+    def figures(share: float, without: float, with_them: float) -> tuple[Figure, Figure]:
+        test = replace(tasks, labelled=share)
+        # A model of the labelled part alone need not be shown the rest in training.
+        alone = replace(tasks, shot=round(share * tasks.shot))
+        options = networks(budget)
+        return (
+            Figure(
+                f"{share:.0%} labelled, the labelled alone",
+                graph_run(GNN(**options, unlabelled=False), alone, budget, steps),
+                test,
+                without,
+            ),
+            Figure(
+                f"{share:.0%} labelled, with the unlabelled",
+                graph_run(GNN(**options), test, budget, steps),
+                test,
+                with_them,
+            ),
+        )
+
+    return Recipe(
+        "Graph networks with unlabelled examples, Omniglot 5-way 5-shot",
+        "Garcia and Bruna 2018, table 3",
+        (*figures(0.2, 99.18, 99.59), *figures(0.4, 99.59, 99.63)),
+        SPLIT + ("" if budget == "full" else f"; {SMALLER} {steps:,} steps"),
+        paired=True,
+    )
+
+
+def gnn_active_omniglot(budget: Budget) -> Recipe:
+    """Graph networks that ask for one label: any, the least certain, the learned choice."""
+    tasks = replace(OMNIGLOT, way=5, shot=5, query=5, labelled=0.2)
+    steps = 3000
+    options = networks(budget)
+    told = graph_run(ActiveGNN(**options, asks="random"), tasks, budget, steps)
+    asks = graph_run(ActiveGNN(**options, asks="learned"), tasks, budget, steps)
+    return Recipe(
+        "Graph networks that ask for a label, Omniglot 5-way 5-shot, 20 % labelled",
+        "Garcia and Bruna 2018, table 5",
+        (
+            Figure("one at random", told, tasks, 99.59, asking=Asking("random")),
+            Figure("none", told, tasks, None),
+            Figure("the least certain", told, tasks, None, asking=Asking("uncertainty")),
+            Figure("the learned choice", asks, tasks, 99.62, asking=Asking("learned")),
+        ),
+        f"{SPLIT}; one question a task, before its queries are seen"
+        + ("" if budget == "full" else f"; {SMALLER} {steps:,} steps"),
+        paired=True,
+    )
