@@ -74,8 +74,10 @@ class TaskSettings:
     def __post_init__(self):
         least = {"way": 2, "shot": 1, "query": 1}
         at_least(self, **least, **{f"train_{k}": v for k, v in least.items()}, image_size=16)
-        if self.zero_shot and (self.shot, self.train_shot or 1) != (1, 1):
-            raise UserError("--zero-shot gives no examples of a class: leave out --shot")
+        if self.zero_shot and ((self.shot, self.train_shot or 1) != (1, 1) or self.fixed_labels):
+            raise UserError(
+                "--zero-shot gives no examples of a class: leave out --shot and --fixed-labels"
+            )
 
 
 @dataclass(frozen=True)
