@@ -11,7 +11,7 @@ from quickstudy.learners.metric.tadam import PENALTY, TADAM
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP, Conv4, ResNet12
 from quickstudy.networks.layers import BatchNorm
-from quickstudy.networks.network import modulated, normalisations
+from quickstudy.networks.network import Normalisation, modulated, normalisations
 from quickstudy.task import CotrainedEpisode, Episode, Examples
 from quickstudy.tasks.cotraining import CoTraining
 from quickstudy.tasks.few_shot import FewShot
@@ -34,11 +34,11 @@ def network() -> MLP:
     return eqx.tree_at(lambda n: n.norms, made, tuple(moved))
 
 
-def plain(mode="support") -> TADAM:
+def plain(mode: Normalisation = "support") -> TADAM:
     return TADAM(network(), CLASSES, every=EVERY, normalisation=mode, key=KEY)
 
 
-def conditioned(mode="support") -> TADAM:
+def conditioned(mode: Normalisation = "support") -> TADAM:
     """With post-multipliers and a scale other than those that it starts with."""
     learner = plain(mode)
 

@@ -90,8 +90,10 @@ class TaskSettings:
         least = {"way": 2, "shot": 1, "query": 1}
         least |= {f"train_{k}": v for k, v in least.items()}
         at_least(self, **least, train_classes=2, distractors=0, image_size=16)
-        if self.zero_shot and (self.shot, self.train_shot or 1) != (1, 1):
-            raise UserError("--zero-shot gives no examples of a class: leave out --shot")
+        if self.zero_shot and ((self.shot, self.train_shot or 1) != (1, 1) or self.fixed_labels):
+            raise UserError(
+                "--zero-shot gives no examples of a class: leave out --shot and --fixed-labels"
+            )
         if self.within and self.fixed_labels:
             raise UserError("--within and --fixed-labels choose classes in two ways: take one")
         if not 0 < self.labelled <= 1:

@@ -318,7 +318,7 @@ def metric_omniglot(budget: Budget) -> Recipe:
     small = budget == "cpu"
     network = NetworkSettings("conv4", filters=32) if small else NetworkSettings("resnet12")
     tasks = replace(OMNIGLOT, way=5, shot=1, query=15, train_way=20, train_query=2 if small else 5)
-    steps = 1500 if small else 30000
+    steps = 2000 if small else 30000
     learners: dict[str, LearnerSettings] = {
         "prototypical networks": ProtoNet(network),
         "TADAM": TADAM(network, anneal_every=steps // 20),
