@@ -116,7 +116,9 @@ def test_options_are_chosen_on_validation_classes(tmp_path, capsys):
     by_100_steps, by_20 = (found["results"][0]["nll"]["mean"] for found in (plain, searched))
     assert by_100_steps != by_20
     assert main(["search", str(run)]) == 2
-    assert "which options? finetune has --head-steps, --head-rate" in capsys.readouterr().err
+    assert (
+        "which options? finetune has --match, --head-steps, --head-rate" in capsys.readouterr().err
+    )
     assert main(["evaluate", str(tmp_path), "--searched"]) == 2
     assert "quickstudy search" in capsys.readouterr().err
 
