@@ -101,8 +101,8 @@ def gradient_sinusoid(budget: Budget) -> Recipe:
         "no published table: a comparison on the same training and test episodes",
         same_budget(learners, tasks, steps, meta_batch=4, validation_episodes=500),
         f"{steps:,} meta-steps of 4 tasks for every method; Reptile takes 5 inner steps in "
-        "training and 32 at test, MAML++ 5 and iMAML 16 (of Adam), the others 1; multi-task training "
-        "has 100 curves to train on",
+        "training and 32 at test, MAML++ 5 and iMAML 16 (of Adam), the others 1; multi-task "
+        "training has 100 curves to train on",
         paired=True,
     )
 
