@@ -31,7 +31,11 @@ def siamese_omniglot(budget: Budget) -> Recipe:
         learner = Siamese(network=NetworkSettings(filters=32), crossed=True)
         tasks = replace(OMNIGLOT, way=20, query=1, train_way=40, train_query=1)
         training = TrainingSettings(
-            steps=5000, decay="cosine", validate_every=1000, validation_episodes=100
+            steps=14_000,
+            learning_rate=3e-3,
+            decay="cosine",
+            validate_every=2000,
+            validation_episodes=100,
         )
     run = RunSettings(learner, tasks, training)
     published = (96.7, 98.4, 88.0, 96.5)
@@ -46,7 +50,7 @@ def siamese_omniglot(budget: Budget) -> Recipe:
         + (
             ""
             if budget == "full"
-            else "; 32 filters, 5,000 steps on all pairs between 40 + 40 pictures of 40 classes; "
+            else "; 32 filters, 14,000 steps on all pairs between 40 + 40 pictures of 40 classes; "
             f"{FEWER_QUERIES}"
         ),
     )
@@ -65,9 +69,13 @@ def siamese_koch(budget: Budget) -> Recipe:
         )
     else:
         learner = Siamese(crossed=True)
-        tasks = replace(split, distort=True, train_way=20, train_query=1)
+        tasks = replace(split, image_size=35, distort=True, train_way=20, train_query=1)
         training = TrainingSettings(
-            steps=5000, decay="cosine", validate_every=500, validation_episodes=100
+            steps=13_000,
+            learning_rate=3e-3,
+            decay="cosine",
+            validate_every=1300,
+            validation_episodes=100,
         )
     run = RunSettings(learner, tasks, training)
     size = tasks.image_size
@@ -102,7 +110,9 @@ def siamese_koch(budget: Budget) -> Recipe:
         + (
             "; Adam with one learning rate and one penalty for all layers"
             if budget == "full"
-            else ""
+            else "; conv4 at 35 × 35, the size of the paper's own network for digits, with batch "
+            "normalisation, trained for 13,000 steps on all pairs between 20 + 20 pictures of 20 "
+            "characters of one alphabet; verified within alphabets as it was trained"
         ),
     )
 
