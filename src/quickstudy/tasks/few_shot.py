@@ -23,6 +23,8 @@ class FewShot(TaskDistribution[Episode]):
     is a class of group k: tasks are not mutually exclusive, and a network may learn the labels
     of classes by heart (Yin et al. 2020, section 6.2).
 
+    `sample(key, examples)` is the task of `key`, with examples drawn by the second key.
+
     >>> FewShot(source, way=5, shot=1, query=15).sample(key).query.y.shape
     (75,)
     """

@@ -13,6 +13,7 @@ from quickstudy.task import Episode, Examples, TaskDistribution
 
 class Sinusoid(TaskDistribution[Episode]):
     """y = a sin(x - b), a ~ U[0.1, 5], b ~ U[0, π]; x ~ U[-5, 5] in support and query set.
+    `sample(key, examples)` is the curve of `key`, with x drawn by the second key.
 
     >>> Sinusoid(shot=10, query=10).sample(jax.random.key(0)).support.x.shape
     (10, 1)
