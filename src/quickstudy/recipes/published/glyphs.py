@@ -13,7 +13,15 @@ def zero_shot_glyphs(budget: Budget) -> Recipe:
     steps = 6000 if small else 60000
     network = NetworkSettings(filters=32 if small else 64)
 
-    def figure(label: str, learner: ZeroShot | ProtoNet, learning_rate: float) -> Figure:
+    training = TrainingSettings(
+        steps=steps,
+        learning_rate=3e-3,
+        decay="cosine",
+        validate_every=steps // 4,
+        validation_episodes=100,
+    )
+
+    def figure(label: str, learner: ZeroShot | ProtoNet) -> Figure:
         tasks = TaskSettings(
             way=20,
             shot=1,
@@ -22,21 +30,14 @@ def zero_shot_glyphs(budget: Budget) -> Recipe:
             train_query=2 if small else 5,
             zero_shot=learner.reads_descriptions,
         )
-        training = TrainingSettings(
-            steps=steps,
-            learning_rate=learning_rate,
-            decay="cosine",
-            validate_every=steps // 4,
-            validation_episodes=100,
-        )
         return Figure(label, RunSettings(learner, tasks, training), tasks, None)
 
     return Recipe(
         "Zero-shot classification of glyphs from their stroke programs, 20-way",
         "no published figure; by chance 5 %",
         (
-            figure("0-shot, from the program", ZeroShot(network), 3e-3),
-            figure("1-shot, from a drawing (prototypical networks)", ProtoNet(network), 1e-3),
+            figure("0-shot, from the program", ZeroShot(network)),
+            figure("1-shot, from a drawing (prototypical networks)", ProtoNet(network)),
         ),
         f"both trained on {steps:,} 20-way episodes of the same glyphs"
         + (", with 32 filters and 2 queries a class" if small else ""),
