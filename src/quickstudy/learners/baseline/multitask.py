@@ -33,7 +33,7 @@ class MultiTask(Learner):
     At test it normalises by the statistics of the training inputs. `mean_head` starts a new task's
     head from the mean of all.
 
-    >>> learner = MultiTask(WithHead(trunk, 1, key=key), 100, optax.adam(0.1), key=key)
+    >>> learner = MultiTask(WithHead(trunk, 1, key=key), 100, optax.adam(0.03), key=key)
     >>> meta_train(learner, Finite(Sinusoid(10, 10), 100), optax.adam(1e-3), steps=1000)
     """
 
@@ -50,7 +50,7 @@ class MultiTask(Learner):
         tasks: int,
         optimizer: optax.GradientTransformation,
         *,
-        steps: int = 100,
+        steps: int = 300,
         mean_head: bool = False,
         key: PRNGKeyArray,
     ):

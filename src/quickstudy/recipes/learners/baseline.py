@@ -111,9 +111,9 @@ class MultiTask(LearnerSettings):
     network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
     training_tasks: int = 100
     """How many tasks are in the list."""
-    head_steps: int = 100
+    head_steps: int = 300
     """Gradient steps of a new head on each support set."""
-    head_rate: float = 0.1
+    head_rate: float = 0.03
     """Their learning rate, of Adam."""
     mean_head: bool = False
     """Start a new head from the mean of all instead of from zero."""
