@@ -44,7 +44,11 @@ EXEMPT["cavia"] = {
     "test_trained_it_learns_from_labels_and_not_from_shuffled_ones": "to read a context is "
     "learned slowly: after these 60 steps 55 % are right, by chance 33 %",
 }
-QUICKER: dict[str, dict[str, Any]] = {"reptile": {"inner_rate": 0.01}, "es-maml": {"pairs": 16}}
+QUICKER: dict[str, dict[str, Any]] = {
+    "reptile": {"inner_rate": 0.01},
+    "es-maml": {"pairs": 16},
+    "arc": {"glimpses": 1, "window": 12, "controller": 128},
+}
 """Options for training as short as here, where a paper's are for long training."""
 
 
