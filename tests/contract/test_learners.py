@@ -52,6 +52,7 @@ QUICKER: dict[str, dict[str, Any]] = {
     "reptile": {"inner_rate": 0.01},
     "es-maml": {"pairs": 16, "inner_steps": 3},
     "tapnet": {"references": WAY},
+    "arc": {"glimpses": 1, "window": 12, "controller": 128},
 }
 """Options for training as short as here, where a paper's are for long training."""
 QUICKER["gnn"] = QUICKER["active-gnn"] = {"graph_width": 16, "edge_width": 4}
