@@ -59,16 +59,22 @@ def softmax_over_neighbours(
 
 
 class EdgeNetwork(eqx.Module):
-    """MLP(|x_i - x_j|), one number a pair (eq. 3), with hidden layers of widths 2 w, 2 w, w, w."""
+    """MLP(|x_i - x_j|), one number a pair (eq. 3), with hidden layers of widths 2 w, 2 w, w, w.
+
+    Weights have the variance 2 / inputs (He et al. 2015), so that scores differ from the start:
+    with smaller ones every node hears the mean of all others, and little is learned at first.
+    """
 
     layers: tuple[Linear, ...]
 
     def __init__(self, inputs: int, width: int, *, key: PRNGKeyArray):
         widths = (inputs, 2 * width, 2 * width, width, width, 1)
         keys = jax.random.split(key, len(widths) - 1)
-        self.layers = tuple(
+        drawn = tuple(
             Linear(a, b, key=k) for a, b, k in zip(widths[:-1], widths[1:], keys, strict=True)
         )
+        weights = lambda layers: [layer.weight for layer in layers]  # noqa: E731
+        self.layers = eqx.tree_at(weights, drawn, replace_fn=lambda w: 6**0.5 * w)
 
     def __call__(self, a: Float[Array, "r d"], b: Float[Array, "v d"]) -> Float[Array, "r v"]:
         h = jnp.abs(a[:, None] - b)
