@@ -48,6 +48,8 @@ EXEMPT["gnn"] = EXEMPT["active-gnn"] = {
     "test_labels_are_names_only": "each label has parameters of its own; see "
     "test_renaming_classes_renames_the_logits_together_with_the_parameters_of_labels"
 }
+NUMBERED = ("multi-task",)
+"""Those that keep something for each of a fixed list of training tasks."""
 QUICKER: dict[str, dict[str, Any]] = {
     "reptile": {"inner_rate": 0.01},
     "es-maml": {"pairs": 16, "inner_steps": 3},
@@ -197,7 +199,9 @@ class Case:
 
     def __init__(self, settings: LearnerSettings):
         self.settings = settings
-        self.training = settings.grouped(TRAINING[settings.trains_on])
+        self.training = TRAINING[settings.trains_on]
+        if settings.name in NUMBERED:
+            self.training = settings.grouped(self.training)
         self.traces: list[str] = []
 
     def build(self) -> Learner:
