@@ -87,7 +87,7 @@ def gnn_omniglot(budget: Budget) -> Recipe:
 def gnn_semi_omniglot(budget: Budget) -> Recipe:
     """Graph networks with unlabelled examples, and without."""
     tasks = replace(OMNIGLOT, way=5, shot=5, query=5)
-    steps = 3000
+    steps = 1500  # of the small budget
 
     def figures(share: float, without: float, with_them: float) -> tuple[Figure, Figure]:
         test = replace(tasks, labelled=share)
