@@ -42,13 +42,13 @@ from quickstudy.evaluation import evaluate
 from quickstudy.learner import Learner
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.metric.protonet import ProtoNet
+from quickstudy.meta_batch import are_large, default_tasks_at_once, mean_gradient
 from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP, Conv4, Network, WithHead
 from quickstudy.networks.layers import Precision
 from quickstudy.task import Episode, TaskDistribution
 from quickstudy.tasks.few_shot import ArraySource, FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
-from quickstudy.training import are_large, default_tasks_at_once, mean_gradient
 
 NAME = "quickstudy"
 SEED = 0
@@ -73,7 +73,7 @@ class TrainingSteps:
 
             def step(number: Int[Array, ""], carry: tuple):
                 trained, state, _ = carry
-                gradient, metrics = mean_gradient(
+                gradient, metrics, _ = mean_gradient(
                     eqx.combine(trained, fixed),
                     tasks,
                     step_key(number),

@@ -24,13 +24,14 @@ from quickstudy.devices import cores, task_mesh
 from quickstudy.learner import Learner
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.metric.protonet import ProtoNet
+from quickstudy.meta_batch import default_tasks_at_once, mean_gradient
 from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP, Conv4, WithHead
 from quickstudy.recipes.evidence import provenance
 from quickstudy.task import TaskDistribution
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
-from quickstudy.training import default_tasks_at_once, in_structure_of, mean_gradient, stack
+from quickstudy.training import in_structure_of, stack
 
 RESULTS = Path("results/benchmarks/seeds-cpu.json")
 
@@ -63,7 +64,7 @@ def programs(build: Build, tasks: TaskDistribution, meta_batch: int) -> tuple[Ca
     task_arrays, task_rest = eqx.partition(tasks, eqx.is_array)
 
     def step(trained, state, key, task_arrays, number):
-        gradient, _ = mean_gradient(
+        gradient, _, _ = mean_gradient(
             eqx.combine(trained, fixed),
             eqx.combine(task_arrays, task_rest),
             jax.random.fold_in(key, number),

@@ -9,10 +9,11 @@ from quickstudy import memory
 from quickstudy.devices import task_mesh
 from quickstudy.errors import UserError
 from quickstudy.learners.gradient.maml import MAML
+from quickstudy.meta_batch import mean_gradient
 from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP, WithHead
 from quickstudy.tasks.sinusoid import Sinusoid
-from quickstudy.training import mean_gradient, meta_train
+from quickstudy.training import meta_train
 
 KEY = jax.random.key(0)
 

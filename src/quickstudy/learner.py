@@ -28,11 +28,27 @@ class Predictor(eqx.Module):
         """Predictions for n inputs, as the task's likelihood reads them."""
 
 
-class Learner(eqx.Module):
-    """A method of meta-learning. One file each; see CONTRIBUTING.md to add your own.
+class Learnable(eqx.Module):
+    """What meta-training trains: a module whose floating-point leaves are the meta-parameters ω.
+    A `Learner`, or an optimiser (`quickstudy.optimizers`).
 
-    A learner never sees a batch of tasks: `vmap` adds that axis.
+    It never sees a batch of tasks: `vmap` adds that axis.
     """
+
+    def at_step(self, step: Int[Array, ""]) -> "Learnable":
+        """What training step number `step` trains (from 0), where the meta-objective changes as
+        training goes on. By default it does not."""
+        return self
+
+    def settle(self, tasks: TaskDistribution, *, key: PRNGKeyArray) -> "Learnable":
+        """Called once training is over, and before each validation: fix what depends on the
+        training tasks and is not trained by gradients, such as the population statistics of
+        batch normalisation. By default there is nothing to do."""
+        return self
+
+
+class Learner(Learnable):
+    """A method of meta-learning. One file each; see CONTRIBUTING.md to add your own."""
 
     @abc.abstractmethod
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Predictor:
@@ -49,17 +65,6 @@ class Learner(eqx.Module):
         predictions = predictor(task.query.x)
         loss = task.likelihood.mean_loss(predictions, task.query.y)
         return loss, task.likelihood.metrics(predictions, task.query.y)
-
-    def at_step(self, step: Int[Array, ""]) -> "Learner":
-        """The learner whose `loss` training step number `step` asks for (from 0), where the
-        meta-objective changes as training goes on. By default it does not."""
-        return self
-
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "Learner":
-        """Called once training is over, and before each validation: fix what depends on the
-        training tasks and is not trained by gradients, such as the population statistics of
-        batch normalisation. By default there is nothing to do."""
-        return self
 
     @property
     def transductive(self) -> bool:

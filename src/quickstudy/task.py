@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from quickstudy.likelihood import Likelihood
 
@@ -65,12 +65,30 @@ class ActiveEpisode(Episode):
     """The true label of each support example; -1 where it is of none of the task's classes."""
 
 
+class Optimizee(eqx.Module):
+    """A function f(θ) to minimise: the task of a learned optimiser, as an `Episode` is that of a
+    learner.
+
+    >>> problem = Quadratics(dimensions=10).sample(key)
+    >>> problem.loss(problem.init(key), key)
+    Array(9.02, dtype=float32)
+    """
+
+    @abc.abstractmethod
+    def init(self, key: PRNGKeyArray) -> PyTree:
+        """Where a minimisation starts: any pytree of floating-point arrays."""
+
+    @abc.abstractmethod
+    def loss(self, parameters: PyTree, key: PRNGKeyArray) -> Float[Array, ""]:
+        """f(θ), or its mean over the minibatch that `key` stands for."""
+
+
 Task = TypeVar("Task")
 
 
 class TaskDistribution(eqx.Module, Generic[Task]):
-    """p(T). Most distributions give an `Episode`; one over optimisation problems or
-    environments gives a task of its own, for learners that override `Learner.loss`.
+    """p(T). Most distributions give an `Episode`; one over optimisation problems gives an
+    `Optimizee`.
     """
 
     @abc.abstractmethod

@@ -15,22 +15,18 @@ from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from quickstudy import memory
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.devices import (
-    AXIS,
-    BY_TASK,
-    EVERYWHERE,
     from_first_process,
     is_first_process,
     largest_of_all,
@@ -38,9 +34,10 @@ from quickstudy.devices import (
     task_mesh,
 )
 from quickstudy.errors import UserError
-from quickstudy.evaluation import evaluate
-from quickstudy.learner import Learner, Metrics
-from quickstudy.metagradients import backpropagation
+from quickstudy.evaluation import Result, evaluate
+from quickstudy.learner import Learnable
+from quickstudy.meta_batch import MetaGradient, are_large, default_tasks_at_once, mean_gradient
+from quickstudy.metagradients import Carrying, backpropagation
 from quickstudy.progress import Reporter, progress
 from quickstudy.record import Record
 from quickstudy.signals import Signals, listen_for_signals
@@ -57,9 +54,11 @@ STEPS_PER_CALL = 4096
 
 VALIDATION_SEED = 1_000_003
 SETTLING_SEED = 1_000_033
+STARTING = 2**31 - 2
+"""What is folded into a seed's key for what its meta-gradient carries from the start."""
 
-MetaGradient = Callable[[Learner, Any, PRNGKeyArray], tuple[Learner, Metrics]]
-"""(learner, task, key) -> (gradient with the learner's structure, metrics with `loss`)."""
+
+AnyLearnable = TypeVar("AnyLearnable", bound=Learnable)
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,8 @@ class Validation:
     tasks: TaskDistribution
     every: int
     episodes: int = 200
+    measure: Callable[..., Result] = evaluate
+    """Called as `evaluate` is, without progress."""
 
 
 class State(NamedTuple):
@@ -82,6 +83,8 @@ class State(NamedTuple):
     """ω where validation was best."""
     best_score: np.ndarray
     best_step: np.ndarray
+    carried: PyTree = ()
+    """What the meta-gradient keeps for each place of the meta-batch."""
 
 
 class TrainingStopped(Exception):
@@ -97,14 +100,14 @@ class SeedRun:
     """What each of several runs that differ in their seed alone has of its own."""
 
     seed: int
-    learner: Learner
+    learner: Learnable
     """Untrained; all runs' have one structure."""
     folder: Path | None = None
     configuration: dict[str, Any] | None = None
 
 
 def meta_train(
-    learner: Learner,
+    learner: AnyLearnable,
     tasks: TaskDistribution[Task],
     optimizer: optax.GradientTransformation,
     *,
@@ -119,7 +122,7 @@ def meta_train(
     configuration: dict[str, Any] | None = None,
     checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
     show_progress: bool = False,
-) -> Learner:
+) -> AnyLearnable:
     """Train ω for `steps` steps of `meta_batch` tasks each; returns the settled learner that
     was best on validation, or the last one without validation.
 
@@ -148,7 +151,7 @@ def meta_train(
         checkpoint_seconds=checkpoint_seconds,
         show_progress=show_progress,
     )
-    return trained
+    return cast(AnyLearnable, trained)
 
 
 def meta_train_seeds(
@@ -165,7 +168,7 @@ def meta_train_seeds(
     checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
     show_progress: bool = False,
     together: bool | None = None,
-) -> Iterator[tuple[SeedRun, Learner]]:
+) -> Iterator[tuple[SeedRun, Learnable]]:
     """`meta_train` each of `runs`; yields each with its learner once that is trained.
 
     Runs `together` share one compiled program, in which the seeds are a further axis, and differ
@@ -190,11 +193,12 @@ def meta_train_seeds(
         key = jax.random.fold_in(jax.random.wrap_key_data(key), number)
         learner = eqx.combine(trained, fixed, rest).at_step(number)
         tasks = eqx.combine(task_arrays, task_rest)
-        direction, metrics = mean_gradient(
-            learner, tasks, key, meta_gradient, meta_batch, at_once, mesh
+        state, carried = state
+        direction, metrics, carried = mean_gradient(
+            learner, tasks, key, meta_gradient, meta_batch, at_once, mesh, carried, number
         )
         updates, state = optimizer.update(direction, state, trained)
-        return optax.apply_updates(trained, updates), state, metrics
+        return optax.apply_updates(trained, updates), (state, carried), metrics
 
     @jax.jit
     def advance(trained, state, fixed, key, task_arrays, start, stop):
@@ -214,10 +218,10 @@ def meta_train_seeds(
         return jax.lax.fori_loop(start, stop, body, (trained, state, room))
 
     @eqx.filter_jit
-    def settle(learner: Learner, tasks: TaskDistribution) -> Learner:
+    def settle(learner: Learnable, tasks: TaskDistribution) -> Learnable:
         return learner.settle(tasks, key=jax.random.key(SETTLING_SEED))
 
-    def settled(trained: PyTree, learner: Learner) -> Learner:
+    def settled(trained: PyTree, learner: Learnable) -> Learnable:
         fixed = eqx.filter(learner, eqx.is_inexact_array, inverse=True)
         return settle(eqx.combine(jax.device_get(trained), fixed), tasks)
 
@@ -227,8 +231,12 @@ def meta_train_seeds(
     ]
     newest = newest_of_all(records) if together else None
     states = [
-        from_first_process(record.resume(start_of(learner, optimizer), newest))
-        for record, learner in zip(records, learners, strict=True)
+        from_first_process(
+            record.resume(
+                start_of(learner, optimizer, meta_gradient, tasks, meta_batch, run.seed), newest
+            )
+        )
+        for run, record, learner in zip(runs, records, learners, strict=True)
     ]
     task_arrays = replicate(task_arrays, mesh)
     programs: dict[int, jax.stages.Compiled] = {}
@@ -248,12 +256,12 @@ def meta_train_seeds(
         """Bring the runs with these places in `runs`, which stand at one step, to the last one;
         False where there is no memory for them together."""
         count, done, per_call = len(group), int(states[group[0]].step), log_every
-        trained, optimizer_state, fixed, key = replicate(
+        trained, state, fixed, key = replicate(
             stack(
                 [
                     (
                         states[i].trained,
-                        states[i].optimizer,
+                        (states[i].optimizer, states[i].carried),
                         eqx.filter(
                             eqx.partition(learners[i], eqx.is_inexact_array)[1], eqx.is_array
                         ),
@@ -269,7 +277,7 @@ def meta_train_seeds(
             if count not in programs:
                 started = time.monotonic()
                 lowered = advance.lower(
-                    trained, optimizer_state, fixed, key, task_arrays, np.int32(0), np.int32(0)
+                    trained, state, fixed, key, task_arrays, np.int32(0), np.int32(0)
                 )
                 programs[count] = lowered.compile()
                 try:
@@ -286,8 +294,8 @@ def meta_train_seeds(
             stop = min(boundary, done - done % log_every + per_call)
             fetch(done * meta_batch * count, min(steps, 2 * stop - done) * meta_batch * count)
             started = time.monotonic()
-            trained, optimizer_state, seen = programs[count](
-                trained, optimizer_state, fixed, key, task_arrays, np.int32(done), np.int32(stop)
+            trained, state, seen = programs[count](
+                trained, state, fixed, key, task_arrays, np.int32(done), np.int32(stop)
             )
             metrics = {
                 k: np.asarray(v)[: stop - done].reshape(-1, count)
@@ -310,12 +318,12 @@ def meta_train_seeds(
             looks = validation is not None and (stop % validation.every == 0 or stop == steps)
             saves = since_checkpoint >= checkpoint_seconds or signum or stop == steps
             for place, (i, own) in enumerate(
-                zip(group, unstack((trained, optimizer_state), count), strict=True)
+                zip(group, unstack((trained, *state), count), strict=True)
             ):
                 of_run = {k: v[:, place] for k, v in metrics.items()}
                 records[i].log(done, of_run, log_every, float(seconds) / count)
                 states[i] = states[i]._replace(
-                    step=np.asarray(stop), trained=own[0], optimizer=own[1]
+                    step=np.asarray(stop), trained=own[0], optimizer=own[1], carried=own[2]
                 )
                 if looks:
                     validate(i)
@@ -334,7 +342,7 @@ def meta_train_seeds(
         """Keep the state of a run as its best, if it is."""
         assert validation is not None
         state = states[i]
-        result = evaluate(
+        result = validation.measure(
             settled(state.trained, learners[i]),
             validation.tasks,
             episodes=validation.episodes,
@@ -369,8 +377,20 @@ def meta_train_seeds(
                 yield runs[i], settled(chosen, learners[i])
 
 
-def start_of(learner: Learner, optimizer: optax.GradientTransformation) -> State:
+def start_of(
+    learner: Learnable,
+    optimizer: optax.GradientTransformation,
+    meta_gradient: MetaGradient,
+    tasks: TaskDistribution,
+    meta_batch: int,
+    seed: int,
+) -> State:
     """Before the first step."""
+    carried: PyTree = ()
+    if isinstance(meta_gradient, Carrying):
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), STARTING), meta_batch)
+        starting = eqx.filter_vmap(meta_gradient.start, in_axes=(None, None, 0))
+        carried = eqx.filter_jit(starting)(learner, tasks, keys)
     trained = eqx.filter(learner, eqx.is_inexact_array)
     trained = jax.tree.map(lambda x: jnp.asarray(x, x.dtype), trained)  # or it compiles twice
     return State(
@@ -380,6 +400,7 @@ def start_of(learner: Learner, optimizer: optax.GradientTransformation) -> State
         best=trained,
         best_score=np.asarray(np.nan),
         best_step=np.asarray(0),
+        carried=carried,
     )
 
 
@@ -400,7 +421,7 @@ def groups(steps: Sequence[int], together: bool) -> list[list[int]]:
     return [[i for i, s in enumerate(steps) if s == step] for step in sorted(set(steps))]
 
 
-def in_structure_of(first: Learner, learner: Learner) -> Learner:
+def in_structure_of(first: Learnable, learner: Learnable) -> Learnable:
     """The arrays of `learner` in `first`, which differs from it in nothing else but the identity
     of its functions: so that one program serves both."""
     arrays, rest = eqx.partition(first, eqx.is_array)
@@ -421,69 +442,6 @@ def _unstacked(tree: PyTree, count: int) -> list[PyTree]:
 def unstack(tree: PyTree, count: int) -> list[PyTree]:
     """The inverse of `stack`."""
     return [tree] if count == 1 else _unstacked(tree, count)
-
-
-def mean_gradient(
-    learner: Learner,
-    tasks: TaskDistribution[Task],
-    key: PRNGKeyArray,
-    meta_gradient: MetaGradient,
-    meta_batch: int,
-    at_once: int,
-    mesh: Mesh,
-) -> tuple[PyTree, Metrics]:
-    """The mean of the meta-gradients, and of the metrics, over the meta-batch that `key` stands
-    for. The devices of the mesh share its tasks; each takes `at_once` side by side, one such group
-    after the other.
-    """
-    arrays, rest = eqx.partition((learner, tasks), eqx.is_array)
-
-    def of_device(arrays: PyTree, key: PRNGKeyArray, indices: Int[Array, " tasks"]):
-        learner, tasks = eqx.combine(arrays, rest)
-
-        def of_task(index: Int[Array, ""]):
-            for_task, for_learner = task_keys(key, index)
-            gradient, metrics = meta_gradient(learner, tasks.sample(for_task), for_learner)
-            return eqx.filter(gradient, eqx.is_inexact_array), metrics
-
-        def of_group(indices: Int[Array, " at_once"]):
-            if at_once == 1:
-                return of_task(indices[0])
-            return jax.tree.map(lambda x: jnp.mean(x, 0), jax.vmap(of_task)(indices))
-
-        def add_group(total, indices):
-            return jax.tree.map(jnp.add, total, of_group(indices)), None
-
-        groups = indices.reshape(-1, at_once)
-        if len(groups) == 1:
-            return jax.lax.pmean(of_group(groups[0]), AXIS)
-        shapes = jax.eval_shape(of_group, groups[0])
-        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        total, _ = jax.lax.scan(add_group, zero, groups)
-        return jax.lax.pmean(jax.tree.map(lambda x: x / len(groups), total), AXIS)
-
-    return jax.shard_map(
-        of_device,
-        mesh=mesh,
-        in_specs=(EVERYWHERE, EVERYWHERE, BY_TASK),
-        out_specs=EVERYWHERE,
-        check_vma=False,
-    )(arrays, key, jnp.arange(meta_batch))
-
-
-LARGE = 2000
-"""Numbers in the largest array of a task from which on it fills a processor core's caches."""
-
-
-def are_large(tasks: TaskDistribution) -> bool:
-    """Whether one such task is work enough for a processor core: pictures are."""
-    made = jax.eval_shape(tasks.sample, jax.random.key(0))
-    return max(leaf.size for leaf in jax.tree.leaves(made)) > LARGE
-
-
-def default_tasks_at_once(tasks: TaskDistribution, there: int) -> int:
-    """One at a time where they are large and a CPU computes them; else all of them."""
-    return 1 if jax.default_backend() == "cpu" and are_large(tasks) else there
 
 
 def default_together() -> bool:

@@ -1,5 +1,9 @@
 """How the gradient of the meta-objective with respect to the meta-parameters is estimated."""
 
 from quickstudy.metagradients.backpropagation import backpropagation as backpropagation
+from quickstudy.metagradients.carrying import Carrying as Carrying
 from quickstudy.metagradients.evolution import Evolution as Evolution
+from quickstudy.metagradients.persistent_evolution import PersistentEvolution as PersistentEvolution
 from quickstudy.metagradients.reptile import reptile as reptile
+from quickstudy.metagradients.unrolling import TruncatedBackpropagation as TruncatedBackpropagation
+from quickstudy.metagradients.unrolling import Unrolling as Unrolling

@@ -1,0 +1,93 @@
+"""Persistent evolution strategies (Vicol, Metz and Sohl-Dickstein, "Unbiased Gradient Estimation in
+Unrolled Computation Graphs with Persistent Evolution Strategies", ICML 2021).
+
+As truncated back-propagation, a meta-step unrolls the next K steps of an inner process alone. But
+particles i = 1 … N each go their own way, with parameters ω + ε_i that are perturbed anew in every
+window, ε_i ~ N(0, σ² I), and each remembers what its perturbations add up to since its task began:
+
+    ξ_i ← ξ_i + ε_i,     s_i, L_i ← K steps with ω + ε_i from s_i,
+    g = 1/(σ² N) Σ_i ξ_i L_i                                                   (algorithm 2)
+
+A loss late on the way is so ascribed to early windows too: unlike truncated back-propagation, and
+unlike truncated evolution strategies (the same with ε_i for ξ_i; `persistent=False`), the estimate
+is unbiased for the smoothed objective, its variance grows with the number of windows, and where the
+inner process is chaotic it stays finite. Particles come in antithetic pairs, ε and -ε.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+
+from quickstudy.learner import Learnable, Metrics
+from quickstudy.metagradients.carrying import Carrying
+from quickstudy.metagradients.evolution import direction
+from quickstudy.metagradients.unrolling import Process, Standing, Unrolling
+from quickstudy.task import TaskDistribution
+
+
+class Pair(NamedTuple):
+    """Two particles on the same task."""
+
+    ahead: Standing
+    behind: Standing
+    sum: PyTree
+    """ξ of the one ahead; the other's is -ξ."""
+
+
+@dataclass(frozen=True)
+class PersistentEvolution(Carrying):
+    """The estimate from `pairs` antithetic pairs for each place of the meta-batch, with
+    σ = `deviation`. All pairs of a place are on the same task.
+
+    >>> meta_train(optimizer, problems, optax.adam(1e-3), steps=1000,
+    ...            meta_gradient=PersistentEvolution(Unrolling(20, 100), pairs=8))
+    """
+
+    unrolling: Unrolling
+    pairs: int = 8
+    deviation: float = 0.01
+    persistent: bool = True
+
+    def start(self, learner: Process, tasks: TaskDistribution, key: PRNGKeyArray) -> Pair:
+        standing = self.unrolling.start(learner, tasks, key)
+        zero = jax.tree.map(jnp.zeros_like, eqx.filter(learner, eqx.is_inexact_array))
+        one = Pair(standing, standing, zero)
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (self.pairs, *x.shape)), one)
+
+    def __call__(
+        self,
+        learner: Any,
+        tasks: TaskDistribution,
+        carried: Pair,
+        key: PRNGKeyArray,
+        step: Int[Array, ""],
+    ) -> tuple[Learnable, Metrics, Pair]:
+        omega, fixed = eqx.partition(learner, eqx.is_inexact_array)
+        for_task, for_directions = jax.random.split(key)
+
+        def of_pair(pair: Pair, key: PRNGKeyArray):
+            first = pair.ahead.done >= pair.ahead.horizon
+            eps = jax.tree.map(lambda e: self.deviation * e, direction(key, omega))
+            total = jax.tree.map(lambda s, e: jnp.where(first, 0, s) + e, pair.sum, eps)
+
+            def go_on(standing: Standing, sign: float):
+                perturbed = jax.tree.map(lambda w, e: w + sign * e, omega, eps)
+                particle = eqx.combine(perturbed, fixed)
+                now = self.unrolling.current(particle, tasks, standing, for_task, step)
+                return self.unrolling.unroll(particle, tasks, now, first_order=True)
+
+            above, ahead = go_on(pair.ahead, 1.0)
+            below, behind = go_on(pair.behind, -1.0)
+            weight = (above - below) / (2 * self.deviation**2)
+            counts = total if self.persistent else eps
+            gradient = jax.tree.map(lambda s: weight * s, counts)
+            return gradient, (above + below) / 2, Pair(ahead, behind, total)
+
+        keys = jax.random.split(for_directions, self.pairs)
+        gradients, losses, carried = jax.vmap(of_pair)(carried, keys)
+        gradient = jax.tree.map(lambda g: jnp.mean(g, 0), gradients)
+        return gradient, {"loss": jnp.mean(losses)}, carried

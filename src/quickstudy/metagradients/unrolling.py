@@ -1,0 +1,199 @@
+"""Long inner processes, looked at through a window: truncated back-propagation through time, as
+"Learning to learn by gradient descent by gradient descent" has it (Andrychowicz et al. 2016).
+
+The meta-objective of a process with states s_t, s_{t+1} = Φ_ω(s_t), over a horizon of T steps is
+
+    L(ω) = 1/T Σ_{t=1}^T w_t f(s_t)                                                   (eq. 3)
+
+A meta-step unrolls the next K steps alone, takes the derivative of their part of L with the state
+before them as a constant, and leaves the state where it ended for the next meta-step: memory and
+time of a meta-step do not depend on T. After T steps a new task begins. Places of a meta-batch
+begin at different phases, so that no meta-step sees early steps alone.
+
+The estimate is biased: what a window does to later ones does not count (see
+`persistent_evolution.py` for one that is not). With K = T it is the whole gradient.
+
+In a curriculum (Chen et al., "Training Stronger Baselines for Learning to Optimize", NeurIPS 2020)
+the horizon grows as meta-training goes on.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
+
+from quickstudy.learner import Learnable, Metrics
+from quickstudy.metagradients.carrying import Carrying
+from quickstudy.task import TaskDistribution
+
+Weights = Literal["uniform", "linear", "final"]
+"""Which w_t: 1; 2t/(T+1); or T for t = T and else 0. Their mean is 1."""
+
+
+@runtime_checkable
+class Process(Protocol):
+    """A learner with an inner process: Φ_ω and f."""
+
+    def begin(self, task: Any, key: PRNGKeyArray) -> PyTree:
+        """s_0"""
+        ...
+
+    def value(self, task: Any, state: PyTree, key: PRNGKeyArray) -> Float[Array, ""]:
+        """f(s_t), on the data that `key` stands for."""
+        ...
+
+    def advance(
+        self, task: Any, state: PyTree, key: PRNGKeyArray, *, first_order: bool
+    ) -> tuple[PyTree, Float[Array, ""]]:
+        """s_{t+1}, and f(s_t). With `first_order` the gradients that Φ uses are constants."""
+        ...
+
+
+class Standing(NamedTuple):
+    """How far a process is."""
+
+    key: UInt32[Array, "..."]
+    """The data of the key that its task and all its randomness follow from."""
+    state: PyTree
+    done: Int[Array, ""]
+    """t"""
+    horizon: Int[Array, ""]
+    """T"""
+
+
+@dataclass(frozen=True)
+class Unrolling:
+    """How long processes are, and how much of one a meta-step sees.
+
+    Raises `ValueError` unless the window divides the horizons, and these grow.
+    """
+
+    window: int = 20
+    """K"""
+    horizon: int = 100
+    """T, once it has grown."""
+    weights: Weights = "uniform"
+    shortest: int | None = None
+    """T at first, with a curriculum."""
+    growing: int = 0
+    """Over how many meta-steps it grows to `horizon`, evenly."""
+
+    def __post_init__(self):
+        shortest = self.horizon if self.shortest is None else self.shortest
+        if self.window < 1 or self.horizon % self.window or shortest % self.window:
+            raise ValueError(f"a window of {self.window} steps does not divide the horizon evenly")
+        if not self.window <= shortest <= self.horizon:
+            raise ValueError(f"the horizon cannot grow from {shortest} to {self.horizon}")
+
+    def at(self, step: Int[Array, ""]) -> Int[Array, ""]:
+        """T of processes that begin at this meta-step: a multiple of the window."""
+        if self.shortest is None or not self.growing:
+            return jnp.asarray(self.horizon)
+        windows = (self.horizon - self.shortest) // self.window
+        grown = jnp.minimum(step * windows // self.growing, windows)
+        return self.shortest + grown * self.window
+
+    def begin(
+        self, learner: Process, tasks: TaskDistribution, key: PRNGKeyArray, step: Int[Array, ""]
+    ) -> Standing:
+        """A new task, before its first step."""
+        state = learner.begin(tasks.sample(key), jax.random.fold_in(key, 0))
+        state = jax.tree.map(jnp.asarray, state)
+        return Standing(jax.random.key_data(key), state, jnp.asarray(0), self.at(step))
+
+    def start(self, learner: Process, tasks: TaskDistribution, key: PRNGKeyArray) -> Standing:
+        """`begin`, with the horizon of a task of which some windows are over."""
+        standing = self.begin(learner, tasks, key, jnp.asarray(0))
+        windows = standing.horizon // self.window
+        left = jax.random.randint(jax.random.fold_in(key, 1), (), 1, windows + 1)
+        return standing._replace(horizon=left * self.window)
+
+    def current(
+        self,
+        learner: Process,
+        tasks: TaskDistribution,
+        standing: Standing,
+        key: PRNGKeyArray,
+        step: Int[Array, ""],
+    ) -> Standing:
+        """`standing`, or a new task where that one is at its end."""
+        over = standing.done >= standing.horizon
+        new = self.begin(learner, tasks, key, step)
+        return jax.tree.map(lambda a, b: jnp.where(over, a, b), new, standing)
+
+    def unroll(
+        self,
+        learner: Process,
+        tasks: TaskDistribution,
+        standing: Standing,
+        *,
+        first_order: bool,
+    ) -> tuple[Float[Array, ""], Standing]:
+        """1/K Σ w_t f(s_t) over the next K steps, and how far the process is then. Each step's
+        values are computed again on the way back, so that memory grows by one state a step."""
+        key = jax.random.wrap_key_data(standing.key)
+        task = tasks.sample(key)
+
+        @jax.checkpoint
+        def one(state: PyTree, t: Int[Array, ""]):
+            return learner.advance(task, state, key_of(key, t), first_order=first_order)
+
+        numbers = standing.done + jnp.arange(self.window)
+        state, before = jax.lax.scan(one, standing.state, numbers)
+        end = standing.done + self.window
+        last = learner.value(task, state, key_of(key, end))
+        losses = jnp.append(before[1:], last)
+        mean = jnp.mean(self.weight(numbers + 1, standing.horizon) * losses)
+        return mean, standing._replace(state=state, done=end)
+
+    def weight(
+        self, t: Int[Array, " steps"], horizon: Int[Array, ""]
+    ) -> Float[Array, " steps"] | float:
+        """w_t"""
+        if self.weights == "uniform":
+            return 1.0
+        if self.weights == "linear":
+            return 2 * t / (horizon + 1)
+        return jnp.where(t == horizon, horizon, 0).astype(float)
+
+
+def key_of(key: PRNGKeyArray, t: Int[Array, ""]) -> PRNGKeyArray:
+    """Of the data at step t of the process that follows from `key`."""
+    return jax.random.fold_in(jax.random.fold_in(key, 2), t)
+
+
+@dataclass(frozen=True)
+class TruncatedBackpropagation(Carrying):
+    """Back-propagation through the steps of a window.
+
+    With `first_order`, gradients of the tasks that the process itself uses count as constants, and
+    no second derivatives are taken (Andrychowicz et al., section 2.1 and figure 2).
+
+    >>> meta_train(optimizer, problems, optax.adam(1e-3), steps=1000,
+    ...            meta_gradient=TruncatedBackpropagation(Unrolling(20, 100)))
+    """
+
+    unrolling: Unrolling
+    first_order: bool = True
+
+    def start(self, learner: Process, tasks: TaskDistribution, key: PRNGKeyArray) -> Standing:
+        return self.unrolling.start(learner, tasks, key)
+
+    def __call__(
+        self,
+        learner: Any,
+        tasks: TaskDistribution,
+        carried: Standing,
+        key: PRNGKeyArray,
+        step: Int[Array, ""],
+    ) -> tuple[Learnable, Metrics, Standing]:
+        standing = self.unrolling.current(learner, tasks, carried, key, step)
+
+        def objective(learner: Process):
+            return self.unrolling.unroll(learner, tasks, standing, first_order=self.first_order)
+
+        (loss, after), gradient = eqx.filter_value_and_grad(objective, has_aux=True)(learner)
+        return gradient, {"loss": loss}, after

@@ -1,0 +1,4 @@
+"""Learned optimisers: one file each. Each gives an Optax transformation."""
+
+from quickstudy.optimizers.learned import LearnedOptimizer as LearnedOptimizer
+from quickstudy.optimizers.lstm import CoordinatewiseLSTM as CoordinatewiseLSTM

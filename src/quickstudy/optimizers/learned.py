@@ -1,0 +1,109 @@
+"""What every learned optimiser is: an update rule with parameters φ of its own.
+
+    θ_{t+1} = θ_t + g_t,     (g_t, h_{t+1}) = m(∇f(θ_t), h_t, φ)
+
+(Andrychowicz et al., "Learning to learn by gradient descent by gradient descent", NeurIPS 2016,
+eqs. 2 and 3.) Its `init` and `update` are those of an Optax transformation, so that any training
+takes it as it takes Adam; meta-training learns φ from what becomes of many problems.
+"""
+
+import abc
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from quickstudy.learner import Learnable
+from quickstudy.task import Optimizee
+
+
+class Minimisation(NamedTuple):
+    """How far a minimisation is."""
+
+    parameters: PyTree
+    """θ_t"""
+    state: PyTree
+    """h_t"""
+
+
+class LearnedOptimizer(Learnable):
+    """An update rule whose array leaves are φ. Subclasses are final and give `init` and `update`.
+
+    >>> transformation = optimizer.as_optax()
+    >>> state = transformation.init(parameters)
+    >>> updates, state = transformation.update(gradients, state, parameters)
+    """
+
+    @abc.abstractmethod
+    def init(self, parameters: PyTree) -> PyTree:
+        """h_0 for parameters in any pytree."""
+
+    @abc.abstractmethod
+    def update(
+        self, gradients: PyTree, state: PyTree, parameters: PyTree | None = None
+    ) -> tuple[PyTree, PyTree]:
+        """g_t, with the structure, shapes and types of the gradients, and h_{t+1}.
+
+        Raises `ValueError` where it needs the parameters and has none.
+        """
+
+    def as_optax(self) -> optax.GradientTransformation:
+        """With φ held constant: what `optax.chain` and any training loop take."""
+        held = jax.tree.map(lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, self)
+        return optax.GradientTransformation(held.init, held.update)
+
+    def begin(self, task: Optimizee, key: PRNGKeyArray) -> Minimisation:
+        parameters = task.init(key)
+        return Minimisation(parameters, self.init(parameters))
+
+    def value(self, task: Optimizee, state: Minimisation, key: PRNGKeyArray) -> Float[Array, ""]:
+        return task.loss(state.parameters, key)
+
+    def advance(
+        self, task: Optimizee, state: Minimisation, key: PRNGKeyArray, *, first_order: bool
+    ) -> tuple[Minimisation, Float[Array, ""]]:
+        """One step; see `quickstudy.metagradients.unrolling.Process`.
+
+        With `first_order`, f(θ_t) is returned as f + ∇f·(θ_t - θ_t) with the second θ_t held: its
+        derivative is the gradient that is at hand, and f is not differentiated a second time.
+        """
+        theta = state.parameters
+        loss, gradients = jax.value_and_grad(task.loss)(theta, key)
+        if first_order:
+            held = jax.lax.stop_gradient((loss, gradients, theta))
+            loss, gradients = held[0] + inner(held[1], difference(theta, held[2])), held[1]
+        updates, inside = self.update(gradients, state.state, theta)
+        return Minimisation(optax.apply_updates(theta, updates), inside), loss
+
+
+def inner(a: PyTree, b: PyTree) -> Float[Array, ""]:
+    """Σ a b over all leaves."""
+    return sum(jax.tree.leaves(jax.tree.map(lambda a, b: jnp.sum(a * b), a, b)), jnp.zeros(()))
+
+
+def difference(a: PyTree, b: PyTree) -> PyTree:
+    """a - b"""
+    return jax.tree.map(jnp.subtract, a, b)
+
+
+def flattened(tree: PyTree) -> tuple[Float[Array, " n"], Any]:
+    """All coordinates in one array of float32 (or of what JAX's default is), and the function that
+    puts such an array back into the tree's shapes and types."""
+    leaves, structure = jax.tree.flatten(tree)
+    sizes = [leaf.size for leaf in leaves]
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+    dtype = jnp.result_type(float)
+    flat = [jnp.ravel(leaf).astype(dtype) for leaf in leaves]
+
+    def back(coordinates: Float[Array, " n"]) -> PyTree:
+        parts = jnp.split(coordinates, ends[:-1])
+        shaped = [
+            part.reshape(leaf.shape).astype(leaf.dtype)
+            for part, leaf in zip(parts, leaves, strict=True)
+        ]
+        return jax.tree.unflatten(structure, shaped)
+
+    return jnp.concatenate(flat) if flat else jnp.zeros(0, dtype), back

@@ -1,0 +1,1 @@
+"""Optimisation problems as tasks: what learned optimisers are trained and tested on."""
