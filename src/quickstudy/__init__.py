@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from quickstudy.likelihood import Categorical as Categorical
     from quickstudy.likelihood import Gaussian as Gaussian
     from quickstudy.likelihood import Likelihood as Likelihood
+    from quickstudy.recipes.optimizing import load_optimizer as load_optimizer
     from quickstudy.task import Episode as Episode
     from quickstudy.task import Examples as Examples
+    from quickstudy.task import Optimizee as Optimizee
     from quickstudy.task import TaskDistribution as TaskDistribution
     from quickstudy.training import Validation as Validation
     from quickstudy.training import meta_train as meta_train
@@ -42,7 +44,9 @@ _HOME = {
     "Likelihood": "likelihood",
     "Episode": "task",
     "Examples": "task",
+    "Optimizee": "task",
     "TaskDistribution": "task",
+    "load_optimizer": "recipes.optimizing",
     "Validation": "training",
     "meta_train": "training",
 }

@@ -22,7 +22,7 @@ from quickstudy.evaluation import Estimate, Result
 from quickstudy.metagradients.unrolling import key_of
 from quickstudy.optimizers.learned import LearnedOptimizer
 from quickstudy.progress import progress
-from quickstudy.task import Optimizee, TaskDistribution, task_keys
+from quickstudy.task import Optimizee, Problems, task_keys
 
 AnyOptimizer = optax.GradientTransformation | LearnedOptimizer
 
@@ -76,7 +76,7 @@ def minimise(
 @eqx.filter_jit
 def _some_curves(
     optimizer: AnyOptimizer,
-    problems: TaskDistribution[Optimizee],
+    problems: Problems,
     key: PRNGKeyArray,
     indices: Int[Array, " n"],
     steps: int,
@@ -94,7 +94,7 @@ COORDINATES_AT_ONCE = 20_000
 """Parameters that are updated side by side, of as many problems as have them together."""
 
 
-def together(problems: TaskDistribution[Optimizee], count: int) -> int:
+def together(problems: Problems, count: int) -> int:
     """How many of `count` problems are minimised side by side."""
     shapes = jax.eval_shape(lambda key: problems.sample(key).init(key), jax.random.key(0))
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
@@ -103,7 +103,7 @@ def together(problems: TaskDistribution[Optimizee], count: int) -> int:
 
 def minimise_many(
     optimizer: AnyOptimizer,
-    problems: TaskDistribution[Optimizee],
+    problems: Problems,
     *,
     steps: int,
     count: int = 100,
@@ -135,7 +135,7 @@ def minimise_many(
 
 def final_loss(
     optimizer: LearnedOptimizer,
-    problems: TaskDistribution[Optimizee],
+    problems: Problems,
     *,
     steps: int,
     episodes: int = 1000,

@@ -138,6 +138,10 @@ class FixedTasks(TaskDistribution[Task]):
         return dict(self.words)
 
 
+Problems = TaskDistribution[Any]
+"""A distribution of `Optimizee`s of some kind."""
+
+
 def task_keys(key: PRNGKeyArray, index: int | Int[Array, ""]) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     """The keys of task number `index` under `key`: one to draw it, and one for the learner."""
     for_task, for_learner = jax.random.split(jax.random.fold_in(key, index))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quickstudy.cli import show
+from quickstudy.recipes.optimizers import OPTIMIZERS
 from quickstudy.recipes.published import EXPERIMENTS, RECIPES
 from quickstudy.recipes.registry import LEARNERS
 from quickstudy.recipes.studies.registry import STUDIES
@@ -18,6 +19,15 @@ TASKS = {
     "packed:FOLDER": "your own images beyond memory, as quickstudy data folder:PATH packs them",
 }
 
+PROBLEMS = {
+    "quadratics": "random quadratics (Andrychowicz et al. 2016)",
+    "mnist": "networks that classify MNIST: any width, depth, units; convolutions",
+    "cifar10": "the same on CIFAR-10",
+    "logistic": "logistic regression on random data",
+    "ackley": "a classical test function; so are rastrigin, rosenbrock and styblinski",
+    "FILE.py": "your own, see docs/methods/learned-optimizers.md",
+}
+
 
 def first_line(thing: object) -> str:
     """Of its docstring."""
@@ -27,7 +37,10 @@ def first_line(thing: object) -> str:
 def run(words: list[str]) -> int:
     """The command."""
     show.table("learners", ["name", ""], [[n, first_line(s)] for n, s in LEARNERS.items()])
+    optimizers = [[n, first_line(s)] for n, s in OPTIMIZERS.items()]
+    show.table("learned optimisers", ["name", ""], optimizers)
     show.table("tasks", ["name", ""], [list(item) for item in TASKS.items()])
+    show.table("problems", ["name", ""], [list(item) for item in PROBLEMS.items()])
     recipes = {**RECIPES, **EXPERIMENTS}
     show.table("recipes", ["name", ""], [[n, first_line(r)] for n, r in recipes.items()])
     show.table("studies", ["name", ""], [list(item) for item in STUDIES.items()])

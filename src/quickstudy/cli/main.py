@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "see it work: four learners on characters that they have never seen, in minutes",
     "train": "meta-train a learner on many tasks",
     "evaluate": "accuracy, likelihood and calibration of a run on unseen classes",
+    "optimize": "a trained optimiser on fresh problems, beside its opponents",
     "search": "choose options of a run on its validation classes",
     "compare": "several runs on the same episodes, with paired differences",
     "adapt": "give a trained learner a few examples of your classes",

@@ -28,6 +28,16 @@ class StudyOptions:
     """Where the picture is drawn; by default beside the figures."""
 
 
+MOST_ROWS = 25
+
+
+def shown(values: list[str]) -> list[str]:
+    """All of them, or about ten evenly chosen ones of many, the first and the last among them."""
+    if len(values) <= MOST_ROWS:
+        return values
+    return [values[round(i * (len(values) - 1) / 10)] for i in range(11)]
+
+
 def run(words: list[str]) -> int:
     """The command."""
     options = tyro.cli(StudyOptions, args=words, prog="quickstudy study")
@@ -48,7 +58,7 @@ def run(words: list[str]) -> int:
         return complain(str(stopped), status=128 + stopped.signum)
     for panel in panels:
         columns = [panel.x, *panel.lines]
-        values = dict.fromkeys(x for line in panel.lines.values() for x in line)
+        values = shown(list(dict.fromkeys(x for line in panel.lines.values() for x in line)))
         lines = panel.lines.values()
         rows = [
             [x, *(show.amount(line[x], panel.y) if x in line else "" for line in lines)]

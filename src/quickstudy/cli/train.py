@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.cli.machines import Machines
 from quickstudy.errors import UserError
+from quickstudy.recipes.optimizers import OPTIMIZERS
 from quickstudy.recipes.registry import LEARNERS, learner_settings
 from quickstudy.recipes.settings import (
     Flat,
@@ -21,33 +23,6 @@ from quickstudy.recipes.settings import (
     seed_folder,
 )
 
-
-@dataclasses.dataclass(frozen=True)
-class Machines:
-    """Where a run is computed. Nothing in it depends on that but rounding, so these are not part
-    of its configuration: a run may go on elsewhere."""
-
-    devices: int | None = None
-    """How many devices share the tasks of each meta-batch, in each process; by default all
-    accelerators, or as many processor cores as divide the meta-batch where tasks are pictures."""
-    processes: int = 1
-    """How many processes on this machine train together; when one dies, all start again from the
-    last checkpoint."""
-    coordinator: str | None = None
-    """For processes that you start yourself, on many hosts: host:port of the first one, or auto
-    where SLURM, Open MPI or Kubernetes knows it."""
-    process_count: int | None = None
-    """How many such processes there are; known where the coordinator is auto."""
-    process_index: int | None = None
-    """Which of them this is, from 0; known where the coordinator is auto."""
-
-    checkpoint_seconds: float = 30.0
-    """How often the run is saved; what came after the last time is lost when a machine dies."""
-
-    def __post_init__(self):
-        at_least(self, devices=1, processes=1, process_index=0, checkpoint_seconds=0)
-
-
 SEEDS = """How many runs to train that differ in the seed alone, from --seed on, together on an
 accelerator: in seed-0, seed-1 … in the folder --run, each a run like any other. By default one, in
 the folder itself."""
@@ -55,13 +30,15 @@ the folder itself."""
 
 def usage() -> str:
     """What `quickstudy train --help` prints."""
-    learners = "\n".join(
-        f"  {n:<10}{(s.__doc__ or '').splitlines()[0]}" for n, s in LEARNERS.items()
+    known = {**LEARNERS, **OPTIMIZERS}
+    width = max(map(len, known))
+    names = "\n".join(
+        f"  {n:<{width}}  {(s.__doc__ or '').splitlines()[0]}" for n, s in known.items()
     )
     return (
         "usage: quickstudy train LEARNER --run FOLDER [OPTIONS]\n\n"
-        f"{learners}\n"
-        "  FILE.py   your own, see CONTRIBUTING.md\n\n"
+        f"{names}\n"
+        f"  {'FILE.py':<{width}}  your own, see CONTRIBUTING.md\n\n"
         "The same command goes on with a run that was stopped.\n"
         "With --seeds 5, five runs that differ in the seed alone: FOLDER/seed-0 … seed-4.\n"
         "quickstudy train LEARNER --help for the options of one."
@@ -97,6 +74,10 @@ def run(words: list[str]) -> int:
     name, *rest = words
     if name.startswith("-"):
         raise UserError("which learner? quickstudy train LEARNER --run FOLDER …")
+    if name in OPTIMIZERS:
+        from quickstudy.cli import optimizer_training
+
+        return optimizer_training.run(name, rest)
     settings = learner_settings(name)
     options = tyro.cli(
         arguments_of(settings),
@@ -116,11 +97,11 @@ def run(words: list[str]) -> int:
     wanted = RunSettings(options.learner, options.tasks, options.training, source)
 
     from quickstudy.cli.main import complain
-    from quickstudy.devices import is_first_process, join
+    from quickstudy.devices import is_first_process
     from quickstudy.recipes.wiring import train, train_seeds
     from quickstudy.training import TrainingStopped
 
-    join(machines.coordinator, machines.process_count, machines.process_index, machines.devices)
+    machines.join()
     where: dict[str, Any] = {
         "devices": machines.devices,
         "checkpoint_seconds": machines.checkpoint_seconds,

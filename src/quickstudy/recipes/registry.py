@@ -1,9 +1,6 @@
 """The learners that the command line knows by name, and those that a file defines."""
 
-import importlib.util
 import inspect
-import sys
-from pathlib import Path
 
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.learners.baseline import FineTuning, MultiTask, Pixels
@@ -23,6 +20,7 @@ from quickstudy.recipes.learners.gradient_estimates import EvolutionMAML, Implic
 from quickstudy.recipes.learners.graph import GNN, ActiveGNN
 from quickstudy.recipes.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet, ZeroShot
 from quickstudy.recipes.settings import LearnerSettings
+from quickstudy.recipes.user_file import run_user_file
 
 LEARNERS: dict[str, type[LearnerSettings]] = {
     settings.name: settings
@@ -46,22 +44,10 @@ def learner_settings(name: str) -> type[LearnerSettings]:
         return LEARNERS[name]
     if not name.endswith(".py"):
         raise UserError(f"there is no learner {name!r}: {nearest(name, sorted(LEARNERS))}")
-    path = Path(name)
-    if not path.is_file():
-        raise UserError(f"there is no file {name}")
-    module_name = f"quickstudy_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    spec.loader.exec_module(module)
     found = [
         value
-        for value in vars(module).values()
-        if inspect.isclass(value)
-        and issubclass(value, LearnerSettings)
-        and value.__module__ == module_name
+        for value in run_user_file(name)
+        if inspect.isclass(value) and issubclass(value, LearnerSettings)
     ]
     if len(found) != 1:
         raise UserError(

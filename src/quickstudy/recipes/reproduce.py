@@ -12,6 +12,7 @@ from quickstudy.checkpoint import read_header, write_atomically
 from quickstudy.errors import UserError, nearest
 from quickstudy.evaluation import Result, paired_difference, same_episodes
 from quickstudy.recipes.evidence import provenance
+from quickstudy.recipes.optimizers import OptimizerRun
 from quickstudy.recipes.published import EXPERIMENTS, RECIPES
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
 from quickstudy.recipes.settings import RunSettings
@@ -26,10 +27,10 @@ def recipe(name: str, budget: Budget) -> Recipe:
     return RECIPES[name](budget)
 
 
-def run_folder(runs: Path, settings: RunSettings) -> Path:
+def run_folder(runs: Path, settings: RunSettings | OptimizerRun) -> Path:
     """Where a training lies: the same settings, the same folder, whatever the recipe."""
     words = json.dumps(settings.resolved().to_json(), sort_keys=True)
-    return runs / f"{settings.learner.name}-{hashlib.sha256(words.encode()).hexdigest()[:10]}"
+    return runs / f"{settings.name}-{hashlib.sha256(words.encode()).hexdigest()[:10]}"
 
 
 def reproduce(

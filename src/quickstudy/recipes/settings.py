@@ -134,6 +134,8 @@ class TrainingSettings:
     what suits the learner: Adam for all but Reptile."""
     learning_rate: float | None = None
     """The meta-learning rate; by default what suits the learner."""
+    clip: float | None = None
+    """The meta-gradient is shortened to this norm where it is longer."""
     decay: Literal["none", "halve", "cosine", "linear"] | None = None
     """How the meta-learning rate falls: not at all, by half every --halve-every steps, or to
     zero along a cosine or a line. By default what suits the learner."""
@@ -156,8 +158,10 @@ class TrainingSettings:
             validate_every=1,
             validation_episodes=2,
         )
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise UserError(f"--learning-rate {self.learning_rate}: it must be above 0")
+        for name in ("learning_rate", "clip"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"--{name.replace('_', '-')} {value}: it must be above 0")
 
 
 class TokenShape(tuple[int, ...]):
@@ -329,6 +333,11 @@ class RunSettings:
     source: str | None = None
     """The file that defines the learner, for one of the user's own."""
 
+    @property
+    def name(self) -> str:
+        """Of the learner."""
+        return self.learner.name
+
     def resolved(self) -> RunSettings:
         """With the learner's defaults wherever nothing was said."""
         tasks, training = self.tasks, self.training
@@ -345,9 +354,7 @@ class RunSettings:
         steps = fill["steps"] if training.steps is None else training.steps
         fill["steps"] = steps
         fill["validate_every"] = max(1, steps // 20)
-        return dataclasses.replace(
-            self, tasks=_filled(tasks, fill), training=_filled(training, fill)
-        )
+        return dataclasses.replace(self, tasks=filled(tasks, fill), training=filled(training, fill))
 
     def with_seed(self, seed: int) -> RunSettings:
         """The same from another seed."""
@@ -386,7 +393,7 @@ class RunSettings:
             raise UserError(f"the run's config.json is not one of ours: {error}") from error
 
 
-def _filled(settings: Any, values: dict[str, Any]) -> Any:
+def filled(settings: Any, values: dict[str, Any]) -> Any:
     """`settings` with `values` for the fields that are None."""
     missing = {
         f.name: values[f.name]
@@ -416,6 +423,8 @@ def run_file(folder: Path, name: str) -> Path:
         if seeds := seeds_in(folder):
             one = next(iter(seeds.values()))
             raise UserError(f"{folder} holds {len(seeds)} seeds: name one of them, say {one}")
+        if (folder / "optimizer.qs").exists():
+            raise UserError(f"{folder} is an optimiser: quickstudy optimize {folder}")
         if not (folder / "config.json").exists():
             raise UserError(f"{folder} is not a run: train one with --run {folder}")
         raise UserError(f"{folder} is not finished: run its train command again, it goes on")

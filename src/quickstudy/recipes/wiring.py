@@ -75,7 +75,10 @@ def outer_optimizer(training: TrainingSettings) -> optax.GradientTransformation:
         rate = optax.cosine_decay_schedule(rate, steps)
     elif training.decay == "linear":
         rate = optax.linear_schedule(rate, 0.0, steps)
-    return optax_optimizer(training.meta_optimizer, rate)
+    optimizer = optax_optimizer(training.meta_optimizer, rate)
+    if training.clip is None:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(training.clip), optimizer)
 
 
 def build(settings: LearnerSettings, problem: Problem, seed: int) -> Learner:

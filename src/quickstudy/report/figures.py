@@ -41,6 +41,8 @@ COLOURS = {
 CLASSES = [colour for name, colour in COLOURS.items() if name.startswith("class-")]
 MARKERS = "os^DvPX"  # 5 colours and 7 markers: the first 35 classes all look different
 DASHES = ["-", "--", "-.", ":"]
+MOST_MARKERS = 30
+"""A line of more points is drawn as a curve with a band."""
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: selectable, searchable, in the page's own font
     "font.size": 12,
@@ -140,9 +142,17 @@ def _panel(axes: Axes, panel: Panel) -> None:
             axes.bar(at, mean, yerr=half, label=name, color=CLASSES[i], width=0.6, capsize=3)
             axes.set_xticks(range(len(words)), words, rotation=20, ha="right")
             continue
-        axes.errorbar(
-            at, mean, half, label=name, color=CLASSES[i], marker=MARKERS[i], markersize=4, capsize=2
-        )
+        style: dict[str, Any] = {"label": name, "color": CLASSES[i % len(CLASSES)]}
+        if len(line) > MOST_MARKERS:
+            low, high = np.subtract(mean, half), np.add(mean, half)
+            dashes, width = DASHES[i // len(CLASSES) % len(DASHES)], 2.5 if i == 0 else 1.2
+            axes.plot(at, mean, linestyle=dashes, linewidth=width, **style)
+            axes.fill_between(at, low, high, color=style["color"], alpha=0.2, linewidth=0)
+            continue
+        marker = MARKERS[i % len(MARKERS)]
+        axes.errorbar(at, mean, half, marker=marker, markersize=4, capsize=2, **style)
+    if panel.logarithmic:
+        axes.set_yscale("log")
     axes.set(title=panel.title, xlabel=panel.x, ylabel=called(panel.y))
     if panel.y == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))

@@ -6,18 +6,17 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from quickstudy.checkpoint import write_atomically
 from quickstudy.evaluation import Estimate
 from quickstudy.recipes.evidence import provenance
+from quickstudy.recipes.optimizers import OptimizerRun
+from quickstudy.recipes.optimizing import OPTIMIZER_FILE, load_trained, train_optimizer
 from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.reproduce import run_folder
 from quickstudy.recipes.settings import RunSettings
 from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, train
-
-if TYPE_CHECKING:
-    from quickstudy.learner import Learner
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,13 @@ class Panel:
     """What is measured."""
     lines: dict[str, dict[str, Estimate]]
     """By name of the line, then by value of x."""
+    logarithmic: bool = False
+    """Whether what is measured varies over orders of magnitude."""
 
 
-Trained = Callable[[RunSettings], "Learner"]
-"""Trains what the settings say, unless it is there, and loads it."""
+Trained = Callable[[RunSettings | OptimizerRun], Any]
+"""Trains what the settings say, unless it is there, and loads it: a `Learner`, or a
+`LearnedOptimizer`."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,16 @@ def conduct(
     """
     trainings: dict[str, Any] = {}
 
-    def trained(settings: RunSettings) -> Learner:
+    def trained(settings: RunSettings | OptimizerRun) -> Any:
         folder = run_folder(runs, settings)
+        trainings[folder.name] = settings.resolved().to_json()
+        if isinstance(settings, OptimizerRun):
+            if not (folder / OPTIMIZER_FILE).exists():
+                train_optimizer(settings, folder, show_progress=show_progress)
+            return load_trained(folder)[1]
         if not (folder / LEARNER_FILE).exists():
             train(settings, folder, show_progress=show_progress)
-        settings, _, learner = load_learner(folder)
-        trainings[folder.name] = settings.to_json()
-        return learner
+        return load_learner(folder)[2]
 
     evidence = {
         "command": f"quickstudy study {name}" + (" --budget full" if budget == "full" else ""),

@@ -1,0 +1,111 @@
+"""quickstudy optimize RUN: a trained optimiser on fresh problems, beside its opponents."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from quickstudy.cli import show
+from quickstudy.errors import UserError
+from quickstudy.recipes.optimizers import ProblemSettings
+from quickstudy.recipes.settings import Flat, at_least
+
+
+@dataclass(frozen=True)
+class OtherProblems:
+    """Where nothing is said, those that the optimiser was trained on."""
+
+    tasks: str | None = None
+    """quadratics, logistic, ackley, rastrigin, rosenbrock, styblinski, mnist, cifar10, FILE.py."""
+    dimensions: int | None = None
+    """Of quadratics, logistic regression and test functions."""
+    hidden: tuple[int, ...] | None = None
+    """Widths of a network's dense layers."""
+    kernels: tuple[int, ...] | None = None
+    """Kernels in each of a network's convolutional blocks."""
+    activation: tuple[Literal["sigmoid", "tanh", "relu"], ...] | None = None
+    """Of a network's units."""
+    batch: int | None = None
+    """Images in a minibatch."""
+
+    def instead_of(self, trained_on: ProblemSettings) -> ProblemSettings:
+        """Those with what is said here."""
+        said: dict[str, Any] = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        return dataclasses.replace(trained_on, **said)
+
+
+@dataclass(frozen=True)
+class Optimize:
+    """Minimise fresh problems with a trained optimiser, and the same ones with hand-designed
+    optimisers, each with its learning rate searched for on other problems of the kind. The search
+    is kept in RUN/opponents.json."""
+
+    run: tyro.conf.Positional[Path]
+    """The folder of a trained optimiser."""
+    problems: Annotated[OtherProblems, Flat] = dataclasses.field(default_factory=OtherProblems)
+    steps: int | None = None
+    """How many; by default the horizon that it was trained for."""
+    count: int = 100
+    """How many problems."""
+    tuning: int = 50
+    """On how many other problems the opponents' rates are searched for."""
+    seed: int = 0
+    """Which problems: the same seed gives any optimiser the same ones."""
+    picture: Path | None = None
+    """Draw the curves into this PNG file."""
+    json: bool = False
+    """Print JSON."""
+
+    def __post_init__(self):
+        at_least(self, steps=1, count=2, tuning=1)
+
+
+def run(words: list[str]) -> int:
+    """The command."""
+    options = tyro.cli(Optimize, args=words, prog="quickstudy optimize")
+
+    from quickstudy.checkpoint import write_atomically
+    from quickstudy.devices import join
+    from quickstudy.recipes.evidence import command, provenance
+    from quickstudy.recipes.optimizing import load_trained
+    from quickstudy.recipes.problems import problems_of
+    from quickstudy.recipes.race import race
+
+    if not options.run.is_dir():
+        raise UserError(f"{options.run} is not a run: train one with --run {options.run}")
+    join()
+    settings, optimizer = load_trained(options.run)
+    found = race(
+        {settings.name: optimizer},
+        problems_of(options.problems.instead_of(settings.problems)),
+        steps=options.steps or settings.unrolling.horizon,
+        count=options.count,
+        tuning=options.tuning,
+        seed=options.seed,
+        folder=options.run,
+        show_progress=True,
+    )
+    if options.picture is not None:
+        from quickstudy.report.figures import diagrams
+
+        write_atomically(options.picture, diagrams([found.panel()]))
+    if options.json:
+        evidence = {"command": command(), "run": str(options.run), **provenance()}
+        print(json.dumps({**evidence, **found.summary()}, indent=2))
+        return 0
+    columns = [
+        "optimiser",
+        f"loss after {found.steps}",
+        "above ours by",
+        "steps to Adam's loss",
+    ]
+    show.table(str(options.run), columns, found.rows(), figures=True)
+    show.protocol(found.protocol)
+    if options.picture is not None:
+        show.line(f"written: {options.picture}")
+    return 0

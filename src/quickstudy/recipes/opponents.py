@@ -1,0 +1,142 @@
+"""The hand-designed optimisers that a learned one is compared with, each with the learning rate
+that is best for the problems at hand: searched for on problems that are not tested on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from quickstudy.checkpoint import write_atomically
+from quickstudy.compilation import enable_compilation_cache
+from quickstudy.optimization import minimise, together
+from quickstudy.progress import progress
+from quickstudy.task import Problems, task_keys
+from quickstudy.training import VALIDATION_SEED
+
+OPPONENTS: dict[str, Callable[[Any], optax.GradientTransformation]] = {
+    "SGD": optax.sgd,
+    "momentum": partial(optax.sgd, momentum=0.9),
+    "Nesterov": partial(optax.sgd, momentum=0.9, nesterov=True),
+    "Rprop": optax.rprop,
+    "Adagrad": optax.adagrad,
+    "RMSprop": optax.rmsprop,
+    "Adam": optax.adam,
+}
+
+RATES = tuple(float(f"{10 ** (k / 4):.3g}") for k in range(-20, 7))
+"""From 10⁻⁵ to 32, four in each factor of ten."""
+
+UNTUNED = 1e-3
+"""Adam's rate where nobody tunes it (Kingma and Ba 2015)."""
+
+SEARCH_FILE = "opponents.json"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """One opponent with the best of the rates."""
+
+    name: str
+    rate: float
+    losses: dict[float, float]
+    """The mean final loss by rate; infinite where a minimisation diverged."""
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """With that rate."""
+        return OPPONENTS[self.name](self.rate)
+
+
+@eqx.filter_jit
+def _mean_final_losses(
+    make: Callable[[Any], optax.GradientTransformation],
+    problems: Problems,
+    rates: Float[Array, " rates"],
+    steps: int,
+    count: int,
+    key: PRNGKeyArray,
+) -> Float[Array, " rates"]:
+    """Of the same `count` problems under each rate."""
+
+    def of_rate(rate: Float[Array, ""]) -> Float[Array, ""]:
+        def one(index):
+            for_task, _ = task_keys(key, index)
+            return minimise(make(rate), problems.sample(for_task), steps, for_task)[-1]
+
+        losses = jax.lax.map(one, jnp.arange(count), batch_size=together(problems, count))
+        return jnp.mean(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
+
+    return jax.lax.map(of_rate, rates)
+
+
+def tune(
+    problems: Problems,
+    *,
+    steps: int,
+    count: int = 50,
+    seed: int = VALIDATION_SEED,
+    show_progress: bool = False,
+) -> dict[str, Tuned]:
+    """Each opponent with the rate whose mean loss after `steps` steps is lowest on `count` problems
+    from this seed.
+
+    >>> tune(Quadratics(), steps=100)["Adam"].rate
+    0.316
+    """
+    enable_compilation_cache()
+    found, rates, key = {}, jnp.asarray(RATES), jax.random.key(seed)
+    with progress("tuning the opponents", len(OPPONENTS), show=show_progress) as reporter:
+        for done, (name, make) in enumerate(OPPONENTS.items(), 1):
+            losses = np.asarray(_mean_final_losses(make, problems, rates, steps, count, key))
+            by_rate = dict(zip(RATES, losses.astype(float).tolist(), strict=True))
+            found[name] = Tuned(name, min(by_rate, key=by_rate.__getitem__), by_rate)
+            reporter.at(done, name)
+    return found
+
+
+def tuned_once(
+    folder: Path,
+    problems: Problems,
+    *,
+    steps: int,
+    count: int = 50,
+    show_progress: bool = False,
+) -> dict[str, Tuned]:
+    """`tune`, whose result is kept in `opponents.json` of this folder, for each kind of problem and
+    number of steps, and read from there the next time."""
+    path = folder / SEARCH_FILE
+    words = {**problems.protocol(), "steps": steps, "count": count, "seed": VALIDATION_SEED}
+    searches = json.loads(path.read_text()) if path.exists() else []
+    for search in searches:
+        if search["protocol"] == words:
+            return {
+                name: Tuned(name, one["rate"], _from_json(one["losses"]))
+                for name, one in search["opponents"].items()
+            }
+    found = tune(problems, steps=steps, count=count, show_progress=show_progress)
+    opponents = {
+        name: {"rate": one.rate, "losses": _to_json(one.losses)} for name, one in found.items()
+    }
+    searches.append({"protocol": words, "opponents": opponents})
+    write_atomically(path, json.dumps(searches, indent=2).encode() + b"\n")
+    return found
+
+
+def _to_json(losses: dict[float, float]) -> list[list[float | None]]:
+    """JSON knows no infinity."""
+    return [[rate, loss if np.isfinite(loss) else None] for rate, loss in losses.items()]
+
+
+def _from_json(losses: list[list[float | None]]) -> dict[float, float]:
+    return {rate: np.inf if loss is None else loss for rate, loss in losses if rate is not None}

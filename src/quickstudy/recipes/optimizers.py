@@ -1,0 +1,230 @@
+"""What the training of an optimiser is: plain frozen dataclasses, as `settings.py` has them for
+learners. Nothing here imports JAX.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from quickstudy.errors import UserError, nearest
+from quickstudy.recipes.settings import TrainingSettings, at_least, filled
+
+if TYPE_CHECKING:
+    from jaxtyping import PRNGKeyArray
+
+    from quickstudy.optimizers import LearnedOptimizer
+
+
+@dataclass(frozen=True)
+class ProblemSettings:
+    """Which problems to minimise."""
+
+    tasks: str = "quadratics"
+    """quadratics, logistic, ackley, rastrigin, rosenbrock, styblinski; mnist or cifar10: networks
+    that classify; or FILE.py, which defines your own."""
+    dimensions: int = 10
+    """Of quadratics, logistic regression and test functions."""
+    hidden: tuple[int, ...] = (20,)
+    """Widths of a network's dense layers."""
+    kernels: tuple[int, ...] = ()
+    """Kernels in each of a network's convolutional blocks, which come before."""
+    activation: tuple[Literal["sigmoid", "tanh", "relu"], ...] = ("sigmoid",)
+    """Of a network's units; where there are several, each network draws one."""
+    batch: int = 128
+    """Images in a minibatch."""
+
+    def __post_init__(self):
+        at_least(self, dimensions=2, batch=1)
+        if min((*self.hidden, *self.kernels), default=1) < 1:
+            raise UserError("--hidden and --kernels: widths are at least 1")
+        if not self.activation:
+            raise UserError("--activation: name at least one")
+
+
+@dataclass(frozen=True)
+class UnrollSettings:
+    """How the optimiser's meta-gradient is estimated."""
+
+    estimator: Literal["backpropagation", "persistent", "evolution"] = "backpropagation"
+    """Truncated back-propagation, or evolution strategies, persistent or truncated."""
+    unroll: int = 20
+    """Steps that a meta-step looks at."""
+    horizon: int = 100
+    """Steps that a problem is minimised for."""
+    shortest: int | None = None
+    """The horizon at first: it grows evenly over the first half of training."""
+    weights: Literal["uniform", "linear", "final"] = "uniform"
+    """How much the loss after each step counts."""
+    second_order: bool = False
+    """With back-propagation: differentiate the problems' gradients too."""
+    pairs: int = 8
+    """With evolution strategies: antithetic pairs of perturbations for each problem."""
+    deviation: float = 0.01
+    """With evolution strategies: σ, the standard deviation of a perturbation."""
+
+    def __post_init__(self):
+        at_least(self, unroll=1, horizon=1, shortest=1, pairs=1)
+        for name in ("horizon", "shortest"):
+            steps = getattr(self, name)
+            if steps is not None and steps % self.unroll:
+                raise UserError(
+                    f"--{name} {steps}: it must be a multiple of --unroll {self.unroll}"
+                )
+        if self.shortest is not None and self.shortest > self.horizon:
+            raise UserError(f"--shortest {self.shortest} is above --horizon {self.horizon}")
+        if not self.deviation > 0:
+            raise UserError(f"--deviation {self.deviation}: it must be above 0")
+        if self.second_order and self.estimator != "backpropagation":
+            raise UserError(f"--second-order goes with backpropagation, not {self.estimator}")
+
+    def meta_gradient(self, steps: int) -> Any:
+        """For a training of so many meta-steps."""
+        from quickstudy.metagradients import (
+            PersistentEvolution,
+            TruncatedBackpropagation,
+            Unrolling,
+        )
+
+        unrolling = Unrolling(self.unroll, self.horizon, self.weights, self.shortest, steps // 2)
+        if self.estimator == "backpropagation":
+            return TruncatedBackpropagation(unrolling, first_order=not self.second_order)
+        persistent = self.estimator == "persistent"
+        return PersistentEvolution(unrolling, self.pairs, self.deviation, persistent)
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """The options of one learned optimiser, and how to build it. One subclass each."""
+
+    name: ClassVar[str]
+    """What the command line calls it."""
+    defaults: ClassVar[dict[str, Any]] = {"steps": 5000, "meta_batch": 16}
+    """Training settings that suit it."""
+
+    def build(self, key: PRNGKeyArray) -> LearnedOptimizer:
+        """The untrained optimiser."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MomentumOptimizer(OptimizerSettings):
+    """Gradient descent with momentum whose rate and decay are learned."""
+
+    name: ClassVar[str] = "momentum-optimizer"
+    defaults: ClassVar[dict[str, Any]] = {"steps": 1000, "meta_batch": 16, "learning_rate": 0.01}
+
+    rate: float = 0.01
+    """α at first."""
+    momentum: float = 0.9
+    """β at first."""
+
+    def __post_init__(self):
+        if not self.rate > 0 or not 0 < self.momentum < 1:
+            raise UserError("--rate is above 0, --momentum between 0 and 1")
+
+    def build(self, key: PRNGKeyArray) -> LearnedOptimizer:
+        from quickstudy.optimizers import LearnedMomentum
+
+        return LearnedMomentum(self.rate, self.momentum)
+
+
+@dataclass(frozen=True)
+class LSTMOptimizer(OptimizerSettings):
+    """Coordinatewise LSTM: every parameter has a small recurrent network, all with one set of
+    weights."""
+
+    name: ClassVar[str] = "lstm-optimizer"
+
+    layers: int = 2
+    """LSTM layers."""
+    units: int = 20
+    """Units of each."""
+    scale: float = 0.01
+    """What its output is multiplied by."""
+    by_kind: bool = False
+    """Kernels of convolutions have weights of their own."""
+
+    def __post_init__(self):
+        at_least(self, layers=1, units=1)
+        if not self.scale > 0:
+            raise UserError(f"--scale {self.scale}: it must be above 0")
+
+    def build(self, key: PRNGKeyArray) -> LearnedOptimizer:
+        import jax
+
+        from quickstudy.optimizers import ByKind, CoordinatewiseLSTM
+
+        options = {"layers": self.layers, "units": self.units, "scale": self.scale}
+        if not self.by_kind:
+            return CoordinatewiseLSTM(**options, key=key)
+        one, other = jax.random.split(key)
+        kernels, others = (CoordinatewiseLSTM(**options, key=key) for key in (one, other))
+        return ByKind(kernels, others)
+
+
+OPTIMIZERS: dict[str, type[OptimizerSettings]] = {
+    settings.name: settings for settings in (LSTMOptimizer, MomentumOptimizer)
+}
+"""Every learned optimiser of the project."""
+
+
+@dataclass(frozen=True)
+class OptimizerRun:
+    """One training of an optimiser."""
+
+    optimizer: OptimizerSettings
+    problems: ProblemSettings = field(default_factory=ProblemSettings)
+    unrolling: UnrollSettings = field(default_factory=UnrollSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    @property
+    def name(self) -> str:
+        """Of the optimiser."""
+        return self.optimizer.name
+
+    def resolved(self) -> OptimizerRun:
+        """With the optimiser's defaults wherever nothing was said."""
+        fill = {
+            "decay": "none",
+            "meta_optimizer": "adam",
+            "learning_rate": 1e-3,
+            **self.optimizer.defaults,
+        }
+        steps = fill["steps"] if self.training.steps is None else self.training.steps
+        fill |= {"steps": steps, "validate_every": max(1, steps // 20)}
+        return dataclasses.replace(self, training=filled(self.training, fill))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, from which `from_json` makes the settings again."""
+        return {
+            "optimizer": {"name": self.name, **dataclasses.asdict(self.optimizer)},
+            "problems": dataclasses.asdict(self.problems),
+            "unrolling": dataclasses.asdict(self.unrolling),
+            "training": dataclasses.asdict(self.training),
+        }
+
+    @staticmethod
+    def from_json(found: dict[str, Any]) -> OptimizerRun:
+        """The settings in a `config.json`. Raises `UserError` where they are not an optimiser's."""
+        try:
+            options = dict(found["optimizer"])
+            problems: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in found["problems"].items()
+            }
+            return OptimizerRun(
+                optimizer_settings(options.pop("name"))(**options),
+                ProblemSettings(**problems),
+                UnrollSettings(**found["unrolling"]),
+                TrainingSettings(**found["training"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise UserError(f"this is no optimiser's configuration: {error}") from error
+
+
+def optimizer_settings(name: str) -> type[OptimizerSettings]:
+    """By name. Raises `UserError` for an unknown one, with the nearest."""
+    if name not in OPTIMIZERS:
+        raise UserError(f"there is no optimiser {name!r}: {nearest(name, list(OPTIMIZERS))}")
+    return OPTIMIZERS[name]

@@ -1,0 +1,86 @@
+"""Problems from settings."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from quickstudy.datasets import cifar10, mnist
+from quickstudy.errors import UserError, nearest
+from quickstudy.recipes.optimizers import ProblemSettings
+from quickstudy.recipes.user_file import run_user_file
+from quickstudy.task import Optimizee, Problems, TaskDistribution
+from quickstudy.tasks.problems.classification import Classifiers
+from quickstudy.tasks.problems.functions import FUNCTIONS, TestFunctions
+from quickstudy.tasks.problems.logistic import LogisticRegressions
+from quickstudy.tasks.problems.quadratics import Quadratics
+
+NETWORKS = ("mnist", "cifar10")
+KINDS = ("quadratics", "logistic", *FUNCTIONS, *NETWORKS)
+
+
+def problems_of(settings: ProblemSettings) -> Problems:
+    """The distribution. Raises `UserError` for an unknown one, with the nearest names, and where
+    data cannot be had."""
+    kind = settings.tasks
+    if kind.endswith(".py"):
+        return own_problems(kind)
+    if kind == "quadratics":
+        return Quadratics(settings.dimensions)
+    if kind == "logistic":
+        return LogisticRegressions(settings.dimensions)
+    if kind in FUNCTIONS:
+        return TestFunctions(kind, settings.dimensions)  # pyright: ignore[reportArgumentType]
+    if kind in NETWORKS:
+        images, labels = training_images(kind)
+        if smallest_side(images.shape) < 2 ** len(settings.kernels):
+            raise UserError(f"--kernels: {len(settings.kernels)} blocks halve {kind} to nothing")
+        return Classifiers(
+            images,
+            labels,
+            kernels=settings.kernels,
+            hidden=settings.hidden,
+            activations=settings.activation,
+            batch=settings.batch,
+            data=kind,
+        )
+    raise UserError(f"there are no problems {kind!r}: {nearest(kind, list(KINDS))}, or FILE.py")
+
+
+def smallest_side(shape: tuple[int, ...]) -> int:
+    """Of images (n, h, w, c)."""
+    return min(shape[1:3])
+
+
+@functools.lru_cache(maxsize=2)
+def training_images(kind: str) -> tuple[Any, Any]:
+    """Images and labels on the device."""
+    data = mnist.load() if kind == "mnist" else cifar10.load()
+    return jnp.asarray(data.train_x), jnp.asarray(data.train_y)
+
+
+def own_problems(name: str) -> Problems:
+    """The distribution that a file of the user's defines: the one subclass of `TaskDistribution`
+    in it, which can be made without arguments and whose tasks are `Optimizee`s. The file is run.
+
+    Raises `UserError` where it defines none or more than one, or tasks of another kind.
+    """
+    found = [
+        value
+        for value in run_user_file(name)
+        if inspect.isclass(value) and issubclass(value, TaskDistribution)
+    ]
+    if len(found) != 1:
+        raise UserError(
+            f"{name} defines {len(found)} subclasses of TaskDistribution: it must define one "
+            "(docs/methods/learned-optimizers.md shows how)"
+        )
+    problems = found[0]()
+    task = jax.eval_shape(problems.sample, jax.random.key(0))
+    if not isinstance(task, Optimizee):
+        raise UserError(f"{name}: its tasks are {type(task).__name__}, not an Optimizee")
+    return problems
