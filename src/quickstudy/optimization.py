@@ -49,12 +49,6 @@ class Curves:
             raise ValueError(f"not the same problems: {self.protocol} and {other.protocol}")
         return Estimate.of(self.losses[:, step] - other.losses[:, step])
 
-    def steps_to(self, level: float) -> int | None:
-        """The first step at which the mean loss is no higher than `level`; None where it never
-        is."""
-        reached = np.flatnonzero(self.losses.mean(0) <= level)
-        return int(reached[0]) if len(reached) else None
-
 
 def minimise(
     optimizer: AnyOptimizer, problem: Optimizee, steps: int, key: PRNGKeyArray

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.checkpoint import write_atomically
 from quickstudy.compilation import enable_compilation_cache
+from quickstudy.evaluation import Estimate
 from quickstudy.optimization import minimise, together
 from quickstudy.progress import progress
 from quickstudy.task import Problems, task_keys
@@ -50,8 +51,8 @@ class Tuned:
 
     name: str
     rate: float
-    losses: dict[float, float]
-    """The mean final loss by rate; infinite where a minimisation diverged."""
+    losses: dict[float, Estimate]
+    """The final loss by rate, over problems; none where a minimisation diverged."""
 
     def optimizer(self) -> optax.GradientTransformation:
         """With that rate."""
@@ -59,23 +60,22 @@ class Tuned:
 
 
 @eqx.filter_jit
-def _mean_final_losses(
+def _final_losses(
     make: Callable[[Any], optax.GradientTransformation],
     problems: Problems,
     rates: Float[Array, " rates"],
     steps: int,
     count: int,
     key: PRNGKeyArray,
-) -> Float[Array, " rates"]:
+) -> Float[Array, "rates count"]:
     """Of the same `count` problems under each rate."""
 
-    def of_rate(rate: Float[Array, ""]) -> Float[Array, ""]:
+    def of_rate(rate: Float[Array, ""]) -> Float[Array, " count"]:
         def one(index):
             for_task, _ = task_keys(key, index)
             return minimise(make(rate), problems.sample(for_task), steps, for_task)[-1]
 
-        losses = jax.lax.map(one, jnp.arange(count), batch_size=together(problems, count))
-        return jnp.mean(jnp.where(jnp.isfinite(losses), losses, jnp.inf))
+        return jax.lax.map(one, jnp.arange(count), batch_size=together(problems, count))
 
     return jax.lax.map(of_rate, rates)
 
@@ -98,15 +98,20 @@ def tune(
     found, rates, key = {}, jnp.asarray(RATES), jax.random.key(seed)
     with progress("tuning the opponents", len(OPPONENTS), show=show_progress) as reporter:
         for done, (name, make) in enumerate(OPPONENTS.items(), 1):
-            losses = np.asarray(_mean_final_losses(make, problems, rates, steps, count, key))
-            by_rate = dict(zip(RATES, losses.astype(float).tolist(), strict=True))
-            found[name] = Tuned(name, min(by_rate, key=by_rate.__getitem__), by_rate)
+            losses = np.asarray(_final_losses(make, problems, rates, steps, count, key), float)
+            by_rate = {
+                rate: Estimate.of(of_rate)
+                for rate, of_rate in zip(RATES, losses, strict=True)
+                if np.isfinite(of_rate).all()
+            }
+            best = min(by_rate, key=lambda rate: by_rate[rate].mean)
+            found[name] = Tuned(name, best, by_rate)
             reporter.at(done, name)
     return found
 
 
 def tuned_once(
-    folder: Path,
+    folder: Path | None,
     problems: Problems,
     *,
     steps: int,
@@ -114,29 +119,28 @@ def tuned_once(
     show_progress: bool = False,
 ) -> dict[str, Tuned]:
     """`tune`, whose result is kept in `opponents.json` of this folder, for each kind of problem and
-    number of steps, and read from there the next time."""
+    number of steps, and read from there the next time; kept nowhere without a folder."""
+    if folder is None:
+        return tune(problems, steps=steps, count=count, show_progress=show_progress)
     path = folder / SEARCH_FILE
     words = {**problems.protocol(), "steps": steps, "count": count, "seed": VALIDATION_SEED}
     searches = json.loads(path.read_text()) if path.exists() else []
     for search in searches:
         if search["protocol"] == words:
             return {
-                name: Tuned(name, one["rate"], _from_json(one["losses"]))
+                name: Tuned(
+                    name, one["rate"], {rate: Estimate(*words) for rate, *words in one["losses"]}
+                )
                 for name, one in search["opponents"].items()
             }
     found = tune(problems, steps=steps, count=count, show_progress=show_progress)
     opponents = {
-        name: {"rate": one.rate, "losses": _to_json(one.losses)} for name, one in found.items()
+        name: {
+            "rate": one.rate,
+            "losses": [[rate, e.mean, e.half_width, e.episodes] for rate, e in one.losses.items()],
+        }
+        for name, one in found.items()
     }
     searches.append({"protocol": words, "opponents": opponents})
     write_atomically(path, json.dumps(searches, indent=2).encode() + b"\n")
     return found
-
-
-def _to_json(losses: dict[float, float]) -> list[list[float | None]]:
-    """JSON knows no infinity."""
-    return [[rate, loss if np.isfinite(loss) else None] for rate, loss in losses.items()]
-
-
-def _from_json(losses: list[list[float | None]]) -> dict[float, float]:
-    return {rate: np.inf if loss is None else loss for rate, loss in losses if rate is not None}

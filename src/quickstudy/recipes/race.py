@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optax
 
-from quickstudy.evaluation import Estimate
+from quickstudy.evaluation import NORMAL_QUANTILE, Estimate
 from quickstudy.optimization import AnyOptimizer, Curves, minimise_many
-from quickstudy.recipes.opponents import UNTUNED, tuned_once
+from quickstudy.recipes.opponents import UNTUNED, Tuned, tuned_once
 from quickstudy.recipes.studies.study import Panel
 from quickstudy.task import Problems
 
 ADAM = "Adam"
+REDRAWN = 200
+"""How often problems are drawn again for an interval."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,8 @@ class Race:
 
     learned: list[str]
     curves: dict[str, Curves]
-    rates: dict[str, float]
-    """The opponents' tuned learning rates."""
+    tuned: dict[str, Tuned]
+    """The opponents."""
     steps: int
 
     @property
@@ -35,21 +38,25 @@ class Race:
 
     def label(self, name: str) -> str:
         """With its rate, where it was tuned."""
-        return f"{name} ({self.rates[name]:g})" if name in self.rates else name
-
-    def best_opponent(self) -> str:
-        """With the lowest mean loss at the end."""
-        opponents = [name for name in self.curves if name not in self.learned]
-        return min(opponents, key=lambda name: self.curves[name].at(self.steps).mean)
+        return f"{name} ({self.tuned[name].rate:g})" if name in self.tuned else name
 
     def ahead(self, name: str) -> Estimate:
         """By how much this one's loss is above the first learned optimiser's at the end, problem by
         problem."""
         return self.curves[name].difference(self.curves[self.learned[0]], self.steps)
 
-    def steps_to_adam(self, name: str) -> int | None:
-        """Steps until the mean loss is tuned Adam's last one."""
-        return self.curves[name].steps_to(self.curves[ADAM].at(self.steps).mean)
+    def steps_to_adam(self, name: str) -> Estimate | None:
+        """Steps until the mean loss is no higher than tuned Adam's last one, with an interval by
+        drawing problems again (bootstrap). None where that does not come about."""
+        mine, adam = self.curves[name].losses, self.curves[ADAM].losses[:, -1]
+        steps = first_below(mine.mean(0), adam.mean())
+        if steps is None:
+            return None
+        rng, n = np.random.default_rng(0), len(adam)
+        draws = [rng.integers(n, size=n) for _ in range(REDRAWN)]
+        again = [first_below(mine[i].mean(0), adam[i].mean()) for i in draws]
+        spread = float(np.std([self.steps if step is None else step for step in again]))
+        return Estimate(float(steps), NORMAL_QUANTILE * spread, n)
 
     def rows(self) -> list[list[str]]:
         """Of a table: name, loss at the end, how far behind the first, steps to Adam's loss."""
@@ -62,7 +69,7 @@ class Race:
                     self.label(name),
                     curves.at(self.steps).plain(),
                     behind,
-                    "–" if steps is None else str(steps),
+                    "–" if steps is None else f"{steps.mean:.0f} ± {steps.half_width:.0f}",
                 ]
             )
         return made
@@ -77,7 +84,20 @@ class Race:
                 self.label(name): {str(t): curves.at(t) for t in range(self.steps + 1)}
                 for name, curves in self.curves.items()
             },
-            logarithmic=True,
+            logarithmic="y",
+        )
+
+    def search_panel(self, title: str) -> Panel:
+        """What each opponent's rate was chosen by."""
+        return Panel(
+            title,
+            "learning rate",
+            "loss",
+            {
+                name: {f"{rate:g}": e for rate, e in tuned.losses.items()}
+                for name, tuned in self.tuned.items()
+            },
+            logarithmic="xy",
         )
 
     def summary(self) -> dict[str, Any]:
@@ -86,14 +106,21 @@ class Race:
             "protocol": self.protocol,
             "optimizers": {
                 name: {
-                    "rate": self.rates.get(name),
+                    "rate": self.tuned[name].rate if name in self.tuned else None,
                     "loss": curves.at(self.steps).mean,
                     "interval_95": curves.at(self.steps).half_width,
-                    "steps to Adam's loss": self.steps_to_adam(name),
+                    "steps to Adam's loss": steps and [steps.mean, steps.half_width],
                 }
                 for name, curves in self.curves.items()
+                for steps in [self.steps_to_adam(name)]
             },
         }
+
+
+def first_below(losses: np.ndarray, level: float) -> int | None:
+    """The first step at which the loss is no higher than `level`."""
+    reached = np.flatnonzero(losses <= level)
+    return int(reached[0]) if len(reached) else None
 
 
 def race(
@@ -103,13 +130,13 @@ def race(
     steps: int,
     count: int,
     tuning: int,
-    folder: Path,
+    folder: Path | None = None,
     seed: int = 0,
     show_progress: bool = False,
 ) -> Race:
     """Minimise the same `count` problems with each learned optimiser, with each opponent at its
     tuned rate, and with Adam at the rate that it has where nobody tunes it. The search for rates,
-    on `tuning` other problems, is kept in `folder`."""
+    on `tuning` other problems, is kept in `folder`, if there is one."""
     tuned = tuned_once(folder, problems, steps=steps, count=tuning, show_progress=show_progress)
     all_of_them: dict[str, AnyOptimizer] = {
         **learned,
@@ -122,4 +149,4 @@ def race(
         )
         for name, optimizer in all_of_them.items()
     }
-    return Race(list(learned), curves, {name: t.rate for name, t in tuned.items()}, steps)
+    return Race(list(learned), curves, tuned, steps)

@@ -151,8 +151,8 @@ def _panel(axes: Axes, panel: Panel) -> None:
             continue
         marker = MARKERS[i % len(MARKERS)]
         axes.errorbar(at, mean, half, marker=marker, markersize=4, capsize=2, **style)
-    if panel.logarithmic:
-        axes.set_yscale("log")
+    for axis in panel.logarithmic:
+        axes.set(**{f"{axis}scale": "log"})
     axes.set(title=panel.title, xlabel=panel.x, ylabel=called(panel.y))
     if panel.y == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))
