@@ -70,8 +70,11 @@ def test_every_opponent_takes_a_rate_and_minimises(make):
     theta = jnp.ones(1)
     for rate in (0.01, 0.02):
         optimizer = make(rate)
-        step, _ = optimizer.update(4 * theta, optimizer.init(theta), theta)
-        assert step < 0
+        state, steps = optimizer.init(theta), 0.0
+        for _ in range(2):
+            step, state = optimizer.update(4 * theta, state, theta)
+            steps += float(step[0])
+        assert -1 < steps < 0
 
 
 @pytest.fixture(scope="module")

@@ -62,12 +62,12 @@ class Race:
         """Of a table: name, loss at the end, how far behind the first, steps to Adam's loss."""
         made = []
         for name, curves in self.curves.items():
-            behind = "" if name == self.learned[0] else self.ahead(name).plain()
+            behind = "" if name == self.learned[0] else figure(self.ahead(name))
             steps = self.steps_to_adam(name)
             made.append(
                 [
                     self.label(name),
-                    curves.at(self.steps).plain(),
+                    figure(curves.at(self.steps)),
                     behind,
                     "–" if steps is None else f"{steps.mean:.0f} ± {steps.half_width:.0f}",
                 ]
@@ -115,6 +115,11 @@ class Race:
                 for steps in [self.steps_to_adam(name)]
             },
         }
+
+
+def figure(estimate: Estimate) -> str:
+    """Losses vary over orders of magnitude: `0.01234 ± 0.0021`."""
+    return f"{estimate.mean:.4g} ± {estimate.half_width:.2g}"
 
 
 def first_below(losses: np.ndarray, level: float) -> int | None:
