@@ -32,6 +32,8 @@ class OtherProblems:
     """Of a network's units."""
     batch: int | None = None
     """Images in a minibatch."""
+    image_size: int | None = None
+    """The height and width of MNIST's images."""
 
     def instead_of(self, trained_on: ProblemSettings) -> ProblemSettings:
         """Those with what is said here."""

@@ -34,9 +34,13 @@ class ProblemSettings:
     """Of a network's units; where there are several, each network draws one."""
     batch: int = 128
     """Images in a minibatch."""
+    image_size: int | None = None
+    """MNIST is brought to this height and width, in pixels: smaller ones make smaller networks."""
 
     def __post_init__(self):
-        at_least(self, dimensions=2, batch=1)
+        at_least(self, dimensions=2, batch=1, image_size=4)
+        if self.image_size is not None and self.tasks == "cifar10":
+            raise UserError("--image-size is for mnist; cifar10 stays at 32 × 32")
         if min((*self.hidden, *self.kernels), default=1) < 1:
             raise UserError("--hidden and --kernels: widths are at least 1")
         if not self.activation:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from quickstudy.datasets import cifar10, mnist
+from quickstudy.datasets.images import resized
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.optimizers import ProblemSettings
 from quickstudy.recipes.user_file import run_user_file
@@ -36,7 +37,7 @@ def problems_of(settings: ProblemSettings) -> Problems:
     if kind in FUNCTIONS:
         return TestFunctions(kind, settings.dimensions)  # pyright: ignore[reportArgumentType]
     if kind in NETWORKS:
-        images, labels = training_images(kind)
+        images, labels = training_images(kind, settings.image_size)
         if smallest_side(images.shape) < 2 ** len(settings.kernels):
             raise UserError(f"--kernels: {len(settings.kernels)} blocks halve {kind} to nothing")
         return Classifiers(
@@ -57,10 +58,11 @@ def smallest_side(shape: tuple[int, ...]) -> int:
 
 
 @functools.lru_cache(maxsize=2)
-def training_images(kind: str) -> tuple[Any, Any]:
+def training_images(kind: str, size: int | None) -> tuple[Any, Any]:
     """Images and labels on the device."""
     data = mnist.load() if kind == "mnist" else cifar10.load()
-    return jnp.asarray(data.train_x), jnp.asarray(data.train_y)
+    images = data.train_x if size is None else resized(data.train_x, size)
+    return jnp.asarray(images), jnp.asarray(data.train_y)
 
 
 def own_problems(name: str) -> Problems:

@@ -116,6 +116,7 @@ class Classifiers(TaskDistribution[Classifier]):
     def protocol(self) -> dict[str, Any]:
         return {
             "problems": f"classification of {self.data}",
+            "image": list(self.images.shape[1:]),
             "kernels": list(self.kernels),
             "hidden": list(self.hidden),
             "activations": list(self.activations),
