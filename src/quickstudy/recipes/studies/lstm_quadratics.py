@@ -27,7 +27,7 @@ def training(budget: Budget) -> OptimizerRun:
         ProblemSettings("quadratics"),
         UnrollSettings(weights="linear"),
         TrainingSettings(
-            steps=8000 if budget == "cpu" else 50_000,
+            steps=12_000 if budget == "cpu" else 50_000,
             meta_batch=64 if budget == "cpu" else 128,
             learning_rate=3e-3,
             decay="cosine",
