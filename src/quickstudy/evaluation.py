@@ -59,6 +59,10 @@ class Estimate:
         """`0.381 ± 0.012`."""
         return f"{self.mean:.3f} ± {self.half_width:.3f}"
 
+    def compact(self) -> str:
+        """`0.01234 ± 0.0021`, for what varies over orders of magnitude."""
+        return f"{self.mean:.4g} ± {self.half_width:.2g}"
+
 
 @dataclass(frozen=True)
 class Spread:

@@ -35,8 +35,10 @@ def line(text: str) -> None:
 
 
 def amount(estimate: Estimate, metric: str) -> str:
-    """A figure with its interval: accuracies in percent."""
-    return estimate.percent() if metric == "accuracy" else estimate.plain()
+    """A figure with its interval: accuracies in percent, losses in so many digits."""
+    if metric == "accuracy":
+        return estimate.percent()
+    return estimate.compact() if "loss" in metric else estimate.plain()
 
 
 def unit(metric: str) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from quickstudy.cli import show
+
+if TYPE_CHECKING:
+    from quickstudy.recipes.studies.study import Panel
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,27 @@ class StudyOptions:
     """Where the picture is drawn; by default beside the figures."""
 
 
-MOST_ROWS = 25
+MOST_COLUMNS = 5
 
 
 def shown(values: list[str]) -> list[str]:
-    """All of them, or about ten evenly chosen ones of many, the first and the last among them."""
-    if len(values) <= MOST_ROWS:
+    """All of them, or a few evenly chosen ones of many, the first and the last among them."""
+    if len(values) <= 5 * MOST_COLUMNS:
         return values
-    return [values[round(i * (len(values) - 1) / 10)] for i in range(11)]
+    return [values[i * (len(values) - 1) // (MOST_COLUMNS - 1)] for i in range(MOST_COLUMNS)]
+
+
+def table_of(panel: Panel) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: a column for each line, or, where there are many, a row."""
+    values = shown(list(dict.fromkeys(x for line in panel.lines.values() for x in line)))
+    cells = {
+        name: [show.amount(line[x], panel.y) if x in line else "" for x in values]
+        for name, line in panel.lines.items()
+    }
+    if len(cells) <= MOST_COLUMNS:
+        rows = [[x, *(column[i] for column in cells.values())] for i, x in enumerate(values)]
+        return [panel.x, *cells], rows
+    return [panel.x, *values], [[name, *row] for name, row in cells.items()]
 
 
 def run(words: list[str]) -> int:
@@ -57,13 +73,7 @@ def run(words: list[str]) -> int:
     except TrainingStopped as stopped:
         return complain(str(stopped), status=128 + stopped.signum)
     for panel in panels:
-        columns = [panel.x, *panel.lines]
-        values = shown(list(dict.fromkeys(x for line in panel.lines.values() for x in line)))
-        lines = panel.lines.values()
-        rows = [
-            [x, *(show.amount(line[x], panel.y) if x in line else "" for line in lines)]
-            for x in values
-        ]
+        columns, rows = table_of(panel)
         show.table(f"{panel.title}: {show.unit(panel.y)}", columns, rows, figures=True)
     show.line(f"protocol: {asked.protocol}")
     picture = options.picture or options.results / f"{options.name}.png"

@@ -62,12 +62,12 @@ class Race:
         """Of a table: name, loss at the end, how far behind the first, steps to Adam's loss."""
         made = []
         for name, curves in self.curves.items():
-            behind = "" if name == self.learned[0] else figure(self.ahead(name))
+            behind = "" if name == self.learned[0] else self.ahead(name).compact()
             steps = self.steps_to_adam(name)
             made.append(
                 [
                     self.label(name),
-                    figure(curves.at(self.steps)),
+                    curves.at(self.steps).compact(),
                     behind,
                     "–" if steps is None else f"{steps.mean:.0f} ± {steps.half_width:.0f}",
                 ]
@@ -75,13 +75,18 @@ class Race:
         return made
 
     def panel(self, title: str = "") -> Panel:
-        """Mean loss against steps, with its interval over problems."""
+        """Mean loss against steps, with its interval over problems; where one has diverged, the
+        curve has no more points."""
         return Panel(
             title or str(self.protocol["problems"]),
             "step",
             "loss",
             {
-                self.label(name): {str(t): curves.at(t) for t in range(self.steps + 1)}
+                self.label(name): {
+                    str(t): curves.at(t)
+                    for t in range(self.steps + 1)
+                    if np.isfinite(curves.losses[:, t]).all()
+                }
                 for name, curves in self.curves.items()
             },
             logarithmic="y",
@@ -115,11 +120,6 @@ class Race:
                 for steps in [self.steps_to_adam(name)]
             },
         }
-
-
-def figure(estimate: Estimate) -> str:
-    """Losses vary over orders of magnitude: `0.01234 ± 0.0021`."""
-    return f"{estimate.mean:.4g} ± {estimate.half_width:.2g}"
 
 
 def first_below(losses: np.ndarray, level: float) -> int | None:

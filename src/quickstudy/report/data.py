@@ -19,7 +19,7 @@ def called(metric: str) -> str:
     >>> called("accuracy"), called("mse")
     ('accuracy', 'MSE')
     """
-    return metric.upper() if len(metric) <= 4 else metric
+    return metric.upper() if metric in ("mse", "nll", "cka") else metric
 
 
 @dataclass(frozen=True)

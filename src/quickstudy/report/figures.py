@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from PIL import Image
 
 from quickstudy.recipes.studies.study import Panel
@@ -41,6 +41,8 @@ COLOURS = {
 CLASSES = [colour for name, colour in COLOURS.items() if name.startswith("class-")]
 MARKERS = "os^DvPX"  # 5 colours and 7 markers: the first 35 classes all look different
 DASHES = ["-", "--", "-.", ":"]
+MOST_BARS = 6
+"""More of them lie, so that there is room for their names."""
 MOST_MARKERS = 30
 """A line of more points is drawn as a curve with a band."""
 STYLE: dict[Any, Any] = {
@@ -133,13 +135,21 @@ def diagrams(panels: Sequence[Panel]) -> bytes:
 def _panel(axes: Axes, panel: Panel) -> None:
     """One diagram of a study."""
     words = list(dict.fromkeys(x for line in panel.lines.values() for x in line))
+    x_label, y_label = panel.x, called(panel.y)
     for i, (name, line) in enumerate(panel.lines.items()):
         mean, half = ([getattr(e, part) for e in line.values()] for part in ("mean", "half_width"))
         try:
             at: Any = [float(x) for x in line]
         except ValueError:
             at = [words.index(x) for x in line]
-            axes.bar(at, mean, yerr=half, label=name, color=CLASSES[i], width=0.6, capsize=3)
+            bars: dict[str, Any] = {"label": name, "color": CLASSES[i], "capsize": 3}
+            if len(words) > MOST_BARS:
+                axes.barh(at, mean, xerr=half, height=0.6, **bars)
+                axes.set_yticks(range(len(words)), words)
+                axes.set_ylim(len(words) - 0.5, -0.5)
+                x_label, y_label = called(panel.y), ""
+                continue
+            axes.bar(at, mean, yerr=half, width=0.6, **bars)
             axes.set_xticks(range(len(words)), words, rotation=20, ha="right")
             continue
         style: dict[str, Any] = {"label": name, "color": CLASSES[i % len(CLASSES)]}
@@ -153,7 +163,8 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.errorbar(at, mean, half, marker=marker, markersize=4, capsize=2, **style)
     for axis in panel.logarithmic:
         axes.set(**{f"{axis}scale": "log"})
-    axes.set(title=panel.title, xlabel=panel.x, ylabel=called(panel.y))
+        getattr(axes, f"{axis}axis").set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axes.set(title=panel.title, xlabel=x_label, ylabel=y_label)
     if panel.y == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     if len(panel.lines) > 1:

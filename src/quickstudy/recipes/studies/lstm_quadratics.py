@@ -17,7 +17,7 @@ from quickstudy.recipes.settings import TrainingSettings
 from quickstudy.recipes.studies.study import Panel, Study, Trained
 
 PROBLEMS = 1000
-TUNING = 1000
+TUNING = 10_000
 
 
 def training(budget: Budget) -> OptimizerRun:
@@ -38,13 +38,12 @@ def training(budget: Budget) -> OptimizerRun:
 
 
 def ahead(found: Race, name: str) -> Panel:
-    """How far each opponent is above the learned optimiser at the end."""
-    opponents = [opponent for opponent in found.curves if opponent not in found.learned]
+    """How far each tuned opponent is above the learned optimiser at the end."""
     return Panel(
-        f"Loss above the learned optimiser's after {found.steps} steps, {name}",
+        f"{name}: above ours after {found.steps} steps",
         "opponent",
         "difference in loss",
-        {"": {found.label(opponent): found.ahead(opponent) for opponent in opponents}},
+        {"": {found.label(opponent): found.ahead(opponent) for opponent in found.tuned}},
     )
 
 
@@ -52,7 +51,7 @@ def adam_reached(found: Race, name: str) -> Panel:
     """How soon each has the loss that tuned Adam ends with."""
     steps = {optimizer: found.steps_to_adam(optimizer) for optimizer in found.curves}
     return Panel(
-        f"Steps until tuned Adam's loss after {found.steps}, {name}",
+        f"{name}: steps to Adam's loss after {found.steps}",
         "optimiser",
         "steps",
         {"": {found.label(k): v for k, v in steps.items() if v is not None}},
@@ -74,16 +73,16 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel]:
             show_progress=True,
         )
         yield found.panel(f"Quadratics, {steps} steps")
-        yield ahead(found, "quadratics")
+        yield ahead(found, "Quadratics")
         if steps == 100:
-            yield adam_reached(found, "quadratics")
-            yield found.search_panel("Learning rates of the opponents, 100 steps")
+            yield adam_reached(found, "Quadratics")
+            yield found.search_panel("Rates tried, 100 steps")
 
 
 STUDY = Study(
     "An LSTM optimiser on random quadratics",
     "Andrychowicz et al. 2016, figure 4",
-    f"10 dimensions; trained on 100 steps, 20 at a time; {PROBLEMS} fresh problems; each "
-    f"opponent's learning rate chosen on {TUNING} others for the same number of steps",
+    f"10 dimensions; trained on 100 steps, 20 at a time; {PROBLEMS:,} fresh problems; each "
+    f"opponent's learning rate chosen on {TUNING:,} others for the same number of steps",
     panels,
 )
