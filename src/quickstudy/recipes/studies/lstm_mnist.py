@@ -80,7 +80,8 @@ STUDY = Study(
     "An LSTM optimiser trains networks on MNIST",
     "Andrychowicz et al. 2016, figures 4 to 6",
     "the loss is that of each step's minibatch of 128 training images; trained on 100 steps, 20 at "
-    f"a time, the small budget on images of {SMALLER} × {SMALLER} pixels, tested on 28 × 28; {PROBLEMS} fresh trainings; opponents' learning rates chosen on {TUNING} others of "
-    "the same kind and length",
+    f"a time, the small budget on images of {SMALLER} × {SMALLER} pixels, tested on 28 × 28; "
+    f"{PROBLEMS} fresh trainings; opponents' learning rates chosen on {TUNING} others of the same "
+    "kind and length",
     panels,
 )
