@@ -179,7 +179,7 @@ def measured(name: str, problems: Problems, meta_batch: int) -> dict[str, Any]:
 
 def main() -> int:
     """Measure and write down."""
-    import torch
+    from benchmarks.peers import unrolled
 
     rows = [
         measured("quadratics of 10 dimensions", Quadratics(10), 1),
@@ -191,7 +191,7 @@ def main() -> int:
         "command": "python -m benchmarks.optimizers",
         **provenance(),
         "cores": cores(),
-        "peer": f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads",
+        "peer": unrolled.NAME,
         "window": WINDOW,
         "repetitions": REPETITIONS,
         "rows": rows,

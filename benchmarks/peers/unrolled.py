@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 P = 10.0
+NAME = f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
 
 
 def log_and_sign(gradient: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,9 @@ from quickstudy.recipes.optimizers import (
 )
 from quickstudy.recipes.settings import Flat, TrainingSettings
 
+START = """A trained optimiser to begin with, in place of random weights: by name (lstm), or the
+folder or file of your own."""
+
 
 def arguments_of(settings: type[OptimizerSettings]) -> Any:
     """The options of `train` for one optimiser, as a dataclass type."""
@@ -35,6 +38,7 @@ def arguments_of(settings: type[OptimizerSettings]) -> Any:
         "Train",
         [
             ("run", Path),
+            ("start", Annotated[str | None, tyro.conf.arg(help=START)], None),
             *(
                 (name, Annotated[part, Flat], nested(default_factory=part))
                 for name, part in parts.items()
@@ -58,7 +62,9 @@ def run(name: str, words: list[str]) -> int:
         from quickstudy.cli.processes import supervise
 
         return supervise([name, *words], machines.processes, options.run)
-    wanted = OptimizerRun(options.optimizer, options.problems, options.unrolling, options.training)
+    wanted = OptimizerRun(
+        options.optimizer, options.problems, options.unrolling, options.training, options.start
+    )
     if (options.run / "learner.qs").exists():
         raise UserError(f"{options.run} is a learner's run: choose another --run folder")
 

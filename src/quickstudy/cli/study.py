@@ -32,13 +32,15 @@ class StudyOptions:
 
 
 MOST_COLUMNS = 5
+MOST_ROWS = 25
+FEW = 3
 
 
 def shown(values: list[str]) -> list[str]:
     """All of them, or a few evenly chosen ones of many, the first and the last among them."""
-    if len(values) <= 5 * MOST_COLUMNS:
+    if len(values) <= MOST_ROWS:
         return values
-    return [values[i * (len(values) - 1) // (MOST_COLUMNS - 1)] for i in range(MOST_COLUMNS)]
+    return [values[i * (len(values) - 1) // (FEW - 1)] for i in range(FEW)]
 
 
 def table_of(panel: Panel) -> tuple[list[str], list[list[str]]]:

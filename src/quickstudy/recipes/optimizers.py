@@ -182,6 +182,9 @@ class OptimizerRun:
     problems: ProblemSettings = field(default_factory=ProblemSettings)
     unrolling: UnrollSettings = field(default_factory=UnrollSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    start: OptimizerRun | str | None = None
+    """What it begins with, in place of random weights: the end of another training, or a trained
+    optimiser by its name, folder or file."""
 
     @property
     def name(self) -> str:
@@ -198,7 +201,8 @@ class OptimizerRun:
         }
         steps = fill["steps"] if self.training.steps is None else self.training.steps
         fill |= {"steps": steps, "validate_every": max(1, steps // 20)}
-        return dataclasses.replace(self, training=filled(self.training, fill))
+        start = self.start.resolved() if isinstance(self.start, OptimizerRun) else self.start
+        return dataclasses.replace(self, training=filled(self.training, fill), start=start)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, from which `from_json` makes the settings again."""
@@ -207,13 +211,14 @@ class OptimizerRun:
             "problems": dataclasses.asdict(self.problems),
             "unrolling": dataclasses.asdict(self.unrolling),
             "training": dataclasses.asdict(self.training),
+            "start": self.start.to_json() if isinstance(self.start, OptimizerRun) else self.start,
         }
 
     @staticmethod
     def from_json(found: dict[str, Any]) -> OptimizerRun:
         """The settings in a `config.json`. Raises `UserError` where they are not an optimiser's."""
         try:
-            options = dict(found["optimizer"])
+            options, start = dict(found["optimizer"]), found["start"]
             problems: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in found["problems"].items()
             }
@@ -222,6 +227,7 @@ class OptimizerRun:
                 ProblemSettings(**problems),
                 UnrollSettings(**found["unrolling"]),
                 TrainingSettings(**found["training"]),
+                OptimizerRun.from_json(start) if isinstance(start, dict) else start,
             )
         except (KeyError, TypeError) as error:
             raise UserError(f"this is no optimiser's configuration: {error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -33,6 +34,22 @@ def build(settings: OptimizerSettings, seed: int) -> LearnedOptimizer:
     return settings.build(jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
 
 
+def start_of(settings: OptimizerRun, run: Path, **options: Any) -> LearnedOptimizer:
+    """What a training begins with; one that comes before it is done in a folder beside `run`.
+
+    Raises `UserError` where the optimiser to begin with is of another kind.
+    """
+    start = settings.start
+    if start is None:
+        return build(settings.optimizer, settings.training.seed)
+    if isinstance(start, OptimizerRun):
+        return train_optimizer(start, run.with_name(f"{run.name}-start"), **options)
+    before, optimizer = find_trained(start)
+    if before.optimizer != settings.optimizer:
+        raise UserError(f"--start {start} is {before.optimizer}, not {settings.optimizer}")
+    return optimizer
+
+
 def train_optimizer(
     settings: OptimizerRun,
     run: Path,
@@ -53,7 +70,7 @@ def train_optimizer(
     assert training.meta_batch is not None
     assert training.validate_every is not None
     trained = meta_train(
-        build(settings.optimizer, training.seed),
+        start_of(settings, run, devices=devices, show_progress=show_progress),
         problems,
         outer_optimizer(training),
         steps=training.steps,
@@ -100,6 +117,17 @@ def shipped() -> list[str]:
     return sorted(Path(str(file)).stem for file in TRAINED.iterdir() if file.name.endswith(".qs"))
 
 
+def find_trained(name: str | Path) -> tuple[OptimizerRun, LearnedOptimizer]:
+    """`load_trained`, also by the name of one that comes with the package."""
+    if (path := Path(name)).exists():
+        return load_trained(path)
+    if str(name) not in shipped():
+        known = nearest(str(name), shipped())
+        raise UserError(f"there is no trained optimiser {str(name)!r}: {known}, or a run's folder")
+    with resources.as_file(TRAINED / f"{name}.qs") as file:
+        return load_trained(file)
+
+
 def load_optimizer(name: str | Path) -> optax.GradientTransformation:
     """A trained optimiser as an Optax transformation: by the name of one that comes with the
     package (`lstm`), or by the folder or file of your own.
@@ -112,10 +140,4 @@ def load_optimizer(name: str | Path) -> optax.GradientTransformation:
     >>> state = optimizer.init(parameters)
     >>> updates, state = optimizer.update(gradients, state, parameters)
     """
-    if (path := Path(name)).exists():
-        return load_trained(path)[1].as_optax()
-    if str(name) not in shipped():
-        known = nearest(str(name), shipped())
-        raise UserError(f"there is no trained optimiser {str(name)!r}: {known}, or a run's folder")
-    with resources.as_file(TRAINED / f"{name}.qs") as file:
-        return load_trained(file)[1].as_optax()
+    return find_trained(name)[1].as_optax()
