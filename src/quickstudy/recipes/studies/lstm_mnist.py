@@ -39,7 +39,8 @@ CASES = {
 
 
 def training(budget: Budget, problems: ProblemSettings) -> OptimizerRun:
-    """Of an optimiser on these networks; the small budget begins with smaller images."""
+    """Of an optimiser on these networks; the small budget begins with sigmoid units on smaller
+    images."""
     long = TrainingSettings(
         steps=5000 if budget == "cpu" else 50_000,
         meta_batch=2 if budget == "cpu" else 8,
@@ -51,7 +52,7 @@ def training(budget: Budget, problems: ProblemSettings) -> OptimizerRun:
     whole = OptimizerRun(LSTMOptimizer(), problems, UnrollSettings(weights="linear"), long)
     if budget == "full":
         return whole
-    first = replace(whole, problems=replace(problems, image_size=SMALLER))
+    first = replace(whole, problems=replace(SIGMOID, image_size=SMALLER))
     short = replace(long, steps=1200, meta_batch=1, learning_rate=1e-3, validate_every=300)
     return replace(whole, training=short, start=first)
 
@@ -80,7 +81,7 @@ STUDY = Study(
     "An LSTM optimiser trains networks on MNIST",
     "Andrychowicz et al. 2016, figures 4 to 6",
     "the loss is that of each step's minibatch of 128 training images; trained on 100 steps, 20 at "
-    f"a time, on the small budget mostly on images of {SMALLER} × {SMALLER} pixels; "
+    f"a time, on the small budget first with sigmoid units on images of {SMALLER} × {SMALLER}; "
     f"{PROBLEMS} fresh trainings; opponents' learning rates chosen on {TUNING} others of the same "
     "kind and length",
     panels,
