@@ -1,5 +1,5 @@
-"""A hierarchy, after VeLO (Metz et al., "VeLO: Training versatile learned optimizers by scaling up",
-2022): an LSTM for each tensor watches how it is going there, and writes the weights of a tiny
+"""A hierarchy, after VeLO (Metz et al., "VeLO: Training versatile learned optimizers by scaling
+up", 2022): an LSTM for each tensor watches how it is going there, and writes the weights of a tiny
 network that every coordinate of the tensor asks.
 
 For each tensor, at every step,

@@ -143,6 +143,8 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.errorbar(
             at, mean, half, label=name, color=CLASSES[i], marker=MARKERS[i], markersize=4, capsize=2
         )
+    for axis in panel.logarithmic:
+        axes.set(**{f"{axis}scale": "log"})
     axes.set(title=panel.title, xlabel=panel.x, ylabel=called(panel.y))
     if panel.y == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))

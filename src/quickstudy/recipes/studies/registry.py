@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 STUDIES = {
     "feature-reuse": "Rapid learning or feature reuse? What MAML's inner loop changes",
+    "unrolls": "Truncated or persistent? Variance and bias against the unroll's length",
     "robustness": "More steps than in training, tasks out of distribution, deeper networks",
 }
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from quickstudy.checkpoint import write_atomically
 from quickstudy.evaluation import Estimate
@@ -32,6 +32,8 @@ class Panel:
     """What is measured."""
     lines: dict[str, dict[str, Estimate]]
     """By name of the line, then by value of x."""
+    logarithmic: Literal["", "y", "xy"] = ""
+    """What varies over orders of magnitude."""
 
 
 Trained = Callable[[RunSettings], "Learner"]

@@ -2,9 +2,9 @@
 
     f((θ_1, …, θ_n)) = 1/n Σ_k f_k(θ_k) / c_k
 
-where c_k is about f_k's value at the start of a minimisation, so that every kind counts alike. To an
-optimiser that treats tensors apart, and does the same on f and on c f, this is minimising each by
-itself.
+where c_k is about f_k's value at the start of a minimisation, so that every kind counts alike. To
+an optimiser that treats tensors apart, and does the same on f and on c f, this is minimising each
+by itself.
 """
 
 from typing import Any
@@ -51,9 +51,8 @@ class SeveralKinds(TaskDistribution[Several]):
     scales: Float[Array, " kinds"]
 
     def __init__(self, *kinds: TaskDistribution):
-        keys = jax.random.split(jax.random.key(0), DRAWS)
         self.kinds = kinds
-        self.scales = jnp.stack([jnp.mean(first_losses(kind, keys)) for kind in kinds])
+        self.scales = jnp.stack([first_loss(kind) for kind in kinds])
 
     def sample(self, key: PRNGKeyArray) -> Several:
         keys = jax.random.split(key, len(self.kinds))
@@ -65,11 +64,11 @@ class SeveralKinds(TaskDistribution[Several]):
 
 
 @eqx.filter_jit
-def first_losses(kind: TaskDistribution, keys: PRNGKeyArray) -> Float[Array, " n"]:
-    """f(θ_0) of the problems that these keys stand for."""
+def first_loss(kind: TaskDistribution) -> Float[Array, ""]:
+    """The mean of f(θ_0) over `DRAWS` problems."""
 
     def one(key: PRNGKeyArray) -> Float[Array, ""]:
         problem = kind.sample(key)
         return problem.loss(problem.init(key), key)
 
-    return jax.vmap(one)(keys)
+    return jnp.mean(jax.vmap(one)(jax.random.split(jax.random.key(0), DRAWS)))
