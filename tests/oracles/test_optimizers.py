@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from quickstudy import checkpoint
 from quickstudy.metagradients.unrolling import key_of
 from quickstudy.optimization import minimise_many
-from quickstudy.optimizers import hierarchical
+from quickstudy.optimizers import hierarchical, tensors
 from quickstudy.optimizers.hierarchical import HierarchicalLSTM
 from quickstudy.optimizers.learned import flattened
 from quickstudy.optimizers.lstm import ByKind, CoordinatewiseLSTM
@@ -197,7 +197,8 @@ def test_there_may_be_no_kernels():
     gradients = {"bias": jnp.ones(3)}
     updates, _ = by_kind.update(gradients, by_kind.init(gradients))
     np.testing.assert_allclose(updates["bias"], -0.5, rtol=1e-6)
-    assert HIERARCHY.update({}, HIERARCHY.init({}), {})[0] == {}
+    for optimizer in (MLP, HIERARCHY):
+        assert optimizer.update({}, optimizer.init({}), {})[0] == {}
 
 
 def test_the_hierarchy_begins_as_adam():
@@ -223,23 +224,27 @@ def test_the_hierarchy_writes_each_tensors_network():
     layer, readout, bank = jax.tree.map(
         lambda x: np.asarray(x, float), (HIERARCHY.layer, HIERARCHY.readout, HIERARCHY.bank)
     )
-    for place, name in enumerate(("a", "b")):
-        g = gradients[name]
-        seen = hierarchical.Seen(g, jnp.stack([g] * 3), jnp.stack([g**2] * 2), parameters[name])
-        late = np.tanh(1 / np.asarray(hierarchical.TIMES) - 1)
-        z = np.append(hierarchical.statistics(seen), late)
-        h, c = cell(layer, z, np.zeros(6), np.zeros(6))
+    g, theta = (np.concatenate([np.ravel(x) for x in t.values()]) for t in (gradients, parameters))
+    late = np.tanh(1 / np.asarray(hierarchical.TIMES) - 1)
+    bounded = lambda x: 5 * np.tanh(x / 5)  # noqa: E731
+    found = np.concatenate([np.ravel(update) for update in updates.values()])
+    for place, rank, where in ((0, 2, range(4)), (1, 1, range(4, 7))):
+        seen = [jnp.asarray(a)[:, list(where)] for a in ([g], [g] * 3, [g**2] * 2, [theta])]
+        one = tensors.Tensors((len(where),))
+        statistics = hierarchical.statistics(one, seen[0][0], *seen[1:3], seen[3][0])[:, 0]
+        kind = [*np.eye(5)[rank], np.log(len(where)) / 5]
+        h, c = cell(layer, np.concatenate([statistics, kind, late]), np.zeros(6), np.zeros(6))
         np.testing.assert_allclose(after.memory.cell[:, place], c, rtol=1e-3, atol=1e-5)
         *mixture, size = readout.weight @ h + readout.bias
         (w1, b1), (w2, b2) = (
             [sum(m * part[k] for k, m in enumerate(mixture)) for part in (d.weight, d.bias)]
             for d in bank
         )
-        x, adam = (np.asarray(part, float) for part in hierarchical.features(seen))
-        for at in np.ndindex(g.shape):
-            d, q = w2 @ np.maximum(w1 @ x[:, *at] + b1, 0) + b2
-            expected = -0.01 * np.exp(size) * (adam[at] + d) * np.exp(q)
-            np.testing.assert_allclose(updates[name][at], expected, rtol=1e-3, atol=1e-7)
+        x, adam = hierarchical.features(one, seen[0][0], *seen[1:3], seen[3][0])
+        for i, at in enumerate(where):
+            d, q = w2 @ np.maximum(w1 @ x[:, i] + b1, 0) + b2
+            expected = -0.01 * np.exp(bounded(size + q)) * (adam[i] + bounded(d))
+            np.testing.assert_allclose(found[at], expected, rtol=1e-3, atol=1e-7)
 
 
 def path(optimizer, loss, parameters, steps: int = 8):

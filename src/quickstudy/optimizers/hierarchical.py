@@ -9,7 +9,7 @@ For each tensor, at every step,
     (c, l) = A h + a             mixing coefficients, and the logarithm of a step size
     W  = Σ_k c_k B_k             the tiny network's weights, of a learned bank B
     (d_i, q_i) = MLP_W(x_i)      for each coordinate i, with features x_i
-    θ_i ← θ_i - λ exp(l) (m̂_i / √v̂_i + d_i) exp(q_i)
+    θ_i ← θ_i - λ exp(l + q_i) (m̂_i / √v̂_i + d_i)         l + q_i and d_i within ±5
 
 The LSTM costs as much for a large tensor as for a small one, the tiny network little for each
 coordinate. All that goes in is relative to the tensor's own gradients, so that f and c f are the
@@ -30,18 +30,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from quickstudy.optimizers.learned import LearnedOptimizer
+from quickstudy.optimizers.learned import LearnedOptimizer, flattened
 from quickstudy.optimizers.lstm import Layer, Memory
 from quickstudy.optimizers.mlp import Dense, dense_layers, perceptron
-from quickstudy.optimizers.moments import (
+from quickstudy.optimizers.tensors import (
     NEAR_NOTHING,
     TINY,
-    Moments,
+    Tensors,
     clock,
     corrected,
-    mean_square,
-    no_moments,
-    normalised,
+    none_yet,
     running,
 )
 
@@ -56,15 +54,16 @@ TIMES = (3, 10, 30, 100, 300, 1000, 3000)
 RANKS = 5
 """Tensors with as many axes or more count as one kind."""
 MOST = 5.0
-"""Logarithms of ratios go no further than this."""
+"""Logarithms of ratios, and what the networks add, go no further than this."""
 STATISTICS = 3 + 2 * len(DECAYS) + RANKS + 1 + len(TIMES)
 FEATURES = 3 + 2 * len(DECAYS)
 
 
 class Watched(NamedTuple):
-    """Moments of each tensor, the LSTM's memory of them, and t."""
+    """m and v of each coordinate, the LSTM's memory of each tensor, and t."""
 
-    moments: Moments
+    first: Float[Array, "decays n"]
+    second: Float[Array, "decays n"]
     memory: Memory
     steps: Int[Array, ""]
 
@@ -107,92 +106,91 @@ class HierarchicalLSTM(LearnedOptimizer):
         self.scale = scale
 
     def init(self, parameters: PyTree) -> Watched:
-        moments = no_moments(parameters, len(DECAYS), len(SECOND_DECAYS))
-        units = self.readout.weight.shape[1]
-        zero = jnp.zeros((units, len(jax.tree.leaves(parameters))), jnp.result_type(float))
-        return Watched(moments, Memory(zero, zero), jnp.asarray(0))
+        sizes = Tensors.of(parameters).sizes
+        first, second = none_yet(sum(sizes), DECAYS), none_yet(sum(sizes), SECOND_DECAYS)
+        zero = jnp.zeros((self.readout.weight.shape[1], len(sizes)), first.dtype)
+        return Watched(first, second, Memory(zero, zero), jnp.asarray(0))
 
     def update(
         self, gradients: PyTree, state: Watched, parameters: PyTree | None = None
     ) -> tuple[PyTree, Watched]:
         if parameters is None:
             raise ValueError("this optimiser looks at the parameters: give them to `update`")
-        tensors, structure = jax.tree.flatten(gradients)
-        if not tensors:
+        leaves = jax.tree.leaves(gradients)
+        if not leaves:
             return gradients, state
-        steps = state.steps + 1
-        first = jax.tree.map(lambda m, g: running(m, g, DECAYS), state.moments.first, gradients)
-        second = jax.tree.map(
-            lambda v, g: running(v, jnp.square(g.astype(v.dtype)), SECOND_DECAYS),
-            state.moments.second,
-            gradients,
-        )
-        seen = [
-            Seen(
-                g.astype(m.dtype),
-                corrected(m, steps, DECAYS),
-                corrected(v, steps, SECOND_DECAYS),
-                theta.astype(m.dtype),
-            )
-            for g, m, v, theta in zip(
-                tensors, *map(jax.tree.leaves, (first, second, parameters)), strict=True
-            )
-        ]
-        time = clock(steps, TIMES)
-        z = jnp.stack([jnp.concatenate([statistics(tensor), time]) for tensor in seen], axis=1)
+        tensors, steps = Tensors.of(gradients), state.steps + 1
+        g, back = flattened(gradients)
+        theta, _ = flattened(parameters)
+        first = running(state.first, g, DECAYS)
+        second = running(state.second, g**2, SECOND_DECAYS)
+        m, v = corrected(first, steps, DECAYS), corrected(second, steps, SECOND_DECAYS)
+
+        kinds = shapes(leaves)
+        time = jnp.broadcast_to(clock(steps, TIMES)[:, None], (len(TIMES), len(leaves)))
+        z = jnp.concatenate([statistics(tensors, g, m, v, theta), kinds, time])
         memory = self.layer(z, state.memory)
-        written = self.readout(memory.hidden)
+        *mixture, size = self.readout(memory.hidden)
+        x, adam = features(tensors, g, m, v, theta)
+        d, q = self.tiny_networks(jnp.stack(mixture), tensors.split(x))
+        length = self.scale * jnp.exp(bounded(tensors.spread(size) + q))
+        return back(-length * (adam + bounded(d))), Watched(first, second, memory, steps)
 
-        def step(tensor: Seen, written: Float[Array, " bank+1"]) -> Float[Array, "..."]:
-            network = jax.tree.map(lambda b: jnp.tensordot(written[:-1], b, 1), self.bank)
-            x, adam = features(tensor)
-            d, q = perceptron(network, x.reshape(FEATURES, -1))
-            d, q = d.reshape(adam.shape), q.reshape(adam.shape)
-            return -self.scale * jnp.exp(written[-1]) * (adam + d) * jnp.exp(q)
-
-        updates = [
-            step(tensor, column).astype(g.dtype)
-            for g, tensor, column in zip(tensors, seen, written.T, strict=True)
+    def tiny_networks(
+        self, mixture: Float[Array, "bank tensors"], x: list[Float[Array, "features size"]]
+    ) -> Float[Array, "2 n"]:
+        """d and q of all coordinates, each by the network that is written for its tensor."""
+        written = jax.tree.map(lambda b: jnp.tensordot(mixture, b, (0, 0)), self.bank)
+        of_each = [
+            perceptron(jax.tree.map(lambda w, i=i: w[i], written), of_tensor)
+            for i, of_tensor in enumerate(x)
         ]
-        after = Watched(Moments(first, second), memory, steps)
-        return jax.tree.unflatten(structure, updates), after
+        return jnp.concatenate(of_each, axis=1)
 
 
-class Seen(NamedTuple):
-    """One tensor, with moments that are corrected for their start."""
-
-    g: Float[Array, "..."]
-    m: Float[Array, "decays ..."]
-    v: Float[Array, "decays ..."]
-    theta: Float[Array, "..."]
+def bounded(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """As it is where it is small, and never beyond `MOST`."""
+    return MOST * jnp.tanh(x / MOST)
 
 
-def features(tensor: Seen) -> tuple[Float[Array, "features ..."], Float[Array, "..."]]:
-    """x for each coordinate, and Adam's m̂ / √v̂."""
-    g, m, v, theta = tensor
-    mean = jnp.maximum(jnp.mean(v[1]), TINY)
+def features(
+    tensors: Tensors,
+    g: Float[Array, " n"],
+    m: Float[Array, "decays n"],
+    v: Float[Array, "decays n"],
+    theta: Float[Array, " n"],
+) -> tuple[Float[Array, "features n"], Float[Array, " n"]]:
+    """x of each coordinate, and Adam's m̂ / √v̂."""
+    mean = tensors.spread(jnp.maximum(tensors.means(v[1]), TINY))
     r = jax.lax.rsqrt(v[1] + RARELY * mean)
-    ratio = m * r
+    ratios = m * r
     rare = jnp.log(v[1] / mean + RARELY) / MOST
-    relative = [normalised(one) for one in m]
-    x = jnp.stack([jnp.clip(g * r, -MOST, MOST), *ratio, *relative, rare, spread(theta)])
-    return x, ratio[ADAMS]
+    at = tensors.relative(theta[None], NEAR_NOTHING)
+    x = [bounded(g * r)[None], ratios, tensors.relative(m), rare[None], at]
+    return jnp.concatenate(x), ratios[ADAMS]
 
 
-def spread(theta: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Parameters relative to their tensor."""
-    return normalised(theta, NEAR_NOTHING**2)
+def statistics(
+    tensors: Tensors,
+    g: Float[Array, " n"],
+    m: Float[Array, "decays n"],
+    v: Float[Array, "decays n"],
+    theta: Float[Array, " n"],
+) -> Float[Array, "statistics tensors"]:
+    """How it is going: logarithms of root mean squares relative to that of all gradients so far,
+    cosines of the gradient with its running means, and the parameters' size."""
+    every = jnp.concatenate([v, g[None] ** 2, m**2, g * m, theta[None] ** 2])
+    means = tensors.means(every)
+    fast, slow, square, *rest = jnp.maximum(means[: 3 + len(m)], TINY)
+    squares = jnp.stack(rest)
+    ratios = jnp.log(jnp.stack([fast, square, *rest]) / slow) / 2
+    along = means[3 + len(m) : -1] * jax.lax.rsqrt(square) * jax.lax.rsqrt(squares)
+    size = jnp.log(jnp.maximum(means[-1:], NEAR_NOTHING)) / 2
+    return jnp.concatenate([bounded(ratios), along, size / MOST])
 
 
-def statistics(tensor: Seen) -> Float[Array, " statistics"]:
-    """z, but for the time."""
-    g, m, v, theta = tensor
-    fast, slow = (jnp.maximum(jnp.mean(one), TINY) for one in v)
-    square = mean_square(g)
-    squares = jnp.stack([mean_square(one) for one in m])
-    ratios = jnp.log(jnp.stack([square, fast, *squares]) / slow) / 2
-    along = jnp.stack([jnp.mean(g * one) for one in m]) * jax.lax.rsqrt(square * squares)
-    size = jnp.log(mean_square(theta, NEAR_NOTHING**2)) / 2
-    rank = jax.nn.one_hot(min(g.ndim, RANKS - 1), RANKS)
-    shape = jnp.asarray([size, jnp.log(g.size)]) / MOST
-    return jnp.concatenate([jnp.clip(ratios, -MOST, MOST), along, shape, rank])
+def shapes(leaves: list[Array]) -> Float[Array, "kinds tensors"]:
+    """The rank of each tensor, and the logarithm of its size."""
+    rank = jax.nn.one_hot(jnp.asarray([min(leaf.ndim, RANKS - 1) for leaf in leaves]), RANKS)
+    size = jnp.log(jnp.asarray([[leaf.size for leaf in leaves]])) / MOST
+    return jnp.concatenate([rank.T, size])

@@ -54,8 +54,8 @@ class LearnedOptimizer(Learnable):
         """With φ held constant: what `optax.chain` and any training loop take."""
         held = jax.tree.map(lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, self)
         return optax.GradientTransformation(
-            lambda parameters: held.init(parameters),  # functions, which `jax.jit` takes
-            lambda gradients, state, parameters=None: held.update(gradients, state, parameters),
+            lambda params: held.init(params),  # functions, which `jax.jit` takes
+            lambda updates, state, params=None: held.update(updates, state, params),
         )
 
     def begin(self, task: Optimizee, key: PRNGKeyArray) -> Minimisation:

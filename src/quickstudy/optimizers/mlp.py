@@ -27,14 +27,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from quickstudy.optimizers.learned import LearnedOptimizer
-from quickstudy.optimizers.moments import (
+from quickstudy.optimizers.learned import LearnedOptimizer, flattened
+from quickstudy.optimizers.tensors import (
     NEAR_NOTHING,
     TINY,
-    Moments,
+    Tensors,
     clock,
-    no_moments,
-    normalised,
+    none_yet,
     running,
 )
 
@@ -75,9 +74,10 @@ def perceptron(layers: tuple[Dense, ...], x: Float[Array, "inputs n"]) -> Float[
 
 
 class Progress(NamedTuple):
-    """Moments of each tensor, and t."""
+    """m, v and t."""
 
-    moments: Moments
+    first: Float[Array, "decays n"]
+    second: Float[Array, "decays n"]
     steps: Int[Array, ""]
 
 
@@ -105,40 +105,38 @@ class CoordinatewiseMLP(LearnedOptimizer):
         self.log_scale = log_scale
 
     def init(self, parameters: PyTree) -> Progress:
-        moments = no_moments(parameters, len(DECAYS), len(SECOND_DECAYS))
-        return Progress(moments, jnp.asarray(0))
+        n = sum(leaf.size for leaf in jax.tree.leaves(parameters))
+        return Progress(none_yet(n, DECAYS), none_yet(n, SECOND_DECAYS), jnp.asarray(0))
 
     def update(
         self, gradients: PyTree, state: Progress, parameters: PyTree | None = None
     ) -> tuple[PyTree, Progress]:
         if parameters is None:
             raise ValueError("this optimiser looks at the parameters: give them to `update`")
-        first = jax.tree.map(lambda m, g: running(m, g, DECAYS), state.moments.first, gradients)
-        second = jax.tree.map(
-            lambda v, g: running(v, jnp.square(g.astype(v.dtype)), SECOND_DECAYS),
-            state.moments.second,
-            gradients,
-        )
-        time = clock(state.steps, TIMES)
-
-        def of_tensor(g: Array, m: Array, v: Array, theta: Array) -> Array:
-            x = features(g.astype(v.dtype), m, v[0], theta.astype(v.dtype)).reshape(FEATURES, -1)
-            late = jnp.broadcast_to(time[:, None], (len(TIMES), x.shape[1]))
-            d, q = perceptron(self.layers, jnp.concatenate([x, late]))
-            step = -self.scale * d * jnp.exp(self.log_scale * q)
-            return step.reshape(g.shape).astype(g.dtype)
-
-        updates = jax.tree.map(of_tensor, gradients, first, second, parameters)
-        return updates, Progress(Moments(first, second), state.steps + 1)
+        if not jax.tree.leaves(gradients):
+            return gradients, state
+        g, back = flattened(gradients)
+        theta, _ = flattened(parameters)
+        m = running(state.first, g, DECAYS)
+        v = running(state.second, g**2, SECOND_DECAYS)
+        x = features(Tensors.of(gradients), g, m, v, theta)
+        time = jnp.broadcast_to(clock(state.steps, TIMES)[:, None], (len(TIMES), g.size))
+        d, q = perceptron(self.layers, jnp.concatenate([x, time]))
+        updates = back(-self.scale * d * jnp.exp(self.log_scale * q))
+        return updates, Progress(m, v, state.steps + 1)
 
 
 def features(
-    g: Float[Array, "*shape"],
-    m: Float[Array, "decays *shape"],
-    v: Float[Array, "*shape"],
-    theta: Float[Array, "*shape"],
-) -> Float[Array, "features *shape"]:
-    """Those of one tensor, its own gradient first."""
-    r = jax.lax.rsqrt(v + RARELY * jnp.maximum(jnp.mean(v), TINY))
-    relative = [normalised(x) for x in (g, *m, *(m * r), r)]
-    return jnp.stack([*relative, normalised(theta, NEAR_NOTHING**2)])
+    tensors: Tensors,
+    g: Float[Array, " n"],
+    m: Float[Array, "decays n"],
+    v: Float[Array, "one n"],
+    theta: Float[Array, " n"],
+) -> Float[Array, "features n"]:
+    """Those of each coordinate, the gradient first."""
+    mean = jnp.maximum(tensors.means(v), TINY)
+    r = jax.lax.rsqrt(v + RARELY * tensors.spread(mean))
+    of_gradients = jnp.concatenate([g[None], m, m * r, r])
+    return jnp.append(
+        tensors.relative(of_gradients), tensors.relative(theta[None], NEAR_NOTHING), axis=0
+    )
