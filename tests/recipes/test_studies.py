@@ -102,7 +102,8 @@ def test_shear_and_scale_turn_second_moments_as_the_matrix_does():
 def test_bias_and_variance_are_relative_to_the_gradient():
     rng = np.random.default_rng(0)
     true = [3.0, 4.0] + 0.1 * rng.normal(size=(4000, 2))
-    bias, variance = bias_and_variance(true + [0.0, 1.0] + rng.normal(size=true.shape), true)
+    shift = np.asarray([0.0, 1.0])
+    bias, variance = bias_and_variance(true + shift + rng.normal(size=true.shape), true)
     assert abs(bias.mean - 1 / 5) < bias.half_width < 0.02
     np.testing.assert_allclose(variance.mean, 2 * (1 + 0.1**2) / 5**2, rtol=0.05)
     assert bias_and_variance(true, true)[0].mean == 0
