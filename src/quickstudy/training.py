@@ -22,11 +22,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from quickstudy import memory
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.devices import (
+    EVERYWHERE,
     from_first_process,
     is_first_process,
     largest_of_all,
@@ -200,7 +202,7 @@ def meta_train_seeds(
         updates, state = optimizer.update(direction, state, trained)
         return optax.apply_updates(trained, updates), (state, carried), metrics
 
-    @jax.jit
+    @partial(jax.jit, out_shardings=NamedSharding(mesh, EVERYWHERE))  # as what it is given
     def advance(trained, state, fixed, key, task_arrays, start, stop):
         """Steps start … stop - 1, and their metrics in the first places of the arrays: of one
         run, or of several where the first four have a leading axis."""

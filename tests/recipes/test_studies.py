@@ -14,11 +14,14 @@ from quickstudy.evaluation import Estimate
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import Conv4, WithHead
+from quickstudy.optimizers.momentum import LearnedMomentum
 from quickstudy.recipes.studies.feature_reuse import cka, frozen, representations
 from quickstudy.recipes.studies.study import Panel, Study, conduct
+from quickstudy.recipes.studies.unrolls import bias_and_variance, bytes_needed, estimators
 from quickstudy.report.figures import diagrams
 from quickstudy.task import Examples
 from quickstudy.tasks.few_shot import ArraySource, Warped
+from quickstudy.tasks.problems.quadratics import Quadratics
 
 KEY = jax.random.key(0)
 
@@ -94,6 +97,30 @@ def test_shear_and_scale_turn_second_moments_as_the_matrix_does():
             rtol=0.02,
             atol=0.1,
         )
+
+
+def test_bias_and_variance_are_relative_to_the_gradient():
+    rng = np.random.default_rng(0)
+    true = [3.0, 4.0] + 0.1 * rng.normal(size=(4000, 2))
+    shift = np.asarray([0.0, 1.0])
+    bias, variance = bias_and_variance(true + shift + rng.normal(size=true.shape), true)
+    assert abs(bias.mean - 1 / 5) < bias.half_width < 0.02
+    np.testing.assert_allclose(variance.mean, 2 * (1 + 0.1**2) / 5**2, rtol=0.05)
+    assert bias_and_variance(true, true)[0].mean == 0
+
+
+def test_memory_of_a_window_does_not_grow_with_the_horizon():
+    optimizer, problems = LearnedMomentum(), Quadratics(100)
+    for name in ("back-propagation", "persistent evolution"):
+        short, long = (
+            bytes_needed(estimators(4, horizon)[name], optimizer, problems) for horizon in (8, 80)
+        )
+        assert long == short
+    short, long = (
+        bytes_needed(estimators(steps, steps)["back-propagation"], optimizer, problems)
+        for steps in (8, 80)
+    )
+    assert long > short + 72 * 4 * 200
 
 
 def test_a_study_is_written_and_drawn(tmp_path):

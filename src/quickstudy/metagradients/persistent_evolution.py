@@ -53,7 +53,10 @@ class PersistentEvolution(Carrying):
     persistent: bool = True
 
     def start(self, learner: Process, tasks: TaskDistribution, key: PRNGKeyArray) -> Pair:
-        standing = self.unrolling.start(learner, tasks, key)
+        return self.around(learner, self.unrolling.start(learner, tasks, key))
+
+    def around(self, learner: Any, standing: Standing) -> Pair:
+        """All particles where one process is, and none perturbed yet."""
         zero = jax.tree.map(jnp.zeros_like, eqx.filter(learner, eqx.is_inexact_array))
         one = Pair(standing, standing, zero)
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (self.pairs, *x.shape)), one)

@@ -53,7 +53,10 @@ class LearnedOptimizer(Learnable):
     def as_optax(self) -> optax.GradientTransformation:
         """With φ held constant: what `optax.chain` and any training loop take."""
         held = jax.tree.map(lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, self)
-        return optax.GradientTransformation(held.init, held.update)
+        return optax.GradientTransformation(
+            lambda params: held.init(params),  # functions, which `jax.jit` takes
+            lambda updates, state, params=None: held.update(updates, state, params),
+        )
 
     def begin(self, task: Optimizee, key: PRNGKeyArray) -> Minimisation:
         parameters = task.init(key)
@@ -99,7 +102,7 @@ def flattened(tree: PyTree) -> tuple[Float[Array, " n"], Any]:
     flat = [jnp.ravel(leaf).astype(dtype) for leaf in leaves]
 
     def back(coordinates: Float[Array, " n"]) -> PyTree:
-        parts = jnp.split(coordinates, ends[:-1])
+        parts = jnp.split(coordinates, ends[:-1])[: len(leaves)]
         shaped = [
             part.reshape(leaf.shape).astype(leaf.dtype)
             for part, leaf in zip(parts, leaves, strict=True)
