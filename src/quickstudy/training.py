@@ -40,7 +40,7 @@ from quickstudy.devices import (
 from quickstudy.errors import UserError
 from quickstudy.evaluation import evaluate
 from quickstudy.learner import Learner, Metrics
-from quickstudy.metagradients import backpropagation
+from quickstudy.metagradients import backpropagation, of_several
 from quickstudy.progress import Reporter, progress
 from quickstudy.record import Record
 from quickstudy.signals import Signals, listen_for_signals
@@ -177,7 +177,7 @@ def meta_train_seeds(
     enable_compilation_cache()
     mesh = task_mesh(meta_batch, devices, by_core=tasks_at_once is None and are_large(tasks))
     on_each = meta_batch // mesh.size
-    at_once = tasks_at_once or default_tasks_at_once(tasks, on_each)
+    at_once = min(tasks_at_once or default_tasks_at_once(tasks, on_each), on_each)
     if on_each % at_once:
         raise ValueError(f"a meta-batch of {on_each} does not divide into groups of {at_once}")
     if together is None:
@@ -449,6 +449,10 @@ def mean_gradient(
         def of_group(indices: Int[Array, " at_once"]):
             if at_once == 1:
                 return of_task(indices[0])
+            if meta_gradient is backpropagation:
+                for_tasks, for_learner = jax.vmap(lambda i: task_keys(key, i))(indices)
+                made = of_several(learner, jax.vmap(tasks.sample)(for_tasks), for_learner)
+                return eqx.filter(made, eqx.is_inexact_array)
             return jax.tree.map(lambda x: jnp.mean(x, 0), jax.vmap(of_task)(indices))
 
         def add_group(total, indices):

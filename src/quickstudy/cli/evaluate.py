@@ -39,6 +39,9 @@ class TestOptions:
     """Share of each class's support examples that carry a label."""
     distractors: int | None = None
     """Classes that are not in the episode, of which it has unlabelled examples all the same."""
+    sequence: int | None = None
+    """Sequences of so many examples, each predicted before its label is told; 0 for support and
+    query sets."""
     ask: Literal["random", "uncertainty", "learned"] | None = None
     """Ask for labels that are hidden: any, those that the learner is least certain of, or those
     that it has learned to ask for."""

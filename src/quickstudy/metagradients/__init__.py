@@ -1,5 +1,6 @@
 """How the gradient of the meta-objective with respect to the meta-parameters is estimated."""
 
 from quickstudy.metagradients.backpropagation import backpropagation as backpropagation
+from quickstudy.metagradients.backpropagation import of_several as of_several
 from quickstudy.metagradients.evolution import Evolution as Evolution
 from quickstudy.metagradients.reptile import reptile as reptile

@@ -1,7 +1,9 @@
 """The meta-gradient by differentiating through adaptation."""
 
 import equinox as eqx
-from jaxtyping import PRNGKeyArray
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key, PRNGKeyArray
 
 from quickstudy.learner import Learner, Metrics
 from quickstudy.task import Episode
@@ -18,3 +20,19 @@ def backpropagation(learner: Learner, task: Episode, key: PRNGKeyArray) -> tuple
 
     gradient, metrics = eqx.filter_grad(objective, has_aux=True)(learner)
     return gradient, metrics
+
+
+def of_several(
+    learner: Learner, tasks: Episode, keys: Key[Array, " tasks"]
+) -> tuple[Learner, Metrics]:
+    """The mean of `backpropagation`, and of the metrics, over tasks along the leading axis of every
+    array: the gradient of their mean loss. Where all tasks multiply by the same parameters, their
+    gradients are summed within one matrix product; no task's own is kept.
+    """
+
+    def objective(learner: Learner):
+        losses, metrics = jax.vmap(lambda task, key: learner.loss(task, key=key))(tasks, keys)
+        means = jax.tree.map(jnp.mean, {"loss": losses, **metrics})
+        return means["loss"], means
+
+    return eqx.filter_grad(objective, has_aux=True)(learner)
