@@ -48,8 +48,9 @@ class Estimate:
     def of(values: np.ndarray) -> "Estimate":
         """The estimate from one value an episode."""
         n = len(values)
+        mean = float(np.mean(values)) if n else math.nan
         spread = float(np.std(values, ddof=1)) if n > 1 else math.nan
-        return Estimate(float(np.mean(values)), NORMAL_QUANTILE * spread / math.sqrt(n), n)
+        return Estimate(mean, NORMAL_QUANTILE * spread / math.sqrt(max(n, 1)), n)
 
     def percent(self) -> str:
         """`98.12 ± 0.21`, for a share."""
@@ -230,9 +231,7 @@ def average(results: Mapping[int, Result]) -> Result:
         higher_is_better=several[0].higher_is_better,
         protocol={**several[0].protocol, "training seeds": seeds},
         seconds=sum(r.seconds for r in several),
-        by_seed={
-            name: np.asarray([r.estimate(name).mean for r in several]) for name in metrics
-        },
+        by_seed={name: np.asarray([r.estimate(name).mean for r in several]) for name in metrics},
     )
 
 

@@ -17,7 +17,7 @@ class StudyOptions:
     same command goes on where it was stopped."""
 
     name: tyro.conf.Positional[str]
-    """feature-reuse or robustness."""
+    """feature-reuse, robustness or memory."""
     budget: Literal["cpu", "full"] = "cpu"
     """full: the published protocols. cpu: less training, for two cores within hours."""
     runs: Path = Path("runs/reproduce")
@@ -36,7 +36,7 @@ def run(words: list[str]) -> int:
     from quickstudy.cli.main import complain
     from quickstudy.devices import join
     from quickstudy.recipes.studies.registry import study
-    from quickstudy.recipes.studies.study import conduct
+    from quickstudy.recipes.studies.study import Panel, conduct
     from quickstudy.report.figures import diagrams
     from quickstudy.training import TrainingStopped
 
@@ -47,6 +47,8 @@ def run(words: list[str]) -> int:
     except TrainingStopped as stopped:
         return complain(str(stopped), status=128 + stopped.signum)
     for panel in panels:
+        if not isinstance(panel, Panel):
+            continue
         columns = [panel.x, *panel.lines]
         values = dict.fromkeys(x for line in panel.lines.values() for x in line)
         lines = panel.lines.values()

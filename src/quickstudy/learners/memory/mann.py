@@ -44,9 +44,6 @@ from quickstudy.learners.distances import unit
 from quickstudy.learners.memory.recurrent import Controller, Recurrent
 from quickstudy.networks.layers import Linear
 
-BLANK = 1e-6
-"""What is in a memory at first: a slot of zeros would have no direction."""
-
 
 class Slots(eqx.Module):
     """A memory at one time, and how it was used just then."""
@@ -57,7 +54,7 @@ class Slots(eqx.Module):
     written: Float[Array, "writers slots"]
     """The weights w^w of each that writes."""
 
-    def reads(self) -> Float[Array, " heads*width"]:
+    def reads(self) -> Float[Array, " r"]:
         """r of all heads."""
         return (self.read @ self.memory).ravel()
 
@@ -78,15 +75,11 @@ class Access(eqx.Module):
     def __call__(self, h: Float[Array, " h"], before: Slots) -> Slots:
         """The memory after the controller's hidden state `h` has written and read."""
 
-    def blank(self) -> Float[Array, "slots width"]:
-        """The memory at first."""
-        return jnp.full((self.slots, self.width), BLANK)
-
 
 def similarity(
     keys: Float[Array, "heads width"], memory: Float[Array, "slots width"]
 ) -> Float[Array, "heads slots"]:
-    """K, the cosines."""
+    """K, the cosines; that of an empty slot is 0."""
     return unit(keys) @ unit(memory).T
 
 
@@ -118,9 +111,10 @@ class LeastRecentlyUsed(Access):
 
     def start(self) -> Used:
         none = jnp.zeros((self.heads, self.slots))
-        return Used(self.blank(), none, none, none[0])
+        return Used(jnp.zeros((self.slots, self.width)), none, none, none[0])
 
-    def __call__(self, h: Float[Array, " h"], before: Used) -> Used:
+    def __call__(self, h: Float[Array, " h"], before: Slots) -> Used:
+        assert isinstance(before, Used)
         made = self.interface(h).reshape(self.heads, self.width + 1)
         keys, gate = jnp.tanh(made[:, :-1]), jax.nn.sigmoid(made[:, -1:])
         least_used = smallest(before.usage, self.heads)
@@ -161,7 +155,7 @@ class NeuralTuringMachine(Access):
 
     def start(self) -> Slots:
         first = jnp.zeros((self.heads + 1, self.slots)).at[:, 0].set(1.0)
-        return Slots(self.blank(), first[1:], first[:1])
+        return Slots(jnp.zeros((self.slots, self.width)), first[1:], first[:1])
 
     def __call__(self, h: Float[Array, " h"], before: Slots) -> Slots:
         made = self.interface(h)

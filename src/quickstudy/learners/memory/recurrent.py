@@ -92,13 +92,13 @@ class FeedForward(Controller):
     """One layer, h = tanh(W_z z + W_r r + b), that keeps nothing itself."""
 
     inputs: Linear
-    of_read: Linear
+    of_read: Linear | None
     width: int = eqx.field(static=True)
 
     def __init__(self, inputs: int, read: int, width: int, *, key: PRNGKeyArray):
         for_inputs, for_read = jax.random.split(key)
         self.inputs = Linear(inputs, width, key=for_inputs)
-        self.of_read = Linear(read, width, key=for_read)
+        self.of_read = Linear(read, width, key=for_read) if read else None
         self.width = width
 
     def start(self) -> tuple[()]:
@@ -107,7 +107,7 @@ class FeedForward(Controller):
     def __call__(
         self, added: Float[Array, " units"], read: Float[Array, " r"], state: tuple[()]
     ) -> tuple[Float[Array, " h"], tuple[()]]:
-        return jnp.tanh(added + self.of_read(read)), ()
+        return jnp.tanh(added if self.of_read is None else added + self.of_read(read)), ()
 
 
 def told(y: Shaped[Array, "n ..."]) -> Int[Array, " n+1"]:

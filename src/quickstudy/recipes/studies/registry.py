@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 STUDIES = {
     "feature-reuse": "Rapid learning or feature reuse? What MAML's inner loop changes",
+    "memory": "What a memory-augmented network writes where, and reads when",
     "robustness": "More steps than in training, tasks out of distribution, deeper networks",
 }
 
