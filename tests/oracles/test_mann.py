@@ -25,8 +25,8 @@ def through(access):
     @eqx.filter_jit
     def run(access, states):
         def step(slots, h):
-            after = access(h, slots)
-            return after, after
+            after, read = access(h, slots)
+            return after, (after, read)
 
         return jax.lax.scan(step, access.start(), states)[1]
 
@@ -46,38 +46,40 @@ def cosine(a, b):
 
 
 def test_least_recently_used_access_follows_its_equations():
-    access = LeastRecentlyUsed(HIDDEN, **FORM, decay=0.8, key=A)
-    found = through(access)
+    access = LeastRecentlyUsed(HIDDEN, **FORM, decay=0.8, strength=2.5, key=A)
+    found, contents = through(access)
     weight, bias = np.asarray(access.interface.weight), np.asarray(access.interface.bias)
     memory, usage = np.zeros((SLOTS, WIDTH)), np.zeros(SLOTS)
     read = np.zeros((HEADS, SLOTS))
     for t, h in enumerate(np.asarray(HIDDEN_STATES)):
         made = (h @ weight + bias).reshape(HEADS, WIDTH + 1)
+        before, keys = memory.copy(), np.tanh(made[:, :-1])
         least_used = np.zeros(SLOTS)
         for i in sorted(range(SLOTS), key=lambda i: usage[i])[:HEADS]:
             least_used[i] = 1.0
             memory[i] = 0.0
         written = np.zeros((HEADS, SLOTS))
         for head in range(HEADS):
-            alpha, key = made[head, -1], np.tanh(made[head, :-1])
+            alpha, key = made[head, -1], keys[head]
             for i in range(SLOTS):
                 written[head, i] = sigmoid(alpha) * read[head, i]
                 written[head, i] += (1 - sigmoid(alpha)) * least_used[i]
                 memory[i] = memory[i] + written[head, i] * key
         for head in range(HEADS):
-            key = np.tanh(made[head, :-1])
-            read[head] = softmax(np.asarray([cosine(key, memory[i]) for i in range(SLOTS)]))
+            likeness = np.asarray([cosine(keys[head], before[i]) for i in range(SLOTS)])
+            read[head] = softmax(2.5 * likeness)
         for i in range(SLOTS):
             usage[i] = 0.8 * usage[i] + read[:, i].sum() + written[:, i].sum()
         np.testing.assert_allclose(found.written[t], written, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found.memory[t], memory, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found.read[t], read, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(found.usage[t], usage, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(contents[t], read @ before, rtol=1e-3, atol=1e-5)
 
 
 def test_turing_machines_follow_their_equations():
     access = NeuralTuringMachine(HIDDEN, **FORM, key=A)
-    found = through(access)
+    found, contents = through(access)
     weight, bias = np.asarray(access.interface.weight), np.asarray(access.interface.bias)
     memory = np.zeros((SLOTS, WIDTH))
     weights = np.zeros((1 + HEADS, SLOTS))
@@ -109,6 +111,7 @@ def test_turing_machines_follow_their_equations():
         np.testing.assert_allclose(found.written[t], weights[:1], rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(found.memory[t], memory, rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(found.read[t], weights[1:], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(contents[t], weights[1:] @ memory, rtol=1e-3, atol=1e-4)
 
 
 def make(kind: str, size: int = WAY, inputs: int = INPUTS, width: int = HIDDEN) -> Recurrent:

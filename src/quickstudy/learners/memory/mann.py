@@ -2,10 +2,10 @@
 Learning with Memory-Augmented Neural Networks", ICML 2016).
 
 A controller as in `recurrent.py`, with a memory M of slots beside it. From each hidden state it
-makes keys k; it writes them to slots, and reads slots that are like them:
+makes keys k; it reads slots that are like them, and writes them to slots:
 
     K(k, M(i)) = k·M(i) / (‖k‖ ‖M(i)‖)                                      (eq. 2)
-    w^r(i) = softmax_i K(k, M(i))                                           (eq. 3)
+    w^r(i) = softmax_i β K(k, M(i))                                         (eq. 3)
     r = Σ_i w^r(i) M(i)                                                     (eq. 4)
 
 What is read goes into the classifier, and into the controller with the next input.
@@ -27,8 +27,10 @@ from slot to slot. A head has a key k, strength β, gate g, shift s, sharpness �
 
 and one more head of the same kind writes: M_t(i) = M_{t-1}(i) (1 - w(i) e) + w(i) a (eqs. 3, 4).
 
-Differences from the paper: of equal usages the first slots count as less used, so that n are
-always chosen.
+Differences from the paper: with LRUA, β is 1 there, and what is read is M_t; here β is 10, and it
+reads M_{t-1}, since the keys that have just been written would be likest to themselves.
+docs/methods/mann.md has what that changes. All n least used slots are erased; of equal usages the
+first count as less.
 """
 
 from __future__ import annotations
@@ -54,10 +56,6 @@ class Slots(eqx.Module):
     written: Float[Array, "writers slots"]
     """The weights w^w of each that writes."""
 
-    def reads(self) -> Float[Array, " r"]:
-        """r of all heads."""
-        return (self.read @ self.memory).ravel()
-
 
 class Access(eqx.Module):
     """How a memory of `slots` × `width` is read, by `heads` heads, and written."""
@@ -72,8 +70,11 @@ class Access(eqx.Module):
         """Before the first input."""
 
     @abc.abstractmethod
-    def __call__(self, h: Float[Array, " h"], before: Slots) -> Slots:
-        """The memory after the controller's hidden state `h` has written and read."""
+    def __call__(
+        self, h: Float[Array, " h"], before: Slots
+    ) -> tuple[Slots, Float[Array, "heads width"]]:
+        """The memory after the controller's hidden state `h` has read and written, and what each
+        head has read."""
 
 
 def similarity(
@@ -94,6 +95,7 @@ class LeastRecentlyUsed(Access):
     """LRUA."""
 
     decay: float = eqx.field(static=True)
+    strength: float = eqx.field(static=True)
 
     def __init__(
         self,
@@ -103,26 +105,30 @@ class LeastRecentlyUsed(Access):
         slots: int = 128,
         width: int = 40,
         decay: float = 0.95,
+        strength: float = 10.0,
         key: PRNGKeyArray,
     ):
-        """`hidden` is the controller's width, `decay` γ."""
+        """`hidden` is the controller's width, `decay` γ, `strength` β."""
         self.interface = Linear(hidden, heads * (width + 1), key=key)
-        self.heads, self.slots, self.width, self.decay = heads, slots, width, decay
+        self.heads, self.slots, self.width = heads, slots, width
+        self.decay, self.strength = decay, strength
 
     def start(self) -> Used:
         none = jnp.zeros((self.heads, self.slots))
         return Used(jnp.zeros((self.slots, self.width)), none, none, none[0])
 
-    def __call__(self, h: Float[Array, " h"], before: Slots) -> Used:
+    def __call__(
+        self, h: Float[Array, " h"], before: Slots
+    ) -> tuple[Used, Float[Array, "heads width"]]:
         assert isinstance(before, Used)
         made = self.interface(h).reshape(self.heads, self.width + 1)
         keys, gate = jnp.tanh(made[:, :-1]), jax.nn.sigmoid(made[:, -1:])
+        read = jax.nn.softmax(self.strength * similarity(keys, before.memory))
         least_used = smallest(before.usage, self.heads)
         written = gate * before.read + (1 - gate) * least_used
         memory = before.memory * (1 - least_used[:, None]) + written.T @ keys
-        read = jax.nn.softmax(similarity(keys, memory))
         usage = self.decay * before.usage + jnp.sum(read + written, 0)
-        return Used(memory, read, written, usage)
+        return Used(memory, read, written, usage), read @ before.memory
 
 
 def smallest(usage: Float[Array, " slots"], n: int) -> Float[Array, " slots"]:
@@ -157,13 +163,16 @@ class NeuralTuringMachine(Access):
         first = jnp.zeros((self.heads + 1, self.slots)).at[:, 0].set(1.0)
         return Slots(jnp.zeros((self.slots, self.width)), first[1:], first[:1])
 
-    def __call__(self, h: Float[Array, " h"], before: Slots) -> Slots:
+    def __call__(
+        self, h: Float[Array, " h"], before: Slots
+    ) -> tuple[Slots, Float[Array, "heads width"]]:
         made = self.interface(h)
         heads = made[: -2 * self.width].reshape(self.heads + 1, -1)
         erase, add = jnp.split(made[-2 * self.width :], 2)
         written = self.address(heads[:1], before.memory, before.written)
         memory = before.memory * (1 - written.T * jax.nn.sigmoid(erase)) + written.T * add
-        return Slots(memory, self.address(heads[1:], memory, before.read), written)
+        read = self.address(heads[1:], memory, before.read)
+        return Slots(memory, read, written), read @ memory
 
     def address(
         self,
@@ -197,18 +206,12 @@ class MANN(Recurrent):
         self.access = access
 
     def start(self) -> PyTree:
-        slots = self.access.start()
-        return self.controller.start(), slots, slots.reads()
+        nothing = jnp.zeros((self.access.heads, self.access.width))
+        return self.controller.start(), self.access.start(), nothing
 
     def step(self, state: PyTree, added: Float[Array, " units"]) -> tuple[PyTree, Array]:
-        state, before, read = state
-        h, state = self.controller(added, read, state)
-
-        # On the way back it is quicker to compute this again than to fetch what it has computed.
-        @jax.checkpoint
-        def access(h: Float[Array, " h"], before: Slots) -> tuple[Slots, Array]:
-            after = self.access(h, before)
-            return after, after.reads()
-
-        after, read = access(h, before)
-        return (state, after, read), jnp.concatenate([h, read])
+        state, slots, read = state
+        h, state = self.controller(added, read.ravel(), state)
+        # On the way back it is quicker to compute this again than to fetch all that it computed.
+        slots, read = jax.checkpoint(lambda h, slots: self.access(h, slots))(h, slots)
+        return (state, slots, read), jnp.concatenate([h, read.ravel()])
