@@ -42,7 +42,7 @@ from quickstudy.tasks.glyphs import Glyphs, glyph_splits
 from quickstudy.tasks.mapped import MappedSource
 from quickstudy.tasks.pairs import Pairs
 from quickstudy.tasks.partly_labelled import PartlyLabelled
-from quickstudy.tasks.sequences import Sequences
+from quickstudy.tasks.sequences import Sequences, examples_each
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource, DescribedSource
 from quickstudy.tasks.within import Division, WithinGroup
@@ -364,9 +364,8 @@ def sequences(tasks: TaskSettings, part: str, classes: ClassSource, way: int) ->
     """Sequences of examples of any classes. Raises `UserError` where they are too few."""
     if isinstance(classes, BlankedWords):
         raise UserError(f"--sequence takes classes of pictures or numbers, not {tasks.tasks}")
-    made = Sequences(classes, way, tasks.sequence, tasks.letters)
-    require(tasks, part, way, made.examples)
-    return made
+    require(tasks, part, way, examples_each(tasks.sequence, way))
+    return Sequences(classes, way, tasks.sequence, tasks.letters)
 
 
 def asked_tasks(

@@ -38,7 +38,7 @@ class Sequences(TaskDistribution[Sequence]):
     @property
     def examples(self) -> int:
         """How many of a class there must be: twice as many as come up on average."""
-        return -(-2 * self.length // self.way)
+        return examples_each(self.length, self.way)
 
     @property
     def likelihood(self) -> Likelihood:
@@ -63,6 +63,11 @@ class Sequences(TaskDistribution[Sequence]):
     def protocol(self) -> dict[str, Any]:
         called = {"labels": "five letters"} if self.letters else {}
         return {**self.source.protocol(), "way": self.way, "length": self.length, **called}
+
+
+def examples_each(length: int, way: int) -> int:
+    """How many examples of a class are drawn for a sequence."""
+    return -(-2 * length // way)
 
 
 def words(numbers: Int[Array, " n"]) -> Int[Array, "n letters"]:
