@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from quickstudy.likelihood import LETTERS, Categorical, Letters, Likelihood
-from quickstudy.task import Examples, Sequence, TaskDistribution
+from quickstudy.task import Episode, Examples, Sequence, TaskDistribution
 from quickstudy.tasks.source import ClassSource, distinct
 
 
-class Sequences(TaskDistribution[Sequence]):
+class Sequences(TaskDistribution[Episode]):
     """`length` examples, each of one of `way` classes with equal probability. Which classes these
     are, what they are called, and their examples are drawn anew for each sequence. The examples of
     a class are distinct, until it has come up more than `examples` times; then it starts again.
