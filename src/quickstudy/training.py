@@ -441,18 +441,20 @@ def mean_gradient(
     def of_device(arrays: PyTree, key: PRNGKeyArray, indices: Int[Array, " tasks"]):
         learner, tasks = eqx.combine(arrays, rest)
 
-        def of_task(index: Int[Array, ""]):
+        def draw(index: Int[Array, ""]) -> tuple[Any, PRNGKeyArray]:
             for_task, for_learner = task_keys(key, index)
-            gradient, metrics = meta_gradient(learner, tasks.sample(for_task), for_learner)
+            return tasks.sample(for_task), for_learner
+
+        def of_task(index: Int[Array, ""]):
+            gradient, metrics = meta_gradient(learner, *draw(index))
             return eqx.filter(gradient, eqx.is_inexact_array), metrics
 
         def of_group(indices: Int[Array, " at_once"]):
             if at_once == 1:
                 return of_task(indices[0])
             if meta_gradient is backpropagation:
-                for_tasks, for_learner = jax.vmap(lambda i: task_keys(key, i))(indices)
-                made = of_several(learner, jax.vmap(tasks.sample)(for_tasks), for_learner)
-                return eqx.filter(made, eqx.is_inexact_array)
+                gradient, metrics = of_several(learner, draw, indices)
+                return eqx.filter(gradient, eqx.is_inexact_array), metrics
             return jax.tree.map(lambda x: jnp.mean(x, 0), jax.vmap(of_task)(indices))
 
         def add_group(total, indices):

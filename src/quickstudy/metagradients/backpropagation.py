@@ -1,9 +1,11 @@
 """The meta-gradient by differentiating through adaptation."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from quickstudy.learner import Learner, Metrics
 from quickstudy.task import Episode
@@ -23,16 +25,23 @@ def backpropagation(learner: Learner, task: Episode, key: PRNGKeyArray) -> tuple
 
 
 def of_several(
-    learner: Learner, tasks: Episode, keys: Key[Array, " tasks"]
+    learner: Learner,
+    draw: Callable[[Int[Array, ""]], tuple[Episode, PRNGKeyArray]],
+    numbers: Int[Array, " tasks"],
 ) -> tuple[Learner, Metrics]:
-    """The mean of `backpropagation`, and of the metrics, over tasks along the leading axis of every
-    array: the gradient of their mean loss. Where all tasks multiply by the same parameters, their
-    gradients are summed within one matrix product; no task's own is kept.
+    """The mean of `backpropagation`, and of its metrics, over the tasks that `draw` gives for
+    these numbers, each with a key for the learner: the gradient of their mean loss. Where all tasks
+    multiply by the same parameters, their gradients are summed within one matrix product, and no
+    task's own is kept.
     """
 
     def objective(learner: Learner):
-        losses, metrics = jax.vmap(lambda task, key: learner.loss(task, key=key))(tasks, keys)
-        means = jax.tree.map(jnp.mean, {"loss": losses, **metrics})
+        def of_one(number: Int[Array, ""]):
+            task, key = draw(number)
+            loss, metrics = learner.loss(task, key=key)
+            return {"loss": loss, **metrics}
+
+        means = jax.tree.map(jnp.mean, jax.vmap(of_one)(numbers))
         return means["loss"], means
 
     return eqx.filter_grad(objective, has_aux=True)(learner)
