@@ -19,7 +19,6 @@ from quickstudy.errors import UserError
 from quickstudy.evaluation import Result, Spread, average, paired_difference
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian
-from quickstudy.metagradients import backpropagation
 from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.published import RECIPES
 from quickstudy.recipes.published.recipe import Figure, Recipe
@@ -91,10 +90,15 @@ def runs(folder: Path | None = None, seeds=SEEDS) -> list[SeedRun]:
     ]
 
 
-def train(folder: Path | None = None, seeds=SEEDS, **changed) -> dict[int, np.ndarray]:
+ADAM = optax.adam(0.05)
+
+
+def train(
+    folder: Path | None = None, seeds=SEEDS, optimizer=ADAM, **changed
+) -> dict[int, np.ndarray]:
     """The trained level of each seed."""
     options = OPTIONS | {"together": True} | changed
-    trained = meta_train_seeds(runs(folder, seeds), TASKS, optax.adam(0.05), **options)
+    trained = meta_train_seeds(runs(folder, seeds), TASKS, optimizer, **options)
     return {run.seed: np.asarray(learner.level) for run, learner in trained}
 
 
@@ -159,15 +163,16 @@ def test_together_on_two_devices(whole):
 def stopped(folder: Path, **changed) -> None:
     """Three steps, each followed by a signal."""
 
-    def interrupting(learner, task, key):
+    def update(*given):
         signal.raise_signal(signal.SIGTERM)
-        return backpropagation(learner, task, key)
+        return ADAM.update(*given)
 
+    interrupting = optax.GradientTransformation(ADAM.init, update)
     handler = signal.signal(signal.SIGTERM, lambda *_: None)  # tracing repeats itself
     try:
         for step in (1, 2, 3):
             with pytest.raises(TrainingStopped, match=f"stopped at step {step};"):
-                train(folder, meta_gradient=interrupting, **changed)
+                train(folder, optimizer=interrupting, **changed)
     finally:
         signal.signal(signal.SIGTERM, handler)
 

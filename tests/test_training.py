@@ -180,13 +180,14 @@ def only_level(learner, task, key):
 
 
 def interrupting(signum: int):
-    """A meta-gradient during whose compilation, in the first call, a signal arrives."""
+    """The optimiser, during whose compilation, in the first call, a signal arrives."""
+    adam = optax.adam(0.05)
 
-    def meta_gradient(learner, task, key):
+    def update(*given):
         os.kill(os.getpid(), signum)
-        return backpropagation(learner, task, key)
+        return adam.update(*given)
 
-    return meta_gradient
+    return optax.GradientTransformation(adam.init, update)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -200,7 +201,7 @@ def test_after_a_signal_it_goes_on_as_if_nothing_had_been(tmp_path, uninterrupte
     try:
         for stop in (1, 2, 3):  # stopped again and again
             with pytest.raises(TrainingStopped, match=f"stopped at step {stop};") as raised:
-                train(tmp_path, meta_gradient=interrupting(signum))
+                train(tmp_path, optimizer=interrupting(signum))
             assert raised.value.signum == signum
             assert signal.getsignal(signum) is ignore
     finally:
@@ -219,7 +220,7 @@ def test_the_best_so_far_survives_interruptions(tmp_path):
     try:
         for _ in range(3):
             with pytest.raises(TrainingStopped):
-                train(tmp_path, **options, meta_gradient=interrupting(signal.SIGTERM))
+                train(tmp_path, **options, optimizer=interrupting(signal.SIGTERM))
     finally:
         signal.signal(signal.SIGTERM, signal_handler)
     assert len({path.stem for path in checkpoints(tmp_path)}) == 2
@@ -268,7 +269,7 @@ def test_a_checkpoint_just_written_stays(tmp_path):
     handler = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         with pytest.raises(TrainingStopped):
-            train(tmp_path, meta_gradient=interrupting(signal.SIGTERM))
+            train(tmp_path, optimizer=interrupting(signal.SIGTERM))
     finally:
         signal.signal(signal.SIGTERM, handler)
     assert "step-000000001" in [path.stem for path in checkpoints(tmp_path)]

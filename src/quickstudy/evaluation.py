@@ -30,7 +30,7 @@ EPISODES_PER_CALL = 50
 
 EPISODE_WORDS = (
     *("data", "split", "part", "classes", "first", "size", "rotations"),
-    *("way", "shot", "queries per class", "queries", "labels", "within", "pairs"),
+    *("way", "shot", "queries per class", "queries", "length", "labels", "within", "pairs"),
     *("labelled per class", "distractor classes", "episodes", "seed"),
 )
 """The words of a protocol that say which episodes were met; others are about the learner."""
@@ -48,8 +48,9 @@ class Estimate:
     def of(values: np.ndarray) -> "Estimate":
         """The estimate from one value an episode."""
         n = len(values)
+        mean = float(np.mean(values)) if n else math.nan
         spread = float(np.std(values, ddof=1)) if n > 1 else math.nan
-        return Estimate(float(np.mean(values)), NORMAL_QUANTILE * spread / math.sqrt(n), n)
+        return Estimate(mean, NORMAL_QUANTILE * spread / math.sqrt(max(n, 1)), n)
 
     def percent(self) -> str:
         """`98.12 ± 0.21`, for a share."""
@@ -119,8 +120,11 @@ class Result:
         return Spread.of(self.by_seed[metric or self.headline])
 
     def estimate(self, metric: str | None = None) -> Estimate:
-        """Mean and interval of a metric; of the headline by default."""
-        return Estimate.of(self.metrics[metric or self.headline])
+        """Mean and interval of a metric; of the headline by default. Of a presentation, over the
+        episodes that have one."""
+        metric = metric or self.headline
+        values = self.metrics[metric]
+        return Estimate.of(values[~np.isnan(values)] if "@" in metric else values)
 
     @property
     def calibration_error(self) -> float:
@@ -158,10 +162,8 @@ def _some_episodes(
     def one(index):
         for_task, for_learner = task_keys(key, index)
         task = tasks.numbered(for_task, index)
-        predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
-        predictions = predictor(task.query.x)
-        y, likelihood = task.query.y, task.likelihood
-        return likelihood.metrics(predictions, y), likelihood.calibration(predictions, y)
+        predictions = learner.predictions(task, key=for_learner)
+        return task.metrics(predictions), task.likelihood.calibration(predictions, task.query.y)
 
     return jax.lax.map(one, indices)
 
@@ -233,7 +235,7 @@ def average(results: Mapping[int, Result]) -> Result:
         higher_is_better=several[0].higher_is_better,
         protocol={**several[0].protocol, "training seeds": seeds},
         seconds=sum(r.seconds for r in several),
-        by_seed={name: values.mean(1) for name, values in metrics.items()},
+        by_seed={name: np.asarray([r.estimate(name).mean for r in several]) for name in metrics},
     )
 
 

@@ -9,10 +9,12 @@ The array leaves of a learner are the meta-parameters ω, and meta-learning lear
 import abc
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
-from quickstudy.likelihood import Likelihood
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.task import Episode, Examples, Sequence, TaskDistribution
 
 Metrics = dict[str, Float[Array, ""]]
 
@@ -61,10 +63,39 @@ class Learner(Learnable):
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """The meta-objective on one task, and figures to watch: by default the query loss of
         the adapted predictor, -1/|D_ts| Σ log p(y | f_ω(D_tr)(x))."""
-        predictor = self.adapt(task.support, task.likelihood, key=key)
-        predictions = predictor(task.query.x)
+        predictions = self.predictions(task, key=key)
         loss = task.likelihood.mean_loss(predictions, task.query.y)
         return loss, task.likelihood.metrics(predictions, task.query.y)
+
+    def predictions(self, task: Episode, *, key: PRNGKeyArray) -> Float[Array, "n size"]:
+        """For the queries of a task, after adapting to its support set; of a `Sequence`, for each
+        example in its turn."""
+        if isinstance(task, Sequence):
+            return self.in_turn(task.query, task.likelihood, key=key)
+        return self.adapt(task.support, task.likelihood, key=key)(task.query.x)
+
+    def in_turn(
+        self, examples: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
+    ) -> Float[Array, "n size"]:
+        """Predictions for each example of a sequence from those before it. By default it adapts
+        anew each time, to a set in which those to come are unlabelled copies of the newest one,
+        and a class that has not been seen is less probable than any that has.
+
+        Raises `ValueError` where targets are not classes.
+        """
+        if not isinstance(likelihood, Categorical):
+            raise ValueError("learners of sets predict classes in turn, not words or numbers")
+        order = jnp.arange(len(examples.y))
+
+        def predict(now: Int[Array, ""]) -> Float[Array, " size"]:
+            x = examples.x[jnp.minimum(order, jnp.maximum(now - 1, 0))]
+            y = jnp.where(order < now, examples.y, -1)
+            logits = self.adapt(Examples(x, y), likelihood, key=key)(examples.x[now][None])[0]
+            seen = jnp.any(likelihood.encode(y) > 0, axis=0)
+            least = jnp.min(jnp.where(seen, logits, jnp.inf))
+            return jnp.where(seen, logits, jnp.where(now > 0, least - 1, 0.0))
+
+        return jax.lax.map(predict, order)
 
     @property
     def transductive(self) -> bool:

@@ -11,13 +11,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 CALIBRATION_BINS = 15
 
 
 class Likelihood(eqx.Module):
-    """p(y | prediction). Final subclasses: `Categorical`, `Gaussian`."""
+    """p(y | prediction). Final subclasses: `Categorical`, `Letters`, `Gaussian`."""
 
     size: eqx.AbstractVar[int]
     """How many outputs a network needs for one prediction."""
@@ -97,12 +97,83 @@ class Categorical(Likelihood):
         """A claim is "the most probable class is right", its confidence that class's
         probability; bins cut [0, 1] evenly (Guo et al. 2017, section 2)."""
         p = jax.nn.softmax(prediction)
-        confidence = jnp.max(p, axis=-1)
-        correct = jnp.argmax(p, axis=-1) == y
-        bins = jnp.minimum(jnp.floor(confidence * CALIBRATION_BINS), CALIBRATION_BINS - 1)
-        claims = jnp.stack([jnp.ones_like(confidence), confidence, correct], axis=-1)
-        claims = jnp.where((y >= 0)[:, None], claims, 0.0)
-        return jnp.zeros((CALIBRATION_BINS, 3)).at[bins.astype(int)].add(claims)
+        return claims(jnp.max(p, axis=-1), jnp.argmax(p, axis=-1) == y, y >= 0)
+
+    def encode(self, y: Int[Array, " n"]) -> Float[Array, "n size"]:
+        """One-hot vectors, zeros where there is no label: labels that a network can read."""
+        return jax.nn.one_hot(y, self.size)
+
+
+def claims(
+    confidence: Float[Array, " n"], correct: Bool[Array, " n"], counted: Bool[Array, " n"]
+) -> Float[Array, "bins 3"]:
+    """The sums of `Likelihood.calibration` over the claims that are counted."""
+    bins = jnp.minimum(jnp.floor(confidence * CALIBRATION_BINS), CALIBRATION_BINS - 1)
+    each = jnp.stack([jnp.ones_like(confidence), confidence, correct], axis=-1)
+    each = jnp.where(counted[:, None], each, 0.0)
+    return jnp.zeros((CALIBRATION_BINS, 3)).at[bins.astype(int)].add(each)
+
+
+LETTERS = 5
+"""In a label, and in the alphabet that it is spelt in."""
+
+
+class Letters(Likelihood):
+    """A class is called by a word of five letters, each one of five (Santoro et al. 2016, section
+    4.1.2). A prediction is five vectors of logits, one after the other, for letters that are
+    independent given it:
+
+        p(y | z) = Π_l exp(z_{l, y_l}) / Σ_j exp(z_{l, j}).
+
+    Labels are five integers from 0 to 4, all -1 where there is none. A prediction is right if all
+    five letters are.
+
+    >>> Letters().encode(jnp.asarray([[0, 4, 2, 2, 1]])).shape
+    (1, 25)
+    """
+
+    size: int = eqx.field(static=True, default=LETTERS**2)
+    headline: ClassVar[str] = "accuracy"
+    higher_is_better: ClassVar[bool] = True
+
+    def of_letters(self, prediction: Float[Array, "n size"]) -> Float[Array, "n letters letters"]:
+        """log p of each letter at each place."""
+        return jax.nn.log_softmax(prediction.reshape(-1, LETTERS, LETTERS))
+
+    def negative_log_likelihood(
+        self, prediction: Float[Array, "n size"], y: Int[Array, "n letters"]
+    ) -> Float[Array, " n"]:
+        log_p = self.of_letters(prediction)
+        picked = jnp.take_along_axis(log_p, jnp.maximum(y, 0)[..., None], axis=-1)[..., 0]
+        return jnp.where(y[:, 0] >= 0, -jnp.sum(picked, -1), 0.0)
+
+    def mean_loss(
+        self, prediction: Float[Array, "n size"], y: Int[Array, "n letters"]
+    ) -> Float[Array, ""]:
+        total = jnp.sum(self.negative_log_likelihood(prediction, y))
+        return total / jnp.maximum(jnp.sum(y[:, 0] >= 0), 1)
+
+    def metrics(
+        self, prediction: Float[Array, "n size"], y: Int[Array, "n letters"]
+    ) -> dict[str, Float[Array, ""]]:
+        labelled = y[:, 0] >= 0
+        correct = jnp.all(jnp.argmax(self.of_letters(prediction), -1) == y, -1)
+        return {
+            "accuracy": jnp.sum(correct & labelled) / jnp.maximum(jnp.sum(labelled), 1),
+            "nll": self.mean_loss(prediction, y),
+        }
+
+    def calibration(
+        self, prediction: Float[Array, "n size"], y: Int[Array, "n letters"]
+    ) -> Float[Array, "bins 3"]:
+        """A claim is "the most probable word is right"."""
+        log_p = self.of_letters(prediction)
+        correct = jnp.all(jnp.argmax(log_p, -1) == y, -1)
+        return claims(jnp.exp(jnp.sum(jnp.max(log_p, -1), -1)), correct, y[:, 0] >= 0)
+
+    def encode(self, y: Int[Array, "n letters"]) -> Float[Array, "n size"]:
+        """Five one-hot vectors, one after the other; zeros where there is no label."""
+        return jax.nn.one_hot(y, LETTERS).reshape(-1, self.size)
 
 
 class Gaussian(Likelihood):

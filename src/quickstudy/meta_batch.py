@@ -11,7 +11,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from quickstudy.devices import AXIS, BY_TASK, EVERYWHERE
 from quickstudy.learner import Learnable, Metrics
-from quickstudy.metagradients import Carrying
+from quickstudy.metagradients import Carrying, backpropagation, of_several
 from quickstudy.task import Task, TaskDistribution, task_keys
 
 MetaGradient = Callable[[Any, Any, PRNGKeyArray], tuple[Any, Metrics]] | Carrying
@@ -41,19 +41,26 @@ def mean_gradient(
     def of_device(arrays: PyTree, key: PRNGKeyArray, step: Int[Array, ""], places: PyTree):
         learner, tasks = eqx.combine(arrays, rest)
 
+        def draw(index: Int[Array, ""]) -> tuple[Any, PRNGKeyArray]:
+            for_task, for_learner = task_keys(key, index)
+            return tasks.sample(for_task), for_learner
+
         def of_task(place: tuple[Int[Array, ""], PyTree]):
             index, carried = place
-            for_task, for_learner = task_keys(key, index)
             if isinstance(meta_gradient, Carrying):
+                for_task, _ = task_keys(key, index)
                 gradient, metrics, carried = meta_gradient(learner, tasks, carried, for_task, step)
             else:
-                gradient, metrics = meta_gradient(learner, tasks.sample(for_task), for_learner)
+                gradient, metrics = meta_gradient(learner, *draw(index))
             return (eqx.filter(gradient, eqx.is_inexact_array), metrics), carried
 
         def of_group(group: PyTree):
             if at_once == 1:
                 of_one, carried = of_task(jax.tree.map(lambda x: x[0], group))
                 return of_one, jax.tree.map(lambda x: x[None], carried)
+            if meta_gradient is backpropagation:
+                gradient, metrics = of_several(learner, draw, group[0])
+                return (eqx.filter(gradient, eqx.is_inexact_array), metrics), ()
             of_each, carried = jax.vmap(of_task)(group)
             return jax.tree.map(lambda x: jnp.mean(x, 0), of_each), carried
 

@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from quickstudy.likelihood import Likelihood
@@ -32,6 +33,38 @@ class Episode(eqx.Module):
     support: Examples
     query: Examples
     likelihood: Likelihood
+
+    def metrics(self, predictions: Float[Array, "n size"]) -> dict[str, Float[Array, ""]]:
+        """Figures of predictions for the queries."""
+        return self.likelihood.metrics(predictions, self.query.y)
+
+
+PRESENTATIONS = 10
+"""Up to which presentation of a class predictions are counted apart."""
+
+
+class Sequence(Episode):
+    """Examples that come one after the other, each to be predicted from those before it: the label
+    of an example is told once it has been predicted (Santoro et al. 2016, section 2). They are the
+    queries; the support set is empty.
+    """
+
+    def presentations(self) -> Int[Array, " n"]:
+        """How often the class of each example has come up by then: 1 for the first time."""
+        y = self.query.y.reshape(len(self.query.y), -1)
+        return jnp.sum(jnp.tril(jnp.all(y[:, None] == y, -1)), axis=1)
+
+    def metrics(self, predictions: Float[Array, "n size"]) -> dict[str, Float[Array, ""]]:
+        """Beside the figures of all examples the accuracy of those that are of their class the
+        k-th, `accuracy@1` … `accuracy@10`: NaN where there are none."""
+        figures = super().metrics(predictions)
+        presentations, y = self.presentations(), self.query.y
+        for k in range(1, PRESENTATIONS + 1):
+            now = presentations == k
+            only = jnp.where(now.reshape(-1, *[1] * (y.ndim - 1)), y, -1)
+            accuracy = self.likelihood.metrics(predictions, only)["accuracy"]
+            figures[f"accuracy@{k}"] = jnp.where(jnp.any(now), accuracy, jnp.nan)
+        return figures
 
 
 class NumberedEpisode(Episode):

@@ -182,7 +182,7 @@ def meta_train_seeds(
     enable_compilation_cache()
     mesh = task_mesh(meta_batch, devices, by_core=tasks_at_once is None and are_large(tasks))
     on_each = meta_batch // mesh.size
-    at_once = tasks_at_once or default_tasks_at_once(tasks, on_each)
+    at_once = min(tasks_at_once or default_tasks_at_once(tasks, on_each), on_each)
     if on_each % at_once:
         raise ValueError(f"a meta-batch of {on_each} does not divide into groups of {at_once}")
     if together is None:

@@ -55,6 +55,8 @@ QUICKER: dict[str, dict[str, Any]] = {
     "es-maml": {"pairs": 16, "inner_steps": 3},
     "tapnet": {"references": WAY},
     "arc": {"glimpses": 1, "window": 12, "controller": 128},
+    "lstm": {"width": 16},
+    "mann": {"width": 16, "slots": 12, "slot_width": 6, "heads": 2},
 }
 """Options for training as short as here, where a paper's are for long training."""
 QUICKER["gnn"] = QUICKER["active-gnn"] = {"graph_width": 16, "edge_width": 4}

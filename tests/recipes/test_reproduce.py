@@ -41,3 +41,28 @@ def test_paired_figures_are_compared_with_the_first_on_the_same_episodes(tmp_pat
     page = table(tmp_path / "results")
     assert f"{100 * firsts[3]['mean']:+.2f}" in page
     assert "from two |" in page
+
+
+def test_sequences_have_a_table_by_presentation(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.normal(size=(20, 1, 6)), 12, 1) + 0.3 * rng.normal(size=(20, 12, 6))
+    np.savez(tmp_path / "own.npz", x=x.reshape(-1, 6), y=np.repeat(np.arange(20), 12))
+    tasks = TaskSettings(f"npz:{tmp_path / 'own.npz'}", way=2, query=4, sequence=12)
+    of_paper = (4.0, 36.7, 41.9, None, 48.1, 57.0)
+    run = RunSettings(Pixels(), tasks)
+    recipe = Recipe(
+        "a title",
+        "a source",
+        (Figure("pixels", run, tasks, None, episodes=50, presentations=of_paper),),
+    )
+    monkeypatch.setitem(published.RECIPES, "own", lambda budget: recipe)
+    where = (tmp_path / "runs", tmp_path / "results")
+    [figure] = reproduce("own", "cpu", *where, show_progress=False)["figures"]
+    assert figure["published_at"]["accuracy@2"] == 36.7
+    second = figure["accuracy@2"]["mean"]
+    assert figure["accuracy@1"]["mean"] < second
+    page = table(tmp_path / "results")
+    assert "| | 1 | 2 | 3 | 4 | 5 | 10 |" in page
+    assert f"**{100 * second:.1f} ± " in page
+    assert " · 36.7 |" in page
+    assert " · – |" in page

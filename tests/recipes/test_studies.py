@@ -16,7 +16,8 @@ from quickstudy.likelihood import Categorical
 from quickstudy.networks import Conv4, WithHead
 from quickstudy.optimizers.momentum import LearnedMomentum
 from quickstudy.recipes.studies.feature_reuse import cka, frozen, representations
-from quickstudy.recipes.studies.study import Panel, Study, conduct
+from quickstudy.recipes.studies.memory import by_presentation, of_class, origins
+from quickstudy.recipes.studies.study import Map, Panel, Study, conduct
 from quickstudy.recipes.studies.unrolls import bias_and_variance, bytes_needed, estimators
 from quickstudy.report.figures import diagrams
 from quickstudy.task import Examples
@@ -123,12 +124,34 @@ def test_memory_of_a_window_does_not_grow_with_the_horizon():
     assert long > short + 72 * 4 * 200
 
 
+def test_what_is_read_is_put_down_to_the_last_that_was_written_there():
+    written = np.zeros((4, 2, 3))
+    written[0, 0, 0] = written[1, 1, 1] = written[2, 0, 1] = 0.9
+    written[3, 1, 2] = 0.4  # not enough
+    origin = np.asarray(origins(jnp.asarray(written)))
+    np.testing.assert_array_equal(origin, [[0, -1, -1], [0, 1, -1], [0, 2, -1], [0, 2, -1]])
+    y = jnp.asarray([5, 6, 5, 6])
+    read = jnp.asarray([[0.2, 0.2, 0.6], [0.2, 0.2, 0.6], [0.3, 0.1, 0.6], [0.3, 0.1, 0.6]])
+    # at time 2, slots of 5 (written at 0) and 6 (at 1); at time 3 both are of 5
+    np.testing.assert_allclose(of_class(read, jnp.asarray(origin), y, y), [0, 0, 0.75, 0], 1e-5)
+
+
+def test_shares_are_averaged_over_an_episode_first():
+    presentations = np.asarray([[1, 1, 2], [1, 2, 3]])
+    shares = np.asarray([[0.0, 0.5, 1.0], [0.75, 0.5, 0.25]])
+    found = by_presentation(shares, presentations)
+    assert [found[k].mean for k in "123"] == [0.5, 0.75, 0.25]
+    assert found["3"].episodes == 1
+    assert found["4"].episodes == 0
+
+
 def test_a_study_is_written_and_drawn(tmp_path):
     curve = {"0": Estimate(0.5, 0.1, 10), "2": Estimate(0.75, 0.05, 10)}
     bars = {"before": Estimate(0.2, 0.1, 10), "after": Estimate(0.9, 0.1, 10)}
     panels = [
         Panel("A curve", "steps", "accuracy", {"one": curve, "other": curve}),
         Panel("Bars", "layer", "CKA", {"one": bars}),
+        Map("A map", "time", "slot", np.asarray([[0.0, 0.12345], [1.0, 0.5]]), ("3", "1")),
     ]
     study = Study("A question", "somebody", "10 episodes", lambda budget, trained: iter(panels))
     assert conduct("asked", study, "cpu", tmp_path / "runs", tmp_path) == panels
@@ -138,6 +161,8 @@ def test_a_study_is_written_and_drawn(tmp_path):
         "interval_95": 0.05,
         "episodes": 10,
     }
+    assert found["panels"][2]["values"] == [[0, 0.123], [1, 0.5]]
+    assert found["panels"][2]["columns"] == ["3", "1"]
     assert found["command"] == "quickstudy study asked"
     assert {"commit", "machine", "versions", "protocol", "trainings"} <= found.keys()
     assert diagrams(panels).startswith(b"\x89PNG")

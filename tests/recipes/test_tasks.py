@@ -4,8 +4,19 @@ import numpy as np
 import pytest
 
 from quickstudy.errors import UserError
-from quickstudy.recipes.settings import TaskSettings
-from quickstudy.recipes.tasks import class_names, grouped, sources
+from quickstudy.recipes.learners.memory import LSTM
+from quickstudy.recipes.learners.metric import ProtoNet
+from quickstudy.recipes.settings import RunSettings, TaskSettings
+from quickstudy.recipes.tasks import (
+    class_names,
+    episode_tasks,
+    grouped,
+    require_kind,
+    sources,
+    training_tasks,
+)
+from quickstudy.tasks.few_shot import FewShot
+from quickstudy.tasks.sequences import Sequences
 
 
 @pytest.fixture
@@ -37,3 +48,29 @@ def test_more_training_classes_than_there_are_is_a_mistake(tasks):
         grouped(tasks(train_classes=50))
     with pytest.raises(UserError, match="--train-classes 1"):
         tasks(train_classes=1)
+
+
+def test_learners_of_sequences_train_on_them_and_others_on_episodes():
+    tasks = TaskSettings(way=3, sequence=9)
+    reading, other = (RunSettings(x, tasks).resolved() for x in (LSTM(), ProtoNet()))
+    made = training_tasks(reading)
+    assert isinstance(made, Sequences)
+    assert (made.way, made.length, made.examples) == (3, 9, 6)
+    assert isinstance(training_tasks(other), FewShot)
+    for settings in (reading, other):
+        t = settings.tasks
+        assert isinstance(episode_tasks(t, "validation", t.way, t.shot, t.query), Sequences)
+    assert isinstance(training_tasks(RunSettings(LSTM()).resolved()), FewShot)
+
+
+def test_sequences_that_cannot_be_are_mistakes(tasks):
+    with pytest.raises(UserError, match="--letters is about sequences"):
+        TaskSettings(letters=True)
+    with pytest.raises(UserError, match="--letters is for learners that read sequences"):
+        require_kind(ProtoNet(), TaskSettings(sequence=9, letters=True))
+    with pytest.raises(UserError, match="--sequence does not go with"):
+        TaskSettings(sequence=9, verify=True)
+    with pytest.raises(UserError, match="these are curves"):
+        episode_tasks(TaskSettings("sinusoid", sequence=9), "test", 5, 1, 15)
+    with pytest.raises(UserError, match="but an episode"):
+        episode_tasks(tasks(sequence=20), "test", 5, 1, 15)  # 8 of each, and there are 3

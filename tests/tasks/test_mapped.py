@@ -17,7 +17,6 @@ from quickstudy.datasets.packed import Rows
 from quickstudy.devices import BY_TASK, task_mesh
 from quickstudy.evaluation import evaluate
 from quickstudy.learners.metric.protonet import ProtoNet
-from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP
 from quickstudy.tasks.few_shot import ArraySource, Batches, Distorted, FewShot, rotated
 from quickstudy.tasks.mapped import MappedSource, read_ahead
@@ -107,7 +106,10 @@ KEY = jax.random.key(0)
 START = ProtoNet(MLP(SHAPE, hidden=(4,), key=KEY))
 
 
-def trained(source, folder: Path | None = None, **changed):
+ADAM = optax.adam(1e-2)
+
+
+def trained(source, folder: Path | None = None, optimizer=ADAM, **changed):
     tasks = FewShot(source, 3, 1, 2)
     options = {
         "steps": 12,
@@ -116,7 +118,7 @@ def trained(source, folder: Path | None = None, **changed):
         "folder": folder,
         "checkpoint_seconds": 0,
     }
-    return meta_train(START, tasks, optax.adam(1e-2), **(options | changed))
+    return meta_train(START, tasks, optimizer, **(options | changed))
 
 
 @pytest.mark.parametrize("options", [{"tasks_at_once": 1}, {"devices": 2}])
@@ -130,15 +132,16 @@ def test_a_stopped_training_goes_on_in_the_same_bits(both, tmp_path):
     _, source = both
     whole = trained(source)
 
-    def stopping(learner, task, key):
+    def update(*given):
         os.kill(os.getpid(), signal.SIGTERM)
-        return backpropagation(learner, task, key)
+        return ADAM.update(*given)
 
+    stopping = optax.GradientTransformation(ADAM.init, update)
     handler = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         for _ in range(2):
             with pytest.raises(TrainingStopped):
-                trained(source, tmp_path, meta_gradient=stopping)
+                trained(source, tmp_path, optimizer=stopping)
     finally:
         signal.signal(signal.SIGTERM, handler)
     assert eqx.tree_equal(trained(source, tmp_path), whole)

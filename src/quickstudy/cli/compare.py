@@ -47,6 +47,7 @@ def show_comparison(title: str, comparison: Comparison) -> None:
     metric = results[order[0]].headline
     columns = [first, show.unit(metric), *middle, "from the best", last]
     show.table(title, columns, rows, figures=True)
+    show.presentations([(name, results[name]) for name in order])
 
 
 def run(words: list[str]) -> int:

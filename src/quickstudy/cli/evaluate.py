@@ -6,13 +6,16 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from quickstudy.cli import show
 from quickstudy.errors import UserError
 from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings
+
+if TYPE_CHECKING:
+    from quickstudy.evaluation import Result
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ class TestOptions:
     """Share of each class's support examples that carry a label."""
     distractors: int | None = None
     """Classes that are not in the episode, of which it has unlabelled examples all the same."""
+    sequence: int | None = None
+    """Sequences of so many examples, each predicted before its label is told; 0 for support and
+    query sets."""
     ask: Literal["random", "uncertainty", "learned"] | None = None
     """Ask for labels that are hidden: any, those that the learner is least certain of, or those
     that it has learned to ask for."""
@@ -109,7 +115,8 @@ def run(words: list[str]) -> int:
     if options.test_steps is not None:
         fixed["test_steps"] = options.test_steps
     variants = [{**fixed, "normalisation": mode} for mode in options.normalisation] or [fixed]
-    results, rows = [], []
+    results: list[Result] = []
+    shown: list[tuple[str, Result]] = []
     for variant in variants:
         loaded = load_seeds(options.run, **variant)
         settings = next(iter(loaded.values()))[0]
@@ -124,16 +131,17 @@ def run(words: list[str]) -> int:
         results.append(result)
         name = settings.learner.name
         if len(each) > 1:
-            rows += [show.result_row(f"{name}, seed {seed}", r) for seed, r in each.items()]
+            shown += [(f"{name}, seed {seed}", r) for seed, r in each.items()]
             name += f", mean of {len(each)}"
-        rows.append(show.result_row(name, result))
+        shown.append((name, result))
     if options.json:
         evidence = {"command": command(), "run": str(options.run), **provenance()}
         print(json.dumps({**evidence, "results": [r.summary() for r in results]}, indent=2))
         return 0
     columns = list(show.RESULT_COLUMNS)
     columns[1] = show.unit(results[0].headline)
-    show.table(str(options.run), columns, rows, figures=True)
+    show.table(str(options.run), columns, [show.result_row(*each) for each in shown], figures=True)
+    show.presentations(shown)
     for result in results:
         show.spread(result)
     show.protocol(results[0].protocol)

@@ -9,6 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from quickstudy.recipes.published.recipe import PRESENTATIONS
+
 if TYPE_CHECKING:
     from quickstudy.evaluation import Estimate, Result
 
@@ -58,6 +60,24 @@ def result_row(name: str, result: Result) -> list[str]:
         f"{result.calibration_error:.3f}",
         str(result.protocol["batch norm"]).partition("(")[2].rstrip(")") or "none",
     ]
+
+
+def presentations(results: Sequence[tuple[str, Result]]) -> None:
+    """Of sequences, a table of how many are right of the examples that are of their class the
+    first, the second …"""
+    shown = [f"accuracy@{k}" for k in PRESENTATIONS]
+    if not all(shown[0] in result.metrics for _, result in results):
+        return
+    rows = [
+        [name, *(result.estimate(metric).percent() for metric in shown)] for name, result in results
+    ]
+    columns = ["learner", *(ordinal(k) for k in PRESENTATIONS)]
+    table("accuracy by presentation, %", columns, rows, figures=True)
+
+
+def ordinal(k: int) -> str:
+    """1st, 2nd, 3rd, 4th … up to 10th."""
+    return f"{k}" + {1: "st", 2: "nd", 3: "rd"}.get(k, "th")
 
 
 def spread(result: Result) -> None:

@@ -64,7 +64,7 @@ def run(words: list[str]) -> int:
     from quickstudy.cli.main import complain
     from quickstudy.devices import join
     from quickstudy.recipes.studies.registry import study
-    from quickstudy.recipes.studies.study import conduct
+    from quickstudy.recipes.studies.study import Panel, conduct
     from quickstudy.report.figures import diagrams
     from quickstudy.training import TrainingStopped
 
@@ -75,6 +75,8 @@ def run(words: list[str]) -> int:
     except TrainingStopped as stopped:
         return complain(str(stopped), status=128 + stopped.signum)
     for panel in panels:
+        if not isinstance(panel, Panel):
+            continue
         columns, rows = table_of(panel)
         show.table(f"{panel.title}: {show.unit(panel.y)}", columns, rows, figures=True)
     show.line(f"protocol: {asked.protocol}")

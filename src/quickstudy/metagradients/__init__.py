@@ -1,6 +1,7 @@
 """How the gradient of the meta-objective with respect to the meta-parameters is estimated."""
 
 from quickstudy.metagradients.backpropagation import backpropagation as backpropagation
+from quickstudy.metagradients.backpropagation import of_several as of_several
 from quickstudy.metagradients.carrying import Carrying as Carrying
 from quickstudy.metagradients.evolution import Evolution as Evolution
 from quickstudy.metagradients.persistent_evolution import PersistentEvolution as PersistentEvolution

@@ -1,7 +1,11 @@
 """The meta-gradient by differentiating through adaptation."""
 
+from collections.abc import Callable
+
 import equinox as eqx
-from jaxtyping import PRNGKeyArray
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from quickstudy.learner import Learner, Metrics
 from quickstudy.task import Episode
@@ -18,3 +22,26 @@ def backpropagation(learner: Learner, task: Episode, key: PRNGKeyArray) -> tuple
 
     gradient, metrics = eqx.filter_grad(objective, has_aux=True)(learner)
     return gradient, metrics
+
+
+def of_several(
+    learner: Learner,
+    draw: Callable[[Int[Array, ""]], tuple[Episode, PRNGKeyArray]],
+    numbers: Int[Array, " tasks"],
+) -> tuple[Learner, Metrics]:
+    """The mean of `backpropagation`, and of its metrics, over the tasks that `draw` gives for
+    these numbers, each with a key for the learner: the gradient of their mean loss. Where all tasks
+    multiply by the same parameters, their gradients are summed within one matrix product, and no
+    task's own is kept.
+    """
+
+    def objective(learner: Learner):
+        def of_one(number: Int[Array, ""]):
+            task, key = draw(number)
+            loss, metrics = learner.loss(task, key=key)
+            return {"loss": loss, **metrics}
+
+        means = jax.tree.map(jnp.mean, jax.vmap(of_one)(numbers))
+        return means["loss"], means
+
+    return eqx.filter_grad(objective, has_aux=True)(learner)

@@ -18,6 +18,7 @@ from quickstudy.recipes.learners.gradient import (
 )
 from quickstudy.recipes.learners.gradient_estimates import EvolutionMAML, ImplicitMAML
 from quickstudy.recipes.learners.graph import GNN, ActiveGNN
+from quickstudy.recipes.learners.memory import LSTM, MANN
 from quickstudy.recipes.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet, ZeroShot
 from quickstudy.recipes.settings import LearnerSettings
 from quickstudy.recipes.user_file import run_user_file
@@ -29,6 +30,7 @@ LEARNERS: dict[str, type[LearnerSettings]] = {
         *(ProtoNet, MatchingNet, Siamese, ARC, GNN, ActiveGNN, TADAM, TapNet, ZeroShot),
         *(MAML, ANIL, BOIL, MetaSGD, MAMLPlusPlus, CAVIA, MTNet, TAML, Reptile),
         *(ImplicitMAML, EvolutionMAML),
+        *(MANN, LSTM),
     )
 }
 """Every learner of the project; the contract suite runs over these."""

@@ -14,7 +14,7 @@ from quickstudy.evaluation import Result, paired_difference, same_episodes
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.optimizers import OptimizerRun
 from quickstudy.recipes.published import EXPERIMENTS, RECIPES
-from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
+from quickstudy.recipes.published.recipe import PRESENTATIONS, Budget, Figure, Recipe
 from quickstudy.recipes.settings import RunSettings
 from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, measure_seeds, train_seeds
 
@@ -105,11 +105,16 @@ def _measured(
         asking=figure.asking,
         show_progress=show_progress,
     )
+    of_paper = {
+        f"accuracy@{k}": accuracy
+        for k, accuracy in zip(PRESENTATIONS, figure.presentations, strict=False)
+    }
     words = {
         "label": figure.label,
         "metric": result.headline,
         **result.summary(),
         "published": figure.published,
+        **({"published_at": of_paper} if of_paper else {}),
         "training": {
             **settings.to_json(),
             "commit": header["provenance"]["commit"],
@@ -185,6 +190,7 @@ def _section(row: dict[str, Any]) -> list[str]:
             f"| {protocol['episodes']} | {protocol['batch norm']} "
             f"| {figure['training']['seconds'] / 60:.0f} min |"
         )
+    lines += _by_presentation([f for f in row["figures"] if "published_at" in f])
     budget = "the published protocol" if row["budget"] == "full" else "a smaller budget on a CPU"
     differences = f": {row['differences']}" if row["differences"] else ""
     lines += [
@@ -192,4 +198,28 @@ def _section(row: dict[str, Any]) -> list[str]:
         f"Budget: {budget}{differences}. Commit {row['commit']}, {machine['processor']}, "
         f"{machine['cores']} cores, {machine['device']}.",
     ]
+    return lines
+
+
+def _by_presentation(figures: list[dict[str, Any]]) -> list[str]:
+    """Of sequences: ours, and the published accuracy, at each presentation of a class."""
+    if not figures:
+        return []
+    names = list(figures[0]["published_at"])
+    lines = [
+        "",
+        "Accuracy in % at the n-th presentation of a class, and the published one:",
+        "",
+        "| | " + " | ".join(name.partition("@")[2] for name in names) + " |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+    for figure in figures:
+        cells = []
+        for name in names:
+            ours, paper = figure[name], figure["published_at"][name]
+            cells.append(
+                f"**{100 * ours['mean']:.1f} ± {100 * ours['interval_95']:.1f}** · "
+                + ("–" if paper is None else f"{paper:.1f}")
+            )
+        lines.append(f"| {figure['label']} | " + " | ".join(cells) + " |")
     return lines

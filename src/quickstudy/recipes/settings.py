@@ -85,23 +85,36 @@ class TaskSettings:
     zero_shot: bool = False
     """A description of each class in place of labelled examples, where classes have one: glyphs
     and cub."""
+    sequence: int = 0
+    """Validate and test on sequences of so many examples, each predicted before its label is told;
+    learners of sequences train on these too. 0: on episodes of support and query sets."""
+    letters: bool = False
+    """In sequences, classes are called by words of five letters."""
 
     def __post_init__(self):
         least = {"way": 2, "shot": 1, "query": 1}
         least |= {f"train_{k}": v for k, v in least.items()}
-        at_least(self, **least, train_classes=2, distractors=0, image_size=16)
+        at_least(self, **least, train_classes=2, distractors=0, image_size=16, sequence=0)
         if self.zero_shot and ((self.shot, self.train_shot or 1) != (1, 1) or self.fixed_labels):
             raise UserError(
                 "--zero-shot gives no examples of a class: leave out --shot and --fixed-labels"
             )
         if self.within and self.fixed_labels:
             raise UserError("--within and --fixed-labels choose classes in two ways: take one")
+        if self.letters and not self.sequence:
+            raise UserError("--letters is about sequences: add --sequence 50")
         if not 0 < self.labelled <= 1:
             raise UserError(f"--labelled {self.labelled}: it is a share, above 0 and at most 1")
         partly = self.labelled < 1 or self.distractors
-        if partly and (self.within or self.zero_shot or self.verify):
+        others = self.within or self.zero_shot or self.verify
+        if partly and others:
             raise UserError(
                 "--labelled and --distractors do not go with --within, --zero-shot or --verify"
+            )
+        if self.sequence and (partly or others or self.fixed_labels):
+            raise UserError(
+                "--sequence does not go with --labelled, --distractors, --within, --zero-shot, "
+                "--verify or --fixed-labels"
             )
 
 
@@ -210,6 +223,8 @@ class LearnerSettings:
     """Whether its support sets hold descriptions of classes in place of examples."""
     compares: ClassVar[bool] = False
     """Whether it tells of two inputs if they are of one class."""
+    reads_sequences: ClassVar[bool] = False
+    """Whether it learns from a sequence as it comes, label by label."""
 
     @property
     def trains_on(self) -> TrainingTasks:

@@ -42,6 +42,7 @@ from quickstudy.tasks.glyphs import Glyphs, glyph_splits
 from quickstudy.tasks.mapped import MappedSource
 from quickstudy.tasks.pairs import Pairs
 from quickstudy.tasks.partly_labelled import PartlyLabelled
+from quickstudy.tasks.sequences import Sequences, examples_each
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource, DescribedSource
 from quickstudy.tasks.within import Division, WithinGroup
@@ -284,6 +285,8 @@ def require_kind(settings: LearnerSettings, tasks: TaskSettings) -> None:
         )
     if tasks.verify and not settings.compares:
         raise UserError("--verify is for learners that compare two inputs: siamese, arc")
+    if tasks.letters and not settings.reads_sequences:
+        raise UserError("--letters is for learners that read sequences: mann, lstm")
 
 
 def require(tasks: TaskSettings, part: str, way: int, examples: int) -> None:
@@ -313,11 +316,15 @@ def episode_tasks(
         return lake_runs(tasks.image_size)
     classes = classes_of(tasks, part)
     if classes is None:
-        if tasks.labelled < 1 or tasks.distractors:
-            raise UserError("--labelled and --distractors are about classes; these are curves")
+        if tasks.labelled < 1 or tasks.distractors or tasks.sequence:
+            raise UserError(
+                "--labelled, --distractors and --sequence are about classes; these are curves"
+            )
         return Sinusoid(shot, query)
     if tasks.verify:
         return pairs(tasks, part, classes, way * query)
+    if tasks.sequence:
+        return sequences(tasks, part, classes, way)
     return episodes(tasks, part, classes, way, shot, query)
 
 
@@ -351,6 +358,14 @@ def pairs(tasks: TaskSettings, part: str, classes: ClassSource, count: int) -> P
     """`count` of one class and of two, any or of one group."""
     require(tasks, part, 2, 2)
     return Pairs(classes, count, division(tasks, part, 2) if tasks.within else None)
+
+
+def sequences(tasks: TaskSettings, part: str, classes: ClassSource, way: int) -> Sequences:
+    """Sequences of examples of any classes. Raises `UserError` where they are too few."""
+    if isinstance(classes, BlankedWords):
+        raise UserError(f"--sequence takes classes of pictures or numbers, not {tasks.tasks}")
+    require(tasks, part, way, examples_each(tasks.sequence, way))
+    return Sequences(classes, way, tasks.sequence, tasks.letters)
 
 
 def asked_tasks(
@@ -404,4 +419,6 @@ def training_tasks(settings: RunSettings) -> TaskDistribution[Episode]:
         return Batches(classes, t.train_query)
     if kind == "pairs":
         return pairs(t, "train", classes, t.train_way * t.train_query)
+    if t.sequence and settings.learner.reads_sequences:
+        return sequences(t, "train", classes, t.train_way)
     return settings.learner.grouped(episodes(t, "train", classes, *counts))

@@ -18,7 +18,7 @@ from quickstudy.devices import from_first_process, is_first_process
 from quickstudy.errors import UserError
 from quickstudy.evaluation import Result, average, evaluate
 from quickstudy.learner import Learner
-from quickstudy.likelihood import Categorical, Gaussian, Likelihood
+from quickstudy.likelihood import Categorical, Gaussian, Letters, Likelihood
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.settings import (
     Asking,
@@ -57,7 +57,7 @@ def problem_of(settings: RunSettings) -> Problem:
         return Problem((1,), Gaussian(1), None)
     return Problem(
         input_shape(classes),
-        Categorical(settings.tasks.way),
+        Letters() if settings.tasks.letters else Categorical(settings.tasks.way),
         classes.classes,
         description_shape(settings.tasks, classes),
     )
@@ -211,7 +211,8 @@ def problem_to_json(problem: Problem) -> dict[str, Any]:
 
 def problem_from_json(found: dict[str, Any]) -> Problem:
     """The inverse of `problem_to_json`."""
-    kinds: dict[str, type[Likelihood]] = {"Categorical": Categorical, "Gaussian": Gaussian}
+    known = (Categorical, Letters, Gaussian)
+    kinds: dict[str, type[Likelihood]] = {kind.__name__: kind for kind in known}
     likelihood = kinds[found["likelihood"]](found["size"])  # pyright: ignore[reportCallIssue]
     shape = tuple(found["shape"])
     if (tokens := found.get("vocabulary")) is not None:

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from PIL import Image
 
-from quickstudy.recipes.studies.study import Panel
+from quickstudy.recipes.studies.study import Map, Panel
 from quickstudy.report.data import Calibration, Curve, CurveEpisode, Embedding, Line, called
 
 COLOURS = {
@@ -112,9 +112,9 @@ def png(image: Float[np.ndarray, "H W C"]) -> str:
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 
-def diagrams(panels: Sequence[Panel]) -> bytes:
+def diagrams(panels: Sequence[Panel | Map]) -> bytes:
     """A PNG of a study's panels side by side: lines where x is a number, bars where it is a word,
-    with their intervals."""
+    with their intervals; maps in grey."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({**STYLE, "figure.dpi": 110, "font.size": 9})
@@ -124,7 +124,10 @@ def diagrams(panels: Sequence[Panel]) -> bytes:
         figure = Figure(figsize=(4.2 * across, 3.3 * down), layout="constrained")
         places = figure.subplots(down, across, squeeze=False).ravel()
         for axes, panel in zip(places, panels, strict=False):
-            _panel(axes, panel)
+            if isinstance(panel, Map):
+                _map(axes, panel)
+            else:
+                _panel(axes, panel)
         for axes in places[len(panels) :]:
             axes.set_axis_off()
         data = io.BytesIO()
@@ -169,6 +172,15 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     if len(panel.lines) > 1:
         axes.legend()
+
+
+def _map(axes: Axes, panel: Map) -> None:
+    """Numbers as shades, 0 white, with the words of the columns below."""
+    axes.imshow(panel.values, cmap="Blues", vmin=0, aspect="auto", interpolation="nearest")
+    axes.set_xticks(range(len(panel.columns)), panel.columns, fontsize=5)
+    axes.tick_params(axis="x", length=0)
+    axes.grid(False)
+    axes.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)
 
 
 def loss_curve(name: str, curves: Sequence[Curve]) -> str:

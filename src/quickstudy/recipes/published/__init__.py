@@ -20,6 +20,7 @@ from quickstudy.recipes.published.graph import (
     gnn_omniglot,
     gnn_semi_omniglot,
 )
+from quickstudy.recipes.published.memory import mann_omniglot
 from quickstudy.recipes.published.omniglot import (
     baselines_omniglot,
     finetune_omniglot,
@@ -54,6 +55,7 @@ RECIPES = {
     "gnn-omniglot": gnn_omniglot,
     "gnn-semi-omniglot": gnn_semi_omniglot,
     "gnn-active-omniglot": gnn_active_omniglot,
+    "mann-omniglot": mann_omniglot,
     "maml-omniglot": maml_omniglot,
     "maml-sinusoid": maml_sinusoid,
     "metasgd-sinusoid": metasgd_sinusoid,

@@ -16,6 +16,9 @@ from quickstudy.recipes.settings import (
 
 Budget = Literal["cpu", "full"]
 
+PRESENTATIONS = (1, 2, 3, 4, 5, 10)
+"""Those that papers print."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -36,6 +39,8 @@ class Figure:
     """Which classes: those of training tell what was learned by heart."""
     asking: Asking | None = None
     """Labels that are asked for at test."""
+    presentations: tuple[float | None, ...] = ()
+    """Of a sequence: the published accuracies at the `PRESENTATIONS` of a class."""
 
 
 @dataclass(frozen=True)

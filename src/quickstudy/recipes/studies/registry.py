@@ -15,6 +15,7 @@ STUDIES = {
     "lstm-quadratics": "An LSTM optimiser on random quadratics, beside tuned opponents",
     "lstm-mnist": "An LSTM optimiser that trains networks, some unlike those it knows",
     "unrolls": "Truncated or persistent? Variance and bias against the unroll's length",
+    "memory": "What a memory-augmented network writes where, and reads when",
     "robustness": "More steps than in training, tasks out of distribution, deeper networks",
 }
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from quickstudy.checkpoint import write_atomically
 from quickstudy.evaluation import Estimate
 from quickstudy.recipes.evidence import provenance
@@ -35,6 +37,20 @@ class Panel:
     """What varies over orders of magnitude."""
 
 
+@dataclass(frozen=True)
+class Map:
+    """One picture: numbers from 0 on, by row and column."""
+
+    title: str
+    x: str
+    """What the columns are."""
+    y: str
+    """What the rows are."""
+    values: np.ndarray
+    columns: tuple[str, ...]
+    """A word for each column."""
+
+
 Trained = Callable[[RunSettings | OptimizerRun], Any]
 """Trains what the settings say, unless it is there, and loads it: a `Learner`, or a
 `LearnedOptimizer`."""
@@ -49,7 +65,7 @@ class Study:
     """The paper that asked."""
     protocol: str
     """What every panel has in common."""
-    panels: Callable[[Budget, Trained], Iterator[Panel]]
+    panels: Callable[[Budget, Trained], Iterator[Panel | Map]]
 
 
 def conduct(
@@ -60,7 +76,7 @@ def conduct(
     results: Path,
     *,
     show_progress: bool = True,
-) -> list[Panel]:
+) -> list[Panel | Map]:
     """Train what the study needs (or go on, or use what is there), measure its panels, and write
     `results/NAME.json` (`NAME-cpu.json` for the small budget).
 
@@ -92,22 +108,24 @@ def conduct(
         "protocol": study.protocol,
         **evidence,
         "trainings": trainings,
-        "panels": [
-            {
-                "title": panel.title,
-                "x": panel.x,
-                "y": panel.y,
-                "lines": {
-                    name: {
-                        x: {"mean": e.mean, "interval_95": e.half_width, "episodes": e.episodes}
-                        for x, e in line.items()
-                    }
-                    for name, line in panel.lines.items()
-                },
-            }
-            for panel in panels
-        ],
+        "panels": [to_json(panel) for panel in panels],
     }
     path = results / (f"{name}.json" if budget == "full" else f"{name}-cpu.json")
     write_atomically(path, json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
     return panels
+
+
+def to_json(panel: Panel | Map) -> dict[str, Any]:
+    """Plain JSON values."""
+    words: dict[str, Any] = {"title": panel.title, "x": panel.x, "y": panel.y}
+    if isinstance(panel, Map):
+        values = np.round(panel.values.astype(float), 3).tolist()
+        return {**words, "columns": list(panel.columns), "values": values}
+    lines = {
+        name: {
+            x: {"mean": e.mean, "interval_95": e.half_width, "episodes": e.episodes}
+            for x, e in line.items()
+        }
+        for name, line in panel.lines.items()
+    }
+    return {**words, "lines": lines}

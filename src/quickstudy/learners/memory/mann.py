@@ -1,0 +1,217 @@
+"""Memory-augmented neural networks (Santoro, Bartunov, Botvinick, Wierstra and Lillicrap, "One-shot
+Learning with Memory-Augmented Neural Networks", ICML 2016).
+
+A controller as in `recurrent.py`, with a memory M of slots beside it. From each hidden state it
+makes keys k; it reads slots that are like them, and writes them to slots:
+
+    K(k, M(i)) = k·M(i) / (‖k‖ ‖M(i)‖)                                      (eq. 2)
+    w^r(i) = softmax_i β K(k, M(i))                                         (eq. 3)
+    r = Σ_i w^r(i) M(i)                                                     (eq. 4)
+
+What is read goes into the classifier, and into the controller with the next input.
+
+Least recently used access (LRUA) writes to slots that are seldom used, or to those read last:
+
+    w^u_t = γ w^u_{t-1} + w^r_t + w^w_t                                     (eq. 5)
+    w^lu_t(i) = 1 where w^u_t(i) is among the n smallest, else 0            (eq. 6)
+    w^w_t = σ(α) w^r_{t-1} + (1 - σ(α)) w^lu_{t-1}                          (eq. 7)
+    M_t(i) = M_{t-1}(i) + w^w_t(i) k_t,  least used slots erased before     (eq. 8)
+
+There are n read heads, each with a key and a gate α; w^w_t k_t and the sums in eq. 5 are over them.
+
+The addressing of neural Turing machines (Graves, Wayne and Danihelka 2014, section 3.3) also moves
+from slot to slot. A head has a key k, strength β, gate g, shift s, sharpness γ, and a weight w:
+
+    w^c(i) = softmax_i β K(k, M(i));   w^g = g w^c + (1 - g) w_{t-1}        (eqs. 5, 7)
+    w̃(i) = Σ_j w^g(j) s(i - j);        w(i) = w̃(i)^γ / Σ_j w̃(j)^γ           (eqs. 8, 9)
+
+and one more head of the same kind writes: M_t(i) = M_{t-1}(i) (1 - w(i) e) + w(i) a (eqs. 3, 4).
+
+Differences from the paper: with LRUA, β is 1 there, and what is read is M_t; here β is 10, and it
+reads M_{t-1}, since the keys that have just been written would be likest to themselves.
+docs/methods/mann.md has what that changes. All n least used slots are erased; of equal usages the
+first count as less.
+"""
+
+from __future__ import annotations
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from quickstudy.learners.distances import unit
+from quickstudy.learners.memory.recurrent import Controller, Recurrent
+from quickstudy.networks.layers import Linear
+
+
+class Slots(eqx.Module):
+    """A memory at one time, and how it was used just then."""
+
+    memory: Float[Array, "slots width"]
+    read: Float[Array, "heads slots"]
+    """The weights w^r of each head that reads."""
+    written: Float[Array, "writers slots"]
+    """The weights w^w of each that writes."""
+
+
+class Access(eqx.Module):
+    """How a memory of `slots` × `width` is read, by `heads` heads, and written."""
+
+    interface: Linear
+    heads: int = eqx.field(static=True)
+    slots: int = eqx.field(static=True)
+    width: int = eqx.field(static=True)
+
+    @abc.abstractmethod
+    def start(self) -> Slots:
+        """Before the first input."""
+
+    @abc.abstractmethod
+    def __call__(
+        self, h: Float[Array, " h"], before: Slots
+    ) -> tuple[Slots, Float[Array, "heads width"]]:
+        """The memory after the controller's hidden state `h` has read and written, and what each
+        head has read."""
+
+
+def similarity(
+    keys: Float[Array, "heads width"], memory: Float[Array, "slots width"]
+) -> Float[Array, "heads slots"]:
+    """K, the cosines; that of an empty slot is 0."""
+    return unit(keys) @ unit(memory).T
+
+
+class Used(Slots):
+    """… and how much it has been used."""
+
+    usage: Float[Array, " slots"]
+    """w^u."""
+
+
+class LeastRecentlyUsed(Access):
+    """LRUA."""
+
+    decay: float = eqx.field(static=True)
+    strength: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        hidden: int,
+        *,
+        heads: int = 4,
+        slots: int = 128,
+        width: int = 40,
+        decay: float = 0.95,
+        strength: float = 10.0,
+        key: PRNGKeyArray,
+    ):
+        """`hidden` is the controller's width, `decay` γ, `strength` β."""
+        self.interface = Linear(hidden, heads * (width + 1), key=key)
+        self.heads, self.slots, self.width = heads, slots, width
+        self.decay, self.strength = decay, strength
+
+    def start(self) -> Used:
+        none = jnp.zeros((self.heads, self.slots))
+        return Used(jnp.zeros((self.slots, self.width)), none, none, none[0])
+
+    def __call__(
+        self, h: Float[Array, " h"], before: Slots
+    ) -> tuple[Used, Float[Array, "heads width"]]:
+        assert isinstance(before, Used)
+        made = self.interface(h).reshape(self.heads, self.width + 1)
+        keys, gate = jnp.tanh(made[:, :-1]), jax.nn.sigmoid(made[:, -1:])
+        read = jax.nn.softmax(self.strength * similarity(keys, before.memory))
+        least_used = smallest(before.usage, self.heads)
+        written = gate * before.read + (1 - gate) * least_used
+        memory = before.memory * (1 - least_used[:, None]) + written.T @ keys
+        usage = self.decay * before.usage + jnp.sum(read + written, 0)
+        return Used(memory, read, written, usage), read @ before.memory
+
+
+def smallest(usage: Float[Array, " slots"], n: int) -> Float[Array, " slots"]:
+    """w^lu: 1 for the n smallest, the first of equals, else 0."""
+    _, places = jax.lax.top_k(-jax.lax.stop_gradient(usage), n)
+    return jnp.zeros_like(usage).at[places].set(1.0)
+
+
+SHIFTS = (-1, 0, 1)
+ABOVE_ZERO = 1e-6
+"""Added to weights before they are sharpened: the power has no derivative at 0."""
+
+
+class NeuralTuringMachine(Access):
+    """The addressing of neural Turing machines. All heads start at the first slot."""
+
+    def __init__(
+        self,
+        hidden: int,
+        *,
+        heads: int = 4,
+        slots: int = 128,
+        width: int = 40,
+        key: PRNGKeyArray,
+    ):
+        """`hidden` is the controller's width."""
+        of_head = width + 3 + len(SHIFTS)
+        self.interface = Linear(hidden, (heads + 1) * of_head + 2 * width, key=key)
+        self.heads, self.slots, self.width = heads, slots, width
+
+    def start(self) -> Slots:
+        first = jnp.zeros((self.heads + 1, self.slots)).at[:, 0].set(1.0)
+        return Slots(jnp.zeros((self.slots, self.width)), first[1:], first[:1])
+
+    def __call__(
+        self, h: Float[Array, " h"], before: Slots
+    ) -> tuple[Slots, Float[Array, "heads width"]]:
+        made = self.interface(h)
+        heads = made[: -2 * self.width].reshape(self.heads + 1, -1)
+        erase, add = jnp.split(made[-2 * self.width :], 2)
+        written = self.address(heads[:1], before.memory, before.written)
+        memory = before.memory * (1 - written.T * jax.nn.sigmoid(erase)) + written.T * add
+        read = self.address(heads[1:], memory, before.read)
+        return Slots(memory, read, written), read @ memory
+
+    def address(
+        self,
+        heads: Float[Array, "some parameters"],
+        memory: Float[Array, "slots width"],
+        before: Float[Array, "some slots"],
+    ) -> Float[Array, "some slots"]:
+        """The weights of heads, from those that they had before."""
+        keys, rest = heads[:, : self.width], heads[:, self.width :]
+        strength, gate, sharpness = jnp.split(rest[:, : -len(SHIFTS)], 3, axis=1)
+        shift = jax.nn.softmax(rest[:, -len(SHIFTS) :])
+        by_content = jax.nn.softmax(jax.nn.softplus(strength) * similarity(keys, memory))
+        gate = jax.nn.sigmoid(gate)
+        w = gate * by_content + (1 - gate) * before
+        w = sum(shift[:, [i]] * jnp.roll(w, by, axis=1) for i, by in enumerate(SHIFTS))
+        w = (w + ABOVE_ZERO) ** (1 + jax.nn.softplus(sharpness))
+        return w / jnp.sum(w, axis=1, keepdims=True)
+
+
+class MANN(Recurrent):
+    """A controller with a memory.
+
+    >>> access = LeastRecentlyUsed(200, key=a)
+    >>> learner = MANN(LSTM(400 + 5, access.heads * access.width, 200, key=b), access, 5, key=c)
+    """
+
+    access: Access
+
+    def __init__(self, controller: Controller, access: Access, size: int, *, key: PRNGKeyArray):
+        super().__init__(controller, size, access.heads * access.width, key=key)
+        self.access = access
+
+    def start(self) -> PyTree:
+        nothing = jnp.zeros((self.access.heads, self.access.width))
+        return self.controller.start(), self.access.start(), nothing
+
+    def step(self, state: PyTree, added: Float[Array, " units"]) -> tuple[PyTree, Array]:
+        state, slots, read = state
+        h, state = self.controller(added, read.ravel(), state)
+        # On the way back it is quicker to compute this again than to fetch all that it computed.
+        slots, read = jax.checkpoint(lambda h, slots: self.access(h, slots))(h, slots)
+        return (state, slots, read), jnp.concatenate([h, read.ravel()])

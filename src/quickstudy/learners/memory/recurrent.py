@@ -1,0 +1,205 @@
+"""Networks that learn from a sequence by its activations alone (Hochreiter, Younger and Conwell,
+ICANN 2001), as Santoro et al. (ICML 2016) set the task.
+
+The input at time t is an example and the label of the one before it; the output, classes for the
+example. A label can be told only by what the network has kept of the examples before.
+
+    z_t = [x_t, y_{t-1}],  y_0 = 0                                          (section 2)
+    h_t = LSTM(z_t, h_{t-1})          or       h_t = tanh(W z_t + b)
+    o_t = V h_t + c;               min Σ_t -log p(y_t | o_t)                (section 3.3)
+
+A support set is such a sequence, and a query is what comes next, for each query alone: what the
+network makes of one is forgotten before the other. Unlabelled examples are passed over.
+
+Differences from the paper: none that is known; its LSTM baseline may have another width.
+"""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
+
+from quickstudy.learner import Learner, Predictor
+from quickstudy.likelihood import Categorical, Letters, Likelihood
+from quickstudy.networks.layers import Linear
+from quickstudy.task import Examples
+
+
+class Controller(eqx.Module):
+    """What turns inputs into hidden states, one after the other.
+
+    What is `read` from a memory (nothing, where there is none) comes in beside the input. What the
+    input adds to the units is computed for the whole sequence at once.
+    """
+
+    inputs: Linear
+    width: eqx.AbstractVar[int]
+    """The length of a hidden state."""
+
+    @abc.abstractmethod
+    def start(self) -> PyTree:
+        """The state before the first input."""
+
+    @abc.abstractmethod
+    def __call__(
+        self, added: Float[Array, " units"], read: Float[Array, " r"], state: PyTree
+    ) -> tuple[Float[Array, " h"], PyTree]:
+        """The hidden state after one more input, which adds `added` = `inputs(z)`, and the state
+        to go on with."""
+
+
+class LSTM(Controller):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997; Gers et al. 2000), with forget
+    gates that are open at first:
+
+        [i, f, o, g] = W_z z + W_r r + W_h h + b
+        c ← σ(f) c + σ(i) tanh(g),   h ← σ(o) tanh(c)
+    """
+
+    inputs: Linear
+    recurrent: Linear
+    width: int = eqx.field(static=True)
+
+    def __init__(self, inputs: int, read: int, width: int, *, key: PRNGKeyArray):
+        for_inputs, for_recurrent = jax.random.split(key)
+        self.inputs = Linear(inputs, 4 * width, key=for_inputs)
+        recurrent = Linear(read + width, 4 * width, key=for_recurrent)
+        self.recurrent = eqx.tree_at(
+            lambda r: r.bias, recurrent, jnp.repeat(jnp.asarray([0.0, 1.0, 0.0, 0.0]), width)
+        )
+        self.width = width
+
+    def start(self) -> tuple[Float[Array, " h"], Float[Array, " h"]]:
+        return jnp.zeros(self.width), jnp.zeros(self.width)
+
+    def __call__(
+        self,
+        added: Float[Array, " units"],
+        read: Float[Array, " r"],
+        state: tuple[Float[Array, " h"], Float[Array, " h"]],
+    ) -> tuple[Float[Array, " h"], tuple[Float[Array, " h"], Float[Array, " h"]]]:
+        h, c = state
+        i, f, o, g = jnp.split(added + self.recurrent(jnp.concatenate([read, h])), 4)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return h, (h, c)
+
+
+class FeedForward(Controller):
+    """One layer, h = tanh(W_z z + W_r r + b), that keeps nothing itself."""
+
+    inputs: Linear
+    of_read: Linear | None
+    width: int = eqx.field(static=True)
+
+    def __init__(self, inputs: int, read: int, width: int, *, key: PRNGKeyArray):
+        for_inputs, for_read = jax.random.split(key)
+        self.inputs = Linear(inputs, width, key=for_inputs)
+        self.of_read = Linear(read, width, key=for_read) if read else None
+        self.width = width
+
+    def start(self) -> tuple[()]:
+        return ()
+
+    def __call__(
+        self, added: Float[Array, " units"], read: Float[Array, " r"], state: tuple[()]
+    ) -> tuple[Float[Array, " h"], tuple[()]]:
+        return jnp.tanh(added if self.of_read is None else added + self.of_read(read)), ()
+
+
+def told(y: Shaped[Array, "n ..."]) -> Int[Array, " n+1"]:
+    """Whose label comes in with each of n inputs, and with the one after them: the place of the
+    newest labelled example before it, -1 where there is none.
+
+    >>> told(jnp.asarray([2, -1, 0]))
+    Array([-1,  0,  0,  2])
+    """
+    labelled = y.reshape(len(y), -1)[:, 0] >= 0
+    newest = jax.lax.cummax(jnp.where(labelled, jnp.arange(len(y)), -1))
+    return jnp.concatenate([jnp.asarray([-1]), newest])
+
+
+class Recurrent(Learner):
+    """A network that is told labels as inputs, and keeps of them what it has learned to.
+
+    >>> learner = Recurrent(LSTM(400 + 5, 0, 200, key=a), 5, key=b)
+    >>> learner.adapt(support, Categorical(5), key=key)(queries).shape      # logits
+    (75, 5)
+    """
+
+    controller: Controller
+    head: Linear
+    size: int = eqx.field(static=True)
+
+    def __init__(self, controller: Controller, size: int, read: int = 0, *, key: PRNGKeyArray):
+        """`size` is how many logits a prediction has, `read` how much the output sees beside the
+        hidden state."""
+        self.controller = controller
+        self.head = Linear(controller.width + read, size, key=key)
+        self.size = size
+
+    def start(self) -> PyTree:
+        """Everything that is kept, before the first input."""
+        return self.controller.start()
+
+    def step(self, state: PyTree, added: Float[Array, " units"]) -> tuple[PyTree, Array]:
+        """One more input: what is kept then, and what the head is to see."""
+        h, state = self.controller(added, jnp.zeros(0), state)
+        return state, h
+
+    def added(
+        self, x: Shaped[Array, "n ..."], label: Float[Array, "n size"]
+    ) -> Float[Array, "n units"]:
+        """What inputs, and the labels that come in with them, add to the controller's units."""
+        return self.controller.inputs(jnp.concatenate([x.reshape(len(x), -1), label], axis=1))
+
+    def labels_of(
+        self, y: Shaped[Array, "n ..."], likelihood: Likelihood
+    ) -> Float[Array, "n+1 size"]:
+        """The labels that come in with each input and with the one after them, as numbers."""
+        if not isinstance(likelihood, Categorical | Letters):
+            raise ValueError("this learner reads labels; this task's targets are not labels")
+        if likelihood.size != self.size:
+            raise ValueError(
+                f"this learner has {self.size} outputs, the task needs {likelihood.size}"
+            )
+        none = jnp.zeros((1, self.size))
+        return jnp.concatenate([likelihood.encode(y), none])[told(y)]
+
+    def in_turn(
+        self, examples: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
+    ) -> Float[Array, "n size"]:
+        """One pass over the sequence, whose examples are all labelled."""
+        added = self.added(examples.x, self.labels_of(examples.y, likelihood)[:-1])
+        _, seen = jax.lax.scan(lambda s, z: self.step(s, z), self.start(), added)
+        return self.head(seen)
+
+    def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> "Kept":
+        labels = self.labels_of(support.y, likelihood)
+
+        def read(state: PyTree, example: tuple[Array, Array]) -> tuple[PyTree, None]:
+            added, labelled = example
+            after, _ = self.step(state, added)
+            return jax.tree.map(lambda new, old: jnp.where(labelled, new, old), after, state), None
+
+        labelled = support.y.reshape(len(support.y), -1)[:, 0] >= 0
+        added = self.added(support.x, labels[:-1])
+        state, _ = jax.lax.scan(read, self.start(), (added, labelled))
+        return Kept(self, state, labels[-1])
+
+
+class Kept(Predictor):
+    """What is left of a support set."""
+
+    learner: Recurrent
+    state: Any
+    label: Float[Array, " size"]
+    """That of the last example, which is told with the next input."""
+
+    def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n size"]:
+        added = self.learner.added(x, jnp.tile(self.label, (len(x), 1)))
+        seen = jax.vmap(lambda z: self.learner.step(self.state, z)[1])(added)
+        return self.learner.head(seen)

@@ -1,0 +1,81 @@
+"""Sequences whose labels are told one step late (Santoro et al. 2016, section 2)."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from quickstudy.likelihood import LETTERS, Categorical, Letters, Likelihood
+from quickstudy.task import Episode, Examples, Sequence, TaskDistribution
+from quickstudy.tasks.source import ClassSource, distinct
+
+
+class Sequences(TaskDistribution[Episode]):
+    """`length` examples, each of one of `way` classes with equal probability. Which classes these
+    are, what they are called, and their examples are drawn anew for each sequence. The examples of
+    a class are distinct, until it has come up more than `examples` times; then it starts again.
+
+    With `letters` a class is called by a random word of five letters instead of a number, distinct
+    words for distinct classes.
+
+    >>> Sequences(source, way=5, length=50).sample(key).query.y.shape
+    (50,)
+    """
+
+    source: ClassSource
+    way: int = eqx.field(static=True)
+    length: int = eqx.field(static=True)
+    letters: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self):
+        if not 2 <= self.way <= self.source.classes:
+            raise ValueError(f"sequences of {self.way} classes from {self.source.classes}")
+        if self.length < 1:
+            raise ValueError(f"a sequence of {self.length} examples: at least 1")
+
+    @property
+    def examples(self) -> int:
+        """How many of a class there must be: twice as many as come up on average."""
+        return examples_each(self.length, self.way)
+
+    @property
+    def likelihood(self) -> Likelihood:
+        return Letters() if self.letters else Categorical(self.way)
+
+    def sample(self, key: PRNGKeyArray) -> Sequence:
+        choose, order, draw, call = jax.random.split(key, 4)
+        classes = distinct(choose, self.source.classes, self.way)
+        x = jax.vmap(lambda k, c: self.source.draw(k, c, self.examples))(
+            jax.random.split(draw, self.way), classes
+        )
+        which = jax.random.randint(order, (self.length,), 0, self.way)
+        before = jnp.tril(which[:, None] == which, -1).sum(1)
+        y = words(distinct(call, LETTERS**LETTERS, self.way))[which] if self.letters else which
+        examples = Examples(x[which, before % self.examples], y)
+        return Sequence(
+            support=jax.tree.map(lambda a: a[:0], examples),
+            query=examples,
+            likelihood=self.likelihood,
+        )
+
+    def protocol(self) -> dict[str, Any]:
+        called = {"labels": "five letters"} if self.letters else {}
+        return {**self.source.protocol(), "way": self.way, "length": self.length, **called}
+
+
+def examples_each(length: int, way: int) -> int:
+    """How many examples of a class are drawn for a sequence."""
+    return -(-2 * length // way)
+
+
+def words(numbers: Int[Array, " n"]) -> Int[Array, "n letters"]:
+    """Their digits to the base 5.
+
+    >>> words(jnp.asarray([0, 7]))
+    Array([[0, 0, 0, 0, 0],
+           [0, 0, 0, 1, 2]])
+    """
+    places = LETTERS ** jnp.arange(LETTERS - 1, -1, -1)
+    return numbers[:, None] // places % LETTERS
