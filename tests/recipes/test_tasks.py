@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
+from quickstudy.datasets import omniglot
+from quickstudy.datasets.grouped import Grouped
 from quickstudy.errors import UserError
 from quickstudy.recipes.settings import TaskSettings
-from quickstudy.recipes.tasks import class_names, grouped, sources
+from quickstudy.recipes.tasks import (
+    _grouped,
+    class_names,
+    grouped,
+    seen_in_training,
+    sources,
+)
 
 
 @pytest.fixture
@@ -37,3 +45,21 @@ def test_more_training_classes_than_there_are_is_a_mistake(tasks):
         grouped(tasks(train_classes=50))
     with pytest.raises(UserError, match="--train-classes 1"):
         tasks(train_classes=1)
+
+
+def test_characters_of_lakes_runs_that_were_trained_on_are_counted(monkeypatch):
+    """Two runs of two characters, three of them among the first 965."""
+    x = np.zeros((1623 * 20, 16, 16, 1), np.uint8)
+    whole = Grouped(x, np.arange(1623) * 20, np.full(1623, 20), tuple(map(str, range(1623))))
+    made = omniglot.Omniglot(whole, np.arange(1623) < 964)
+    rows = np.array([[20 * c + 3 for c in characters] for characters in ((0, 963), (964, 1622))])
+    monkeypatch.setattr(omniglot, "load", lambda size: made)
+    monkeypatch.setattr(omniglot, "lake_runs", lambda: omniglot.LakeRuns(rows, rows, rows))
+    parts = {"train": whole.select(range(965))}
+    monkeypatch.setattr(omniglot.Omniglot, "split", lambda self, name: parts)
+    _grouped.cache_clear()
+    trained, lake = TaskSettings("omniglot", image_size=16), TaskSettings("lake-runs")
+    assert seen_in_training(trained, lake) == 3
+    assert seen_in_training(TaskSettings("omniglot", image_size=16, train_classes=2), lake) <= 2
+    assert seen_in_training(trained, trained) == seen_in_training(TaskSettings(), lake) == 0
+    _grouped.cache_clear()
