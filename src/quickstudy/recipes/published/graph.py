@@ -36,6 +36,7 @@ def graph_run(
         training = TrainingSettings(
             steps=steps,
             meta_batch=4,
+            learning_rate=3e-3,
             decay="cosine",
             validate_every=steps // 4,
             validation_episodes=100,
@@ -87,7 +88,7 @@ def gnn_omniglot(budget: Budget) -> Recipe:
 def gnn_semi_omniglot(budget: Budget) -> Recipe:
     """Graph networks with unlabelled examples, and without."""
     tasks = replace(OMNIGLOT, way=5, shot=5, query=5)
-    steps = 1500  # of the small budget
+    steps = 4000  # of the small budget
 
     def figures(share: float, without: float, with_them: float) -> tuple[Figure, Figure]:
         test = replace(tasks, labelled=share)
