@@ -31,10 +31,10 @@ def siamese_omniglot(budget: Budget) -> Recipe:
         learner = Siamese(network=NetworkSettings(filters=32), crossed=True)
         tasks = replace(OMNIGLOT, way=20, query=1, train_way=40, train_query=1)
         training = TrainingSettings(
-            steps=14_000,
+            steps=6000,
             learning_rate=3e-3,
             decay="cosine",
-            validate_every=2000,
+            validate_every=1500,
             validation_episodes=100,
         )
     run = RunSettings(learner, tasks, training)
@@ -50,7 +50,7 @@ def siamese_omniglot(budget: Budget) -> Recipe:
         + (
             ""
             if budget == "full"
-            else "; 32 filters, 14,000 steps on all pairs between 40 + 40 pictures of 40 classes; "
+            else "; 32 filters, 6,000 steps on all pairs between 40 + 40 pictures of 40 classes; "
             f"{FEWER_QUERIES}"
         ),
     )
