@@ -89,6 +89,7 @@ def gnn_semi_omniglot(budget: Budget) -> Recipe:
     """Graph networks with unlabelled examples, and without."""
     tasks = replace(OMNIGLOT, way=5, shot=5, query=5)
     steps = 4000  # of the small budget
+    episodes = 4000 if budget == "cpu" else 1000
 
     def figures(share: float, without: float, with_them: float) -> tuple[Figure, Figure]:
         test = replace(tasks, labelled=share)
@@ -101,12 +102,14 @@ def gnn_semi_omniglot(budget: Budget) -> Recipe:
                 graph_run(GNN(**options, unlabelled=False), alone, budget, steps),
                 test,
                 without,
+                episodes=episodes,
             ),
             Figure(
                 f"{share:.0%} labelled, with the unlabelled",
                 graph_run(GNN(**options), test, budget, steps),
                 test,
                 with_them,
+                episodes=episodes,
             ),
         )
 
