@@ -9,14 +9,19 @@ from quickstudy.cli import main
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Nearest neighbour on clusters that overlap."""
+def words(tmp_path):
+    """Options for tasks of clusters that overlap."""
     rng = np.random.default_rng(0)
     centres = np.repeat(rng.normal(size=(20, 1, 6)), 12, 1)
     x = centres + 0.7 * rng.normal(size=centres.shape)
     y = np.repeat(np.arange(20), 12)
     np.savez(tmp_path / "own.npz", x=x.reshape(-1, 6).astype(np.float32), y=y)
-    words = ["--tasks", f"npz:{tmp_path / 'own.npz'}", "--way", "3", "--shot", "4", "--query", "4"]
+    return ["--tasks", f"npz:{tmp_path / 'own.npz'}", "--way", "3", "--shot", "4", "--query", "4"]
+
+
+@pytest.fixture
+def run(tmp_path, words):
+    """Nearest neighbour on them."""
     assert main(["train", "pixels", *words, "--run", str(tmp_path / "run")]) == 0
     return tmp_path / "run"
 
@@ -58,3 +63,13 @@ def test_mistakes_are_said_in_one_line(run, capsys):
     assert "0 labelled" in mistake("--labelled", "0.1")
     assert "not all shots" in mistake("--distractors", "1")
     assert "classes" in mistake(*partly, "--distractors", "9")
+
+
+def test_what_was_trained_on_random_questions_has_not_learned_to_ask(tmp_path, words, capsys):
+    run = str(tmp_path / "run")
+    few = ("--steps", "0", "--validation-episodes", "2", "--labelled", "0.25")
+    assert main(["train", "active-gnn", *words, *few, "--asks", "random", "--run", run]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", run, "--episodes", "2", "--ask", "learned"]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert "--asks random and has not learned to ask" in line

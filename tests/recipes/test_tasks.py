@@ -3,15 +3,19 @@
 import numpy as np
 import pytest
 
+from quickstudy.datasets import omniglot
+from quickstudy.datasets.grouped import Grouped
 from quickstudy.errors import UserError
 from quickstudy.recipes.learners.memory import LSTM
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import RunSettings, TaskSettings
 from quickstudy.recipes.tasks import (
+    _grouped,
     class_names,
     episode_tasks,
     grouped,
     require_kind,
+    seen_in_training,
     sources,
     training_tasks,
 )
@@ -74,3 +78,21 @@ def test_sequences_that_cannot_be_are_mistakes(tasks):
         episode_tasks(TaskSettings("sinusoid", sequence=9), "test", 5, 1, 15)
     with pytest.raises(UserError, match="but an episode"):
         episode_tasks(tasks(sequence=20), "test", 5, 1, 15)  # 8 of each, and there are 3
+
+
+def test_characters_of_lakes_runs_that_were_trained_on_are_counted(monkeypatch):
+    """Two runs of two characters, three of them among the first 965."""
+    x = np.zeros((1623 * 20, 16, 16, 1), np.uint8)
+    whole = Grouped(x, np.arange(1623) * 20, np.full(1623, 20), tuple(map(str, range(1623))))
+    made = omniglot.Omniglot(whole, np.arange(1623) < 964)
+    rows = np.array([[20 * c + 3 for c in characters] for characters in ((0, 963), (964, 1622))])
+    monkeypatch.setattr(omniglot, "load", lambda size: made)
+    monkeypatch.setattr(omniglot, "lake_runs", lambda: omniglot.LakeRuns(rows, rows, rows))
+    parts = {"train": whole.select(range(965))}
+    monkeypatch.setattr(omniglot.Omniglot, "split", lambda self, name: parts)
+    _grouped.cache_clear()
+    trained, lake = TaskSettings("omniglot", image_size=16), TaskSettings("lake-runs")
+    assert seen_in_training(trained, lake) == 3
+    assert seen_in_training(TaskSettings("omniglot", image_size=16, train_classes=2), lake) <= 2
+    assert seen_in_training(trained, trained) == seen_in_training(TaskSettings(), lake) == 0
+    _grouped.cache_clear()

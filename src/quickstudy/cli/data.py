@@ -11,16 +11,18 @@ from quickstudy.cli import show
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.settings import at_least
 
+FETCHED = ("omniglot", "mnist", "lake-runs")
+
 
 @dataclass(frozen=True)
 class Data:
-    """Without a name, say where data is looked for and what is there. With omniglot, make sure
-    that it is: download, check and prepare it. With folder:PATH, pack your own images into one
-    file, from which --tasks packed:FOLDER trains although they may be more than memory holds.
-    glyphs and sinusoid need nothing."""
+    """Without a name, say where data is looked for and what is there. With omniglot, mnist or
+    lake-runs, make sure that it is: download, check and prepare it. With folder:PATH, pack your
+    own images into one file, from which --tasks packed:FOLDER trains although they may be more
+    than memory holds. glyphs and sinusoid need nothing."""
 
     name: tyro.conf.Positional[str] = ""
-    """omniglot, mnist, or folder:PATH."""
+    """omniglot, mnist, lake-runs, or folder:PATH."""
     image_size: int = 28
     """Height and width to prepare, in pixels (not of mnist)."""
     color: bool = False
@@ -31,8 +33,8 @@ class Data:
     def __post_init__(self):
         at_least(self, image_size=16)
         kind, _, path = self.name.partition(":")
-        if self.name not in ("", "omniglot", "mnist") and not (kind == "folder" and path):
-            known = nearest(kind, ["omniglot", "mnist", "folder:PATH"])
+        if self.name not in ("", *FETCHED) and not (kind == "folder" and path):
+            known = nearest(kind, [*FETCHED, "folder:PATH"])
             raise UserError(f"there is no data set {self.name!r} to prepare: {known}")
         if (kind == "folder") != (self.out is not None):
             raise UserError("to pack your own images: quickstudy data folder:PATH --out FOLDER")
@@ -68,9 +70,13 @@ def run(words: list[str]) -> int:
         digits = mnist.load()
         show.line(f"mnist: {len(digits.train_y)} digits to train on, {len(digits.test_y)} to test")
         return 0
+    if options.name == "lake-runs":
+        runs = omniglot.lake_runs()
+        show.line(f"lake-runs: {len(runs.test)} runs of {runs.test.shape[1]} characters each")
+        return 0
     for place in cache.folders():
         show.line(f"looked for in {place}")
-    for name in ("omniglot", "mnist"):
+    for name in FETCHED:
         found = cache.find(f"{name}.npz")
         show.line(f"{name}: {found or f'not here; quickstudy data {name} downloads it'}")
     show.line(f"penn-treebank: {penn_treebank.find() or f'not here: {penn_treebank.HOW}'}")

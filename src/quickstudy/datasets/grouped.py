@@ -15,6 +15,16 @@ SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
+class Scaling:
+    """What features are standardised by, column by column: (x - mean) / deviation."""
+
+    mean: np.ndarray
+    """(features,) float64 …"""
+    deviation: np.ndarray
+    """… and as many, none of them 0."""
+
+
+@dataclass(frozen=True, eq=False)
 class Grouped:
     """Examples sorted by class: those of class c are x[first[c] : first[c] + count[c]].
 
@@ -33,6 +43,12 @@ class Grouped:
     """(classes,) int32: how many examples each class has."""
 
     names: tuple[str, ...]
+
+    columns: tuple[str, ...] | None = None
+    """The names of a table's features."""
+
+    scaling: Scaling | None = None
+    """What x was standardised by, if it was."""
 
     @classmethod
     def from_labels(
@@ -57,17 +73,12 @@ class Grouped:
         x stays whole, on disk."""
         indices = np.asarray(indices, dtype=np.int64)
         names = tuple(self.names[i] for i in indices)
-        if isinstance(self.x, np.memmap):
-            return Grouped(self.x, self.first[indices], self.count[indices], names)
         count = self.count[indices]
+        if isinstance(self.x, np.memmap):
+            return replace(self, first=self.first[indices], count=count, names=names)
         first = np.cumsum(count) - count
         rows = np.arange(count.sum()) + np.repeat(self.first[indices] - first, count)
-        return Grouped(
-            x=self.x[rows],
-            first=first.astype(np.int32),
-            count=count,
-            names=names,
-        )
+        return replace(self, x=self.x[rows], first=first.astype(np.int32), count=count, names=names)
 
     def require(self, ways: int, examples_each: int, what: str) -> None:
         """Raise `UserError` unless episodes of `ways` classes with `examples_each` (shot +
@@ -172,15 +183,15 @@ def standardise(splits: dict[str, Grouped]) -> dict[str, Grouped]:
     1 over the rows of splits["train"]: (x - mean) / deviation. Columns that are constant there
     are only shifted. Without this a column in large units would rule every distance. What
     float32 cannot hold, far from a column that hardly varies, becomes the largest that it can.
+    What it was done with is each part's `scaling`.
     """
     train = splits["train"].x.astype(np.float64)
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     constant = deviation <= np.finfo(np.float32).eps * np.abs(train).max(axis=0)
-    deviation = np.where(constant, 1, deviation)
+    by = Scaling(mean, np.where(constant, 1, deviation))
     largest = np.finfo(np.float32).max
-    return {
-        name: replace(
-            part, x=np.clip((part.x - mean) / deviation, -largest, largest).astype(np.float32)
-        )
-        for name, part in splits.items()
-    }
+
+    def scaled(x: np.ndarray) -> np.ndarray:
+        return np.clip((x - by.mean) / by.deviation, -largest, largest).astype(np.float32)
+
+    return {name: replace(part, x=scaled(part.x), scaling=by) for name, part in splits.items()}

@@ -7,6 +7,7 @@ petal,sepal,species
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,14 +44,16 @@ def load(path: Path, label_column: str = "label") -> Grouped:
     for row, label in zip(rows, labels, strict=True):
         if label is None or label == "":
             raise UserError(f"{path}, row {row}: no label in column {label_column!r}")
-    features = [
-        _numbers(path, name, cells, rows)
+    features = {
+        name: _numbers(path, name, cells, rows)
         for name, cells in zip(header, columns, strict=True)
         if name != label_column
-    ]
+    }
     if not features:
         raise UserError(f"{path} has no column but {label_column!r}: add columns of features")
-    return Grouped.from_labels(np.stack(features, axis=1), [str(label) for label in labels])
+    x = np.stack(list(features.values()), axis=1)
+    grouped = Grouped.from_labels(x, [str(label) for label in labels])
+    return replace(grouped, columns=tuple(features))
 
 
 def _numbers(path: Path, name: str, cells: Sequence, rows: Sequence[int]) -> np.ndarray:

@@ -124,6 +124,18 @@ def split_own(everything: Grouped, tasks: TaskSettings) -> dict[str, Grouped]:
     return standardise(parts) if everything.x.ndim == 2 else parts
 
 
+def feature_scaling(tasks: TaskSettings) -> dict[str, Any] | None:
+    """What the user's own features are standardised by, and their names if they have any, as plain
+    JSON values; None where inputs are not such features."""
+    if tasks.tasks.partition(":")[0] not in OWN:
+        return None
+    train = grouped(tasks)["train"]
+    if train.scaling is None:
+        return None
+    by = {"mean": train.scaling.mean.tolist(), "deviation": train.scaling.deviation.tolist()}
+    return by if train.columns is None else {**by, "columns": list(train.columns)}
+
+
 @functools.lru_cache(maxsize=2)
 def treebank_words(seed: int) -> tuple[dict[str, BlankedWords], dict[str, list[str]]]:
     """Words to blank out in each part of Penn Treebank, and their names by label."""
@@ -135,6 +147,15 @@ def treebank_words(seed: int) -> tuple[dict[str, BlankedWords], dict[str, list[s
         said = {"data": "penn-treebank", "split": f"random, seed {seed}", "part": part}
         made[part], names[part] = blanked_words(text[part], words[part], tokens, said)
     return made, names
+
+
+def seen_in_training(trained: TaskSettings, tested: TaskSettings) -> int:
+    """How many characters of Lake's runs, if these are what is tested on, were trained on."""
+    if (trained.tasks, tested.tasks) != ("omniglot", "lake-runs"):
+        return 0
+    names = omniglot.load(trained.image_size).grouped.names
+    tested_on = {names[row // omniglot.DRAWINGS] for row in omniglot.lake_runs().test.ravel()}
+    return len(tested_on.intersection(grouped(trained)["train"].names))
 
 
 def lake_runs(image_size: int) -> FixedTasks[Episode]:

@@ -36,12 +36,14 @@ from quickstudy.recipes.tasks import (
     asked_tasks,
     description_shape,
     episode_tasks,
+    feature_scaling,
     input_shape,
     require_kind,
+    seen_in_training,
     training_source,
     training_tasks,
 )
-from quickstudy.record import Record
+from quickstudy.record import Record, warn
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.source import ClassSource
 from quickstudy.training import SECONDS_PER_CHECKPOINT, SeedRun, Validation, meta_train_seeds
@@ -190,6 +192,7 @@ def _train(
         header = {
             "configuration": configuration,
             "problem": problem_to_json(problem),
+            "scaling": feature_scaling(t),
             "provenance": evidence,
             "seconds": Record(run.folder, configuration).seconds(),
         }
@@ -337,12 +340,18 @@ def measure(
     show_progress: bool = True,
 ) -> Result:
     """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in; once
-    labels have been asked for, if `asking` says so.
+    labels have been asked for, if `asking` says so. Warns on standard error where Lake's runs have
+    characters that the learner was trained on.
 
     Raises `UserError` where the learner cannot serve those tasks.
     """
     t = tasks or settings.tasks
     require_kind(settings.learner, t)
+    if seen := seen_in_training(settings.tasks, t):
+        warn(
+            f"the run was trained on {seen} characters of Lake's runs: for new ones train on "
+            "--split koch or lake"
+        )
     distribution = episode_tasks(t, part, t.way, t.shot, t.query)
     if asking is not None:
         distribution = asked_tasks(distribution, asking, learner)

@@ -63,6 +63,11 @@ class ActiveGNN(AskingLearner):
     def acquire(
         self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> Float[Array, " n"]:
+        if self.asks == "random":
+            raise ValueError(
+                "--ask learned: this graph network was trained with --asks random and has not "
+                "learned to ask: take random or uncertainty"
+            )
         graph = self.adapt(support, likelihood, key=key)
         first, second = self.attention
         nodes = self.gnn.hidden(graph.nodes, graph.present, layers=1)
@@ -73,9 +78,10 @@ class ActiveGNN(AskingLearner):
         if not isinstance(task, ActiveEpisode):
             return self.gnn.loss(task, key=key)
         support, likelihood = task.support, task.likelihood
-        wanted = self.acquire(support, likelihood, key=key)
         if self.asks == "random":
-            wanted = jnp.zeros_like(wanted)
+            wanted = jnp.zeros(len(support.y))
+        else:
+            wanted = self.acquire(support, likelihood, key=key)
         asked = one_of(wanted, support.y < 0, key=key)
         known, true = self.gnn.label_vectors(support.y), self.gnn.label_vectors(task.answers)
         labels = known + asked[:, None] * (true - known)

@@ -28,6 +28,7 @@ code has zeros. The embedding is whatever network it is given.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import Learner, Predictor
@@ -76,11 +77,20 @@ class EdgeNetwork(eqx.Module):
         weights = lambda layers: [layer.weight for layer in layers]  # noqa: E731
         self.layers = eqx.tree_at(weights, drawn, replace_fn=lambda w: 6**0.5 * w)
 
-    def __call__(self, a: Float[Array, "r d"], b: Float[Array, "v d"]) -> Float[Array, "r v"]:
-        h = jnp.abs(a[:, None] - b)
+    def __call__(
+        self, one: Float[Array, "*a d"], other: Float[Array, "*b d"]
+    ) -> Float[Array, "*n"]:
+        h = jnp.abs(one - other)
         for layer in self.layers[:-1]:
             h = jax.nn.leaky_relu(layer(h))
         return self.layers[-1](h)[..., 0]
+
+    def between_all(self, x: Float[Array, "v d"]) -> Float[Array, "v v"]:
+        """Of every two nodes. Each pair is looked at once: |x_i - x_j| does not tell which is i."""
+        one, other = np.triu_indices(len(x))
+        number = np.zeros((len(x), len(x)), int)
+        number[one, other] = number[other, one] = np.arange(len(one))
+        return self(x[one], x[other])[number]
 
 
 class GraphLayer(eqx.Module):
@@ -103,7 +113,7 @@ class GraphLayer(eqx.Module):
         """New values of all nodes, or of the first `rows`. Nobody listens to a node that is not
         `present`."""
         identity = jnp.eye(len(x), dtype=x.dtype)[:rows]
-        scores = self.edges(x[:rows], x)
+        scores = self.edges.between_all(x) if rows is None else self.edges(x[:rows, None], x)
         adjacency = softmax_over_neighbours(scores, present & (identity == 0))
         return graph_convolution(jnp.stack([identity, adjacency]), x, self.theta) + self.bias
 
