@@ -25,6 +25,7 @@ PROBLEMS = {
     "cifar10": "the same on CIFAR-10",
     "logistic": "logistic regression on random data",
     "ackley": "a classical test function; so are rastrigin, rosenbrock and styblinski",
+    "several": "quadratics, logistic regression, styblinski and two networks, at once",
     "FILE.py": "your own, see docs/methods/learned-optimizers.md",
 }
 

@@ -21,7 +21,8 @@ class OtherProblems:
     """Where nothing is said, those that the optimiser was trained on."""
 
     tasks: str | None = None
-    """quadratics, logistic, ackley, rastrigin, rosenbrock, styblinski, mnist, cifar10, FILE.py."""
+    """quadratics, logistic, ackley, rastrigin, rosenbrock, styblinski, mnist, cifar10, several,
+    FILE.py."""
     dimensions: int | None = None
     """Of quadratics, logistic regression and test functions."""
     hidden: tuple[int, ...] | None = None

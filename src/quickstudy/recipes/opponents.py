@@ -5,7 +5,7 @@ that is best for the problems at hand: searched for on problems that are not tes
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,18 +86,21 @@ def tune(
     steps: int,
     count: int = 50,
     seed: int = VALIDATION_SEED,
+    names: Sequence[str] | None = None,
     show_progress: bool = False,
 ) -> dict[str, Tuned]:
-    """Each opponent with the rate whose mean loss after `steps` steps is lowest on `count` problems
-    from this seed.
+    """Each opponent, or those with these names, with the rate whose mean loss after `steps` steps
+    is lowest on `count` problems from this seed.
 
     >>> tune(Quadratics(), steps=100)["Adam"].rate
     0.316
     """
     enable_compilation_cache()
     found, rates, key = {}, jnp.asarray(RATES), jax.random.key(seed)
-    with progress("tuning the opponents", len(OPPONENTS), show=show_progress) as reporter:
-        for done, (name, make) in enumerate(OPPONENTS.items(), 1):
+    chosen = list(OPPONENTS) if names is None else names
+    with progress("tuning the opponents", len(chosen), show=show_progress) as reporter:
+        for done, name in enumerate(chosen, 1):
+            make = OPPONENTS[name]
             losses = np.asarray(_final_losses(make, problems, rates, steps, count, key), float)
             by_rate = {
                 rate: Estimate.of(of_rate)
@@ -116,14 +119,17 @@ def tuned_once(
     *,
     steps: int,
     count: int = 50,
+    names: Sequence[str] | None = None,
     show_progress: bool = False,
 ) -> dict[str, Tuned]:
     """`tune`, whose result is kept in `opponents.json` of this folder, for each kind of problem and
     number of steps, and read from there the next time; kept nowhere without a folder."""
     if folder is None:
-        return tune(problems, steps=steps, count=count, show_progress=show_progress)
+        return tune(problems, steps=steps, count=count, names=names, show_progress=show_progress)
     path = folder / SEARCH_FILE
     words = {**problems.protocol(), "steps": steps, "count": count, "seed": VALIDATION_SEED}
+    if names is not None:
+        words["names"] = list(names)
     searches = json.loads(path.read_text()) if path.exists() else []
     for search in searches:
         if search["protocol"] == words:
@@ -133,7 +139,7 @@ def tuned_once(
                 )
                 for name, one in search["opponents"].items()
             }
-    found = tune(problems, steps=steps, count=count, show_progress=show_progress)
+    found = tune(problems, steps=steps, count=count, names=names, show_progress=show_progress)
     opponents = {
         name: {
             "rate": one.rate,

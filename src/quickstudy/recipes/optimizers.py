@@ -23,7 +23,8 @@ class ProblemSettings:
 
     tasks: str = "quadratics"
     """quadratics, logistic, ackley, rastrigin, rosenbrock, styblinski; mnist or cifar10: networks
-    that classify; or FILE.py, which defines your own."""
+    that classify; several: one of each of five kinds, at once; or FILE.py, which defines your
+    own."""
     dimensions: int = 10
     """Of quadratics, logistic regression and test functions."""
     hidden: tuple[int, ...] = (20,)

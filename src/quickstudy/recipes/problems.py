@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -19,9 +20,19 @@ from quickstudy.tasks.problems.classification import Classifiers
 from quickstudy.tasks.problems.functions import FUNCTIONS, TestFunctions
 from quickstudy.tasks.problems.logistic import LogisticRegressions
 from quickstudy.tasks.problems.quadratics import Quadratics
+from quickstudy.tasks.problems.several import SeveralKinds
 
 NETWORKS = ("mnist", "cifar10")
-KINDS = ("quadratics", "logistic", *FUNCTIONS, *NETWORKS)
+KINDS = ("quadratics", "logistic", *FUNCTIONS, *NETWORKS, "several")
+TINY = ProblemSettings("mnist", image_size=8, batch=64)
+SEVERAL = {
+    "quadratics": ProblemSettings("quadratics"),
+    "logistic regression": ProblemSettings("logistic"),
+    "styblinski": ProblemSettings("styblinski"),
+    "20 sigmoid units": TINY,
+    "two layers of 16 ReLUs": replace(TINY, hidden=(16, 16), activation=("relu",), batch=32),
+}
+"""What `several` has: one problem of each."""
 
 
 def problems_of(settings: ProblemSettings) -> Problems:
@@ -30,6 +41,8 @@ def problems_of(settings: ProblemSettings) -> Problems:
     kind = settings.tasks
     if kind.endswith(".py"):
         return own_problems(kind)
+    if kind == "several":
+        return SeveralKinds(*(problems_of(one) for one in SEVERAL.values()))
     if kind == "quadratics":
         return Quadratics(settings.dimensions)
     if kind == "logistic":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,12 +137,21 @@ def race(
     tuning: int,
     folder: Path | None = None,
     seed: int = 0,
+    opponents: Sequence[str] | None = None,
     show_progress: bool = False,
 ) -> Race:
-    """Minimise the same `count` problems with each learned optimiser, with each opponent at its
-    tuned rate, and with Adam at the rate that it has where nobody tunes it. The search for rates,
-    on `tuning` other problems, is kept in `folder`, if there is one."""
-    tuned = tuned_once(folder, problems, steps=steps, count=tuning, show_progress=show_progress)
+    """Minimise the same `count` problems with each learned optimiser, with each opponent (or those
+    with these names, Adam among them) at its tuned rate, and with Adam at the rate that it has where
+    nobody tunes it. The search for rates, on `tuning` other problems, is kept in `folder`, if there
+    is one."""
+    tuned = tuned_once(
+        folder,
+        problems,
+        steps=steps,
+        count=tuning,
+        names=opponents,
+        show_progress=show_progress,
+    )
     all_of_them: dict[str, AnyOptimizer] = {
         **learned,
         **{name: opponent.optimizer() for name, opponent in tuned.items()},

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 from PIL import Image
 
 from quickstudy.recipes.studies.study import Map, Panel
@@ -167,6 +167,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     for axis in panel.logarithmic:
         axes.set(**{f"{axis}scale": "log"})
         getattr(axes, f"{axis}axis").set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        getattr(axes, f"{axis}axis").set_minor_formatter(NullFormatter())
     axes.set(title=panel.title, xlabel=x_label, ylabel=y_label)
     if panel.y == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))

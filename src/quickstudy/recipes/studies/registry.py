@@ -14,6 +14,7 @@ STUDIES = {
     "feature-reuse": "Rapid learning or feature reuse? What MAML's inner loop changes",
     "lstm-quadratics": "An LSTM optimiser on random quadratics, beside tuned opponents",
     "lstm-mnist": "An LSTM optimiser that trains networks, some unlike those it knows",
+    "versatile": "A hierarchical optimiser on kinds of problems that it was not trained on",
     "unrolls": "Truncated or persistent? Variance and bias against the unroll's length",
     "memory": "What a memory-augmented network writes where, and reads when",
     "robustness": "More steps than in training, tasks out of distribution, deeper networks",
