@@ -169,8 +169,58 @@ class LSTMOptimizer(OptimizerSettings):
         return ByKind(kernels, others)
 
 
+@dataclass(frozen=True)
+class MLPOptimizer(OptimizerSettings):
+    """Small network that every parameter asks, with hand-made features of its gradients."""
+
+    name: ClassVar[str] = "mlp-optimizer"
+
+    units: tuple[int, ...] = (32, 32)
+    """Widths of its hidden layers."""
+    scale: float = 0.01
+    """What its directions are multiplied by."""
+
+    def __post_init__(self):
+        if min(self.units, default=1) < 1 or not self.scale > 0:
+            raise UserError("--units are at least 1, --scale is above 0")
+
+    def build(self, key: PRNGKeyArray) -> LearnedOptimizer:
+        from quickstudy.optimizers import CoordinatewiseMLP
+
+        return CoordinatewiseMLP(hidden=self.units, scale=self.scale, key=key)
+
+
+@dataclass(frozen=True)
+class HierarchicalOptimizer(OptimizerSettings):
+    """LSTM for each tensor that writes the weights of a tiny network, after VeLO."""
+
+    name: ClassVar[str] = "hierarchical-optimizer"
+
+    units: int = 32
+    """Of the LSTM."""
+    tiny: tuple[int, ...] = (8,)
+    """Widths of the tiny networks' hidden layers."""
+    bank: int = 8
+    """How many tiny networks it mixes."""
+    scale: float = 0.01
+    """The learning rate that it begins at."""
+
+    def __post_init__(self):
+        at_least(self, units=1, bank=1)
+        if min(self.tiny, default=1) < 1 or not self.scale > 0:
+            raise UserError("--tiny are at least 1, --scale is above 0")
+
+    def build(self, key: PRNGKeyArray) -> LearnedOptimizer:
+        from quickstudy.optimizers import HierarchicalLSTM
+
+        return HierarchicalLSTM(
+            units=self.units, hidden=self.tiny, bank=self.bank, scale=self.scale, key=key
+        )
+
+
 OPTIMIZERS: dict[str, type[OptimizerSettings]] = {
-    settings.name: settings for settings in (LSTMOptimizer, MomentumOptimizer)
+    settings.name: settings
+    for settings in (LSTMOptimizer, MLPOptimizer, HierarchicalOptimizer, MomentumOptimizer)
 }
 """Every learned optimiser of the project."""
 
@@ -219,19 +269,21 @@ class OptimizerRun:
     def from_json(found: dict[str, Any]) -> OptimizerRun:
         """The settings in a `config.json`. Raises `UserError` where they are not an optimiser's."""
         try:
-            options, start = dict(found["optimizer"]), found["start"]
-            problems: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in found["problems"].items()
-            }
+            options, start = with_tuples(found["optimizer"]), found["start"]
             return OptimizerRun(
                 optimizer_settings(options.pop("name"))(**options),
-                ProblemSettings(**problems),
+                ProblemSettings(**with_tuples(found["problems"])),
                 UnrollSettings(**found["unrolling"]),
                 TrainingSettings(**found["training"]),
                 OptimizerRun.from_json(start) if isinstance(start, dict) else start,
             )
         except (KeyError, TypeError) as error:
             raise UserError(f"this is no optimiser's configuration: {error}") from error
+
+
+def with_tuples(found: dict[str, Any]) -> dict[str, Any]:
+    """As dataclasses have them, where JSON has lists."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
 
 
 def optimizer_settings(name: str) -> type[OptimizerSettings]:
