@@ -142,8 +142,8 @@ def race(
 ) -> Race:
     """Minimise the same `count` problems with each learned optimiser, with each opponent (or those
     with these names, Adam among them) at its tuned rate, and with Adam at the rate that it has
-    where nobody tunes it. The search for rates, on `tuning` other problems, is kept in `folder`, if there
-    is one."""
+    where nobody tunes it. The search for rates, on `tuning` other problems, is kept in `folder`, if
+    there is one."""
     tuned = tuned_once(
         folder,
         problems,
