@@ -40,13 +40,13 @@ def training(budget: Budget) -> OptimizerRun:
         ProblemSettings("several"),
         UnrollSettings(horizon=STEPS, shortest=100),
         TrainingSettings(
-            steps=600 if budget == "cpu" else 20_000,
+            steps=3000 if budget == "cpu" else 20_000,
             meta_batch=8 if budget == "cpu" else 32,
             tasks_at_once=8 if budget == "cpu" else None,
             learning_rate=1e-3,
             clip=1.0,
             decay="cosine",
-            validate_every=200,
+            validate_every=1000,
             validation_episodes=16,
         ),
     )
