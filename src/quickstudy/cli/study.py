@@ -17,7 +17,7 @@ class StudyOptions:
     same command goes on where it was stopped."""
 
     name: tyro.conf.Positional[str]
-    """feature-reuse or robustness."""
+    """feature-reuse, gates or robustness."""
     budget: Literal["cpu", "full"] = "cpu"
     """full: the published protocols. cpu: less training, for two cores within hours."""
     runs: Path = Path("runs/reproduce")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 STUDIES = {
     "feature-reuse": "Rapid learning or feature reuse? What MAML's inner loop changes",
+    "gates": "What the gates of the meta-learner LSTM do, step by step",
     "robustness": "More steps than in training, tasks out of distribution, deeper networks",
 }
 
