@@ -137,5 +137,5 @@ def test_a_study_is_written_and_drawn(tmp_path):
 
 
 def test_an_unknown_study_is_told_with_the_nearest(capsys):
-    assert main(["study", "feature-use"]) == 2
+    assert main(["study", "feature-reuze"]) == 2
     assert "did you mean feature-reuse?" in capsys.readouterr().err
