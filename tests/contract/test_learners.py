@@ -36,7 +36,9 @@ LEARNED_HEAD = {
     "test_labels_are_names_only": "the head is part of the initialisation; "
     "see test_maml_is_equivariant_together_with_its_head"
 }
-LIKE_MAML = ("anil", "boil", "meta-sgd", "maml++", "cavia", "mt-net", "taml", "reptile")
+LIKE_MAML = (
+    *("anil", "boil", "meta-sgd", "maml++", "meta-lstm", "cavia", "mt-net", "taml", "reptile"),
+)
 """What MAML shares with them (whose statistics normalise queries) is tried on MAML alone."""
 EXEMPT = dict.fromkeys(("maml", *LIKE_MAML), LEARNED_HEAD)
 EXEMPT["cavia"] = {
@@ -52,6 +54,7 @@ NUMBERED = ("multi-task",)
 """Those that keep something for each of a fixed list of training tasks."""
 QUICKER: dict[str, dict[str, Any]] = {
     "reptile": {"inner_rate": 0.01},
+    "meta-lstm": {"inner_rate": 0.2, "inner_steps": 3},
     "es-maml": {"pairs": 16, "inner_steps": 3},
     "tapnet": {"references": WAY},
     "arc": {"glimpses": 1, "window": 12, "controller": 128},

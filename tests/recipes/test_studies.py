@@ -12,15 +12,17 @@ import pytest
 from quickstudy.cli.main import main
 from quickstudy.evaluation import Estimate
 from quickstudy.learners.gradient.maml import MAML
+from quickstudy.learners.gradient.meta_lstm import GatedUpdate, MetaLSTM
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import Conv4, WithHead
 from quickstudy.optimizers.momentum import LearnedMomentum
 from quickstudy.recipes.studies.feature_reuse import cka, frozen, representations
+from quickstudy.recipes.studies.gates import SPREAD, gates, lines
 from quickstudy.recipes.studies.memory import by_presentation, of_class, origins
 from quickstudy.recipes.studies.study import Map, Panel, Study, conduct
 from quickstudy.recipes.studies.unrolls import bias_and_variance, bytes_needed, estimators
 from quickstudy.report.figures import diagrams
-from quickstudy.task import Examples
+from quickstudy.task import Episode, Examples, FixedTasks
 from quickstudy.tasks.few_shot import ArraySource, Warped
 from quickstudy.tasks.problems.quadratics import Quadratics
 
@@ -71,6 +73,24 @@ def test_representations_end_in_what_the_network_gives(maml: MAML, support: Exam
     np.testing.assert_allclose(
         maml.network.head(found[3].mean((1, 2))), found[4], rtol=1e-4, atol=1e-5
     )
+
+
+def test_gates_are_those_of_all_parameters(maml: MAML, support: Examples):
+    """What the mean is over is every parameter once, whatever its layer."""
+    update = jax.tree.map(lambda w: 40 * w if w.ndim else w, GatedUpdate(0.1, key=KEY))
+    learner = MetaLSTM(maml.network, update, train_steps=3, test_steps=3)
+    table = jax.tree.map(lambda x: x[None], Episode(support, support, Categorical(2)))
+    found = gates(learner, FixedTasks(table, ()), 2)
+    assert found.input.shape == (2, 3, 3)
+    blocks = (*maml.network.body.blocks, maml.network.head)
+    sizes = [sum(x.size for x in jax.tree.leaves(block)) for block in blocks]
+    weighted = np.average(found.layers, axis=1, weights=sizes)
+    np.testing.assert_allclose(found.input[:, 1], weighted, rtol=1e-5)
+    for values in (found.forget, found.input):
+        high, mean, low = np.moveaxis(np.asarray(values), 1, 0)
+        assert np.all((low < mean) & (mean < high))
+    drawn = lines(SPREAD, found.forget)
+    assert drawn["mean"]["3"].mean == pytest.approx(float(found.forget[0, 1, 2]))
 
 
 def second_moments(image: np.ndarray) -> np.ndarray:
@@ -169,5 +189,5 @@ def test_a_study_is_written_and_drawn(tmp_path):
 
 
 def test_an_unknown_study_is_told_with_the_nearest(capsys):
-    assert main(["study", "feature"]) == 2
+    assert main(["study", "feature-reuze"]) == 2
     assert "did you mean feature-reuse?" in capsys.readouterr().err

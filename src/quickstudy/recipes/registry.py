@@ -12,6 +12,7 @@ from quickstudy.recipes.learners.gradient import (
     MAML,
     TAML,
     MAMLPlusPlus,
+    MetaLSTM,
     MetaSGD,
     MTNet,
     Reptile,
@@ -28,7 +29,7 @@ LEARNERS: dict[str, type[LearnerSettings]] = {
     for settings in (
         *(Pixels, FineTuning, MultiTask),
         *(ProtoNet, MatchingNet, Siamese, ARC, GNN, ActiveGNN, TADAM, TapNet, ZeroShot),
-        *(MAML, ANIL, BOIL, MetaSGD, MAMLPlusPlus, CAVIA, MTNet, TAML, Reptile),
+        *(MAML, ANIL, BOIL, MetaSGD, MAMLPlusPlus, MetaLSTM, CAVIA, MTNet, TAML, Reptile),
         *(ImplicitMAML, EvolutionMAML),
         *(MANN, LSTM),
     )
