@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
+
+from quickstudy.recipes.optimizers import ProblemSettings
+from quickstudy.recipes.problems import problems_of
 
 ROOT = Path(__file__).parent.parent
 AS_USERS_HAVE_IT = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
@@ -53,6 +57,25 @@ def test_the_library_example_of_the_readme_runs(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "±" in done.stdout
+
+
+def test_a_trained_optimiser_is_used_as_its_page_tells(tmp_path):
+    *uses, problem = blocks(ROOT / "docs/methods/learned-optimizers.md", "python")
+    for use in uses:
+        done = subprocess.run(
+            [sys.executable, "-c", use],
+            cwd=tmp_path,
+            env=AS_USERS_HAVE_IT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert float(done.stdout) < 0.5  # the targets' variance is about 1.4
+    (tmp_path / "regression.py").write_text(problem)
+    sampled = problems_of(ProblemSettings(str(tmp_path / "regression.py"))).sample(
+        jax.random.key(0)
+    )
+    assert sampled.loss(sampled.init(jax.random.key(0)), jax.random.key(0)) > 0
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
