@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from quickstudy.datasets import cifar10, mnist
 from quickstudy.datasets.images import resized
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.optimizers import ProblemSettings
-from quickstudy.recipes.user_file import run_user_file
+from quickstudy.recipes.user_file import class_in_file
 from quickstudy.task import Optimizee, Problems, TaskDistribution
 from quickstudy.tasks.problems.classification import Classifiers
 from quickstudy.tasks.problems.functions import FUNCTIONS, TestFunctions
@@ -84,17 +83,8 @@ def own_problems(name: str) -> Problems:
 
     Raises `UserError` where it defines none or more than one, or tasks of another kind.
     """
-    found = [
-        value
-        for value in run_user_file(name)
-        if inspect.isclass(value) and issubclass(value, TaskDistribution)
-    ]
-    if len(found) != 1:
-        raise UserError(
-            f"{name} defines {len(found)} subclasses of TaskDistribution: it must define one "
-            "(docs/methods/learned-optimizers.md shows how)"
-        )
-    problems = found[0]()
+    own: Any = class_in_file(name, TaskDistribution, "docs/methods/learned-optimizers.md")
+    problems = own()
     task = jax.eval_shape(problems.sample, jax.random.key(0))
     if not isinstance(task, Optimizee):
         raise UserError(f"{name}: its tasks are {type(task).__name__}, not an Optimizee")

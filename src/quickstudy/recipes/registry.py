@@ -1,7 +1,5 @@
 """The learners that the command line knows by name, and those that a file defines."""
 
-import inspect
-
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.learners.baseline import FineTuning, MultiTask, Pixels
 from quickstudy.recipes.learners.comparing import ARC, Siamese
@@ -22,7 +20,7 @@ from quickstudy.recipes.learners.graph import GNN, ActiveGNN
 from quickstudy.recipes.learners.memory import LSTM, MANN
 from quickstudy.recipes.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet, ZeroShot
 from quickstudy.recipes.settings import LearnerSettings
-from quickstudy.recipes.user_file import run_user_file
+from quickstudy.recipes.user_file import class_in_file
 
 LEARNERS: dict[str, type[LearnerSettings]] = {
     settings.name: settings
@@ -47,14 +45,4 @@ def learner_settings(name: str) -> type[LearnerSettings]:
         return LEARNERS[name]
     if not name.endswith(".py"):
         raise UserError(f"there is no learner {name!r}: {nearest(name, sorted(LEARNERS))}")
-    found = [
-        value
-        for value in run_user_file(name)
-        if inspect.isclass(value) and issubclass(value, LearnerSettings)
-    ]
-    if len(found) != 1:
-        raise UserError(
-            f"{name} defines {len(found)} subclasses of LearnerSettings: it must define one "
-            "(CONTRIBUTING.md shows how)"
-        )
-    return found[0]
+    return class_in_file(name, LearnerSettings, "CONTRIBUTING.md")
