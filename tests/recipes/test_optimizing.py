@@ -27,7 +27,7 @@ from quickstudy.recipes.optimizers import (
     ProblemSettings,
     UnrollSettings,
 )
-from quickstudy.recipes.optimizing import load_trained, train_optimizer
+from quickstudy.recipes.optimizing import load_trained, shipped, train_optimizer
 from quickstudy.recipes.problems import problems_of
 from quickstudy.recipes.race import first_below, race
 from quickstudy.recipes.settings import TrainingSettings
@@ -274,3 +274,15 @@ def test_cifar10_is_read_from_its_binary_archive(archive):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match="damaged"):
         cifar10.load()
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_the_optimisers_that_come_along_minimise(name):
+    problems = problems_of(ProblemSettings("logistic", dimensions=4))
+    curves = minimise_many(quickstudy.load_optimizer(name), problems, steps=60, count=10)
+    gained = Estimate.of(curves.losses[:, 0] - curves.losses[:, -1])
+    assert gained.mean > gained.half_width
+
+
+def test_there_are_two_of_them():
+    assert shipped() == ["hierarchical", "lstm"]
