@@ -137,8 +137,7 @@ class MomentumOptimizer(OptimizerSettings):
 
 @dataclass(frozen=True)
 class LSTMOptimizer(OptimizerSettings):
-    """Coordinatewise LSTM: every parameter has a small recurrent network, all with one set of
-    weights."""
+    """Coordinatewise LSTM: a small recurrent network for every parameter, one set of weights."""
 
     name: ClassVar[str] = "lstm-optimizer"
 
