@@ -391,8 +391,8 @@ def start_of(
     carried: PyTree = ()
     if isinstance(meta_gradient, Carrying):
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), STARTING), meta_batch)
-        starting = eqx.filter_vmap(meta_gradient.start, in_axes=(None, None, 0))
-        carried = eqx.filter_jit(starting)(learner, tasks, keys)
+        start = partial(meta_gradient.start, learner, tasks)
+        carried = jax.jit(jax.vmap(start))(keys)
     trained = eqx.filter(learner, eqx.is_inexact_array)
     trained = jax.tree.map(lambda x: jnp.asarray(x, x.dtype), trained)  # or it compiles twice
     return State(
