@@ -33,7 +33,6 @@ from quickstudy.recipes.race import first_below, race
 from quickstudy.recipes.settings import TrainingSettings
 from quickstudy.report.figures import diagrams
 from quickstudy.task import Optimizee, TaskDistribution
-from quickstudy.tasks.problems.quadratics import Quadratics
 
 KEY = jax.random.key(0)
 
@@ -94,22 +93,6 @@ def test_a_search_is_kept_and_read_again(tmp_path, tuned, monkeypatch):
     assert first == tuned
     monkeypatch.setattr("quickstudy.recipes.opponents.tune", None)
     assert tuned_once(tmp_path, Parabolas(), steps=5, count=2) == first
-
-
-def test_curves_are_those_of_a_plain_loop():
-    problems = Quadratics(3)
-    curves = minimise_many(optax.adam(0.1), problems, steps=4, count=3, seed=7)
-    for i in range(3):
-        key = jax.random.split(jax.random.fold_in(jax.random.key(7), i))[0]
-        problem, optimizer = problems.sample(key), optax.adam(0.1)
-        theta = problem.init(jax.random.fold_in(key, 0))
-        state, losses = optimizer.init(theta), []
-        for _ in range(4):
-            loss, gradient = jax.value_and_grad(problem.loss)(theta, key)
-            updates, state = optimizer.update(gradient, state)
-            theta = optax.apply_updates(theta, updates)
-            losses.append(loss)
-        np.testing.assert_allclose(curves.losses[i], [*losses, problem.loss(theta, key)], rtol=1e-5)
 
 
 def test_a_race_pairs_problems_and_finds_the_step():
