@@ -7,6 +7,7 @@ import pytest
 
 from quickstudy.cli import main
 from quickstudy.cli.main import COMMANDS
+from quickstudy.recipes.optimizers import OPTIMIZERS
 from quickstudy.recipes.published import RECIPES
 from quickstudy.recipes.registry import LEARNERS
 
@@ -27,6 +28,14 @@ def test_help_does_not_import_jax(words):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "False 0", done.stderr
+
+
+@pytest.mark.parametrize("name", [*LEARNERS, *OPTIMIZERS])
+def test_every_learner_has_help(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["train", name, "--help"])
+    assert not end.value.code
+    assert "--learning-rate" in capsys.readouterr().out
 
 
 def test_help_names_every_command(capsys):

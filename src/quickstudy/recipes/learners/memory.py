@@ -92,7 +92,7 @@ class MANN(Reading):
     """Numbers in each."""
     heads: int = 4
     """That read."""
-    decay: float = 0.95
+    usage_decay: float = 0.95
     """With lrua: how much of a slot's usage is left after a step."""
 
     def __post_init__(self):
@@ -100,8 +100,8 @@ class MANN(Reading):
         at_least(self, slots=2, slot_width=1, heads=1)
         if self.heads > self.slots:
             raise UserError(f"--heads {self.heads}: no more than --slots {self.slots}")
-        if not 0 <= self.decay <= 1:
-            raise UserError(f"--decay {self.decay}: it is a share, from 0 to 1")
+        if not 0 <= self.usage_decay <= 1:
+            raise UserError(f"--usage-decay {self.usage_decay}: it is a share, from 0 to 1")
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax
@@ -110,9 +110,10 @@ class MANN(Reading):
 
         for_controller, for_access, for_head = jax.random.split(key, 3)
         controller = self.make_controller(problem, self.heads * self.slot_width, for_controller)
-        form = {"heads": self.heads, "slots": self.slots, "width": self.slot_width}
+        form: dict[str, Any] = {"heads": self.heads, "slots": self.slots, "width": self.slot_width}
         if self.addressing == "lrua":
-            access = mann.LeastRecentlyUsed(self.width, **form, decay=self.decay, key=for_access)
+            form["decay"] = self.usage_decay
+            access = mann.LeastRecentlyUsed(self.width, **form, key=for_access)
         else:
             access = mann.NeuralTuringMachine(self.width, **form, key=for_access)
         return mann.MANN(controller, access, problem.likelihood.size, key=for_head)
