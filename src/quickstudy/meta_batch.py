@@ -45,24 +45,27 @@ def mean_gradient(
             for_task, for_learner = task_keys(key, index)
             return tasks.sample(for_task), for_learner
 
-        def of_task(place: tuple[Int[Array, ""], PyTree]):
-            index, carried = place
-            if isinstance(meta_gradient, Carrying):
-                for_task, _ = task_keys(key, index)
-                gradient, metrics, carried = meta_gradient(learner, tasks, carried, for_task, step)
-            else:
-                gradient, metrics = meta_gradient(learner, *draw(index))
-            return (eqx.filter(gradient, eqx.is_inexact_array), metrics), carried
-
         def of_group(group: PyTree):
-            if at_once == 1:
-                of_one, carried = of_task(jax.tree.map(lambda x: x[0], group))
-                return of_one, jax.tree.map(lambda x: x[None], carried)
-            if meta_gradient is backpropagation:
-                gradient, metrics = of_several(learner, draw, group[0])
-                return (eqx.filter(gradient, eqx.is_inexact_array), metrics), ()
-            of_each, carried = jax.vmap(of_task)(group)
-            return jax.tree.map(lambda x: jnp.mean(x, 0), of_each), carried
+            numbers, carried = group
+            if isinstance(meta_gradient, Carrying) and at_once == 1:
+                one, (for_task, _) = (
+                    jax.tree.map(lambda x: x[0], carried),
+                    task_keys(key, numbers[0]),
+                )
+                gradient, metrics, one = meta_gradient(learner, tasks, one, for_task, step)
+                carried = jax.tree.map(lambda x: x[None], one)
+            elif isinstance(meta_gradient, Carrying):
+                keys, _ = jax.vmap(lambda number: task_keys(key, number))(numbers)
+                found = meta_gradient.of_several(learner, tasks, carried, keys, step)
+                gradient, metrics, carried = found
+            elif at_once == 1:
+                gradient, metrics = meta_gradient(learner, *draw(numbers[0]))
+            elif meta_gradient is backpropagation:
+                gradient, metrics = of_several(learner, draw, numbers)
+            else:
+                each = jax.vmap(lambda number: meta_gradient(learner, *draw(number)))(numbers)
+                gradient, metrics = jax.tree.map(lambda x: jnp.mean(x, 0), each)
+            return (eqx.filter(gradient, eqx.is_inexact_array), metrics), carried
 
         def add_group(total, group):
             more, carried = of_group(group)

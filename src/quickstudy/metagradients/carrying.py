@@ -5,7 +5,9 @@ inner processes that are longer than what one meta-step looks at.
 import abc
 from typing import Any
 
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Key, PRNGKeyArray, PyTree
 
 from quickstudy.learner import Learnable, Metrics
 from quickstudy.task import TaskDistribution
@@ -30,3 +32,18 @@ class Carrying(abc.ABC):
     ) -> tuple[Learnable, Metrics, PyTree]:
         """The gradient with the learner's structure, metrics with `loss` among them, and what is
         carried to the next step. `key` is new with every step and place."""
+
+    def of_several(
+        self,
+        learner: Any,
+        tasks: TaskDistribution,
+        carried: PyTree,
+        keys: Key[Array, " places"],
+        step: Int[Array, ""],
+    ) -> tuple[Learnable, Metrics, PyTree]:
+        """The means over places that are taken together, and what each carries on: arrays of
+        `carried`, and `keys`, have a leading axis of places."""
+        gradients, metrics, carried = jax.vmap(
+            lambda place, key: self(learner, tasks, place, key, step)
+        )(carried, keys)
+        return *jax.tree.map(lambda x: jnp.mean(x, 0), (gradients, metrics)), carried

@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
 
 from quickstudy.learner import Learnable, Metrics
 from quickstudy.metagradients.carrying import Carrying
@@ -190,10 +190,40 @@ class TruncatedBackpropagation(Carrying):
         key: PRNGKeyArray,
         step: Int[Array, ""],
     ) -> tuple[Learnable, Metrics, Standing]:
-        standing = self.unrolling.current(learner, tasks, carried, key, step)
-
         def objective(learner: Process):
-            return self.unrolling.unroll(learner, tasks, standing, first_order=self.first_order)
+            return self.window(learner, tasks, carried, key, step)
 
         (loss, after), gradient = eqx.filter_value_and_grad(objective, has_aux=True)(learner)
         return gradient, {"loss": loss}, after
+
+    def of_several(
+        self,
+        learner: Any,
+        tasks: TaskDistribution,
+        carried: Standing,
+        keys: Key[Array, " places"],
+        step: Int[Array, ""],
+    ) -> tuple[Learnable, Metrics, Standing]:
+        """The gradient of the mean loss: the places' gradients are summed within each matrix
+        product, and no place's own is kept."""
+
+        def objective(learner: Process):
+            losses, after = jax.vmap(
+                lambda place, key: self.window(learner, tasks, place, key, step)
+            )(carried, keys)
+            return jnp.mean(losses), after
+
+        (loss, after), gradient = eqx.filter_value_and_grad(objective, has_aux=True)(learner)
+        return gradient, {"loss": loss}, after
+
+    def window(
+        self,
+        learner: Process,
+        tasks: TaskDistribution,
+        carried: Standing,
+        key: PRNGKeyArray,
+        step: Int[Array, ""],
+    ) -> tuple[Float[Array, ""], Standing]:
+        """The loss of one place's next window, and how far it is then."""
+        standing = self.unrolling.current(learner, tasks, carried, key, step)
+        return self.unrolling.unroll(learner, tasks, standing, first_order=self.first_order)
