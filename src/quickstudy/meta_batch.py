@@ -47,23 +47,23 @@ def mean_gradient(
 
         def of_group(group: PyTree):
             numbers, carried = group
-            if isinstance(meta_gradient, Carrying) and at_once == 1:
-                one, (for_task, _) = (
-                    jax.tree.map(lambda x: x[0], carried),
-                    task_keys(key, numbers[0]),
-                )
-                gradient, metrics, one = meta_gradient(learner, tasks, one, for_task, step)
-                carried = jax.tree.map(lambda x: x[None], one)
-            elif isinstance(meta_gradient, Carrying):
+            if isinstance(meta_gradient, Carrying):
                 keys, _ = jax.vmap(lambda number: task_keys(key, number))(numbers)
-                found = meta_gradient.of_several(learner, tasks, carried, keys, step)
-                gradient, metrics, carried = found
+                if at_once == 1:
+                    place, for_task = jax.tree.map(lambda x: x[0], (carried, keys))
+                    found = meta_gradient(learner, tasks, place, for_task, step)
+                    gradient, metrics, place = found
+                    carried = jax.tree.map(lambda x: x[None], place)
+                else:
+                    found = meta_gradient.of_several(learner, tasks, carried, keys, step)
+                    gradient, metrics, carried = found
             elif at_once == 1:
                 gradient, metrics = meta_gradient(learner, *draw(numbers[0]))
             elif meta_gradient is backpropagation:
                 gradient, metrics = of_several(learner, draw, numbers)
             else:
-                each = jax.vmap(lambda number: meta_gradient(learner, *draw(number)))(numbers)
+                of_one = meta_gradient
+                each = jax.vmap(lambda number: of_one(learner, *draw(number)))(numbers)
                 gradient, metrics = jax.tree.map(lambda x: jnp.mean(x, 0), each)
             return (eqx.filter(gradient, eqx.is_inexact_array), metrics), carried
 
