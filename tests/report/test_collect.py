@@ -11,6 +11,7 @@ import pytest
 from quickstudy.evaluation import Comparison
 from quickstudy.recipes.learners.baseline import Pixels
 from quickstudy.recipes.learners.gradient import MAML
+from quickstudy.recipes.learners.memory import LSTM
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import (
     LearnerSettings,
@@ -21,8 +22,12 @@ from quickstudy.recipes.settings import (
 )
 from quickstudy.recipes.wiring import train
 from quickstudy.report import collect as collecting
-from quickstudy.report.collect import Run, collect, compare_report, write, write_comparison
+from quickstudy.report import confusions as confusing
+from quickstudy.report.collect import collect, compare_report, write, write_comparison
 from quickstudy.report.data import CurveEpisode, ImageEpisode
+from quickstudy.report.drawn import drawn, embedded
+from quickstudy.report.opened import Run
+from quickstudy.tasks.few_shot import FewShot
 
 SMALL = NetworkSettings("mlp-norm", hidden=(16, 16))
 
@@ -33,7 +38,7 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collecting, "INNER_STEPS", (0, 2))
     monkeypatch.setattr(collecting, "SHOTS", (1, 2, 50))
     monkeypatch.setattr(collecting, "SWEEP_EPISODES", 10)
-    monkeypatch.setattr(collecting, "CONFUSED_EPISODES", 60)
+    monkeypatch.setattr(confusing, "CONFUSED_EPISODES", 60)
 
 
 def trained(folder: Path, learner: LearnerSettings, tasks: TaskSettings, steps: int) -> Path:
@@ -89,7 +94,7 @@ def test_every_section_of_a_run(runs: dict[str, Path]) -> None:
 
 def test_the_episode_is_the_first_that_was_measured(runs: dict[str, Path]) -> None:
     run = Run.open(runs["pixels"])
-    episode, embedding = collecting.drawn(run, seed=3)
+    episode, embedding = drawn(run, seed=3)
     assert embedding is None
     assert isinstance(episode, ImageEpisode)
     result = run.measure(1, seed=3)
@@ -100,18 +105,19 @@ def test_the_episode_is_the_first_that_was_measured(runs: dict[str, Path]) -> No
 
 
 def test_the_classes_of_an_episode_are_those_it_was_cut_from(runs: dict[str, Path]) -> None:
-    run = Run.open(runs["pixels"])
+    tasks = Run.open(runs["pixels"]).tasks
+    assert isinstance(tasks, FewShot)
     key = jax.random.key(7)
-    episode = run.tasks.sample(key)
-    classes, _ = run.tasks.chosen(key)
-    of_class = jax.vmap(lambda c: run.tasks.source.draw(key, c, 10))(jnp.asarray(classes))
+    episode = tasks.sample(key)
+    classes, _ = tasks.chosen(key)
+    of_class = jax.vmap(lambda c: tasks.source.draw(key, c, 10))(jnp.asarray(classes))
     for label, examples in enumerate(of_class):
         gap = jnp.abs(examples - episode.support.x[label]).max((1, 2, 3))
         assert gap.min() == 0
 
 
 def test_twins_are_what_gets_confused(runs: dict[str, Path]) -> None:
-    confusions = collecting.confused(Run.open(runs["pixels"]), seed=0)
+    confusions = confusing.confused(Run.open(runs["pixels"]), seed=0)
     numbers = [(int(c.true[5:]), int(c.predicted[5:])) for c in confusions]
     assert len(numbers) == 6
     assert all(true // 2 == predicted // 2 for true, predicted in numbers)
@@ -125,14 +131,14 @@ def test_principal_components_keep_a_plane_as_it_is() -> None:
     flat = rng.normal(size=(20, 2)) * [3, 1]
     turn = np.linalg.qr(rng.normal(size=(5, 5)))[0][:2]
     labels, prototypes = np.arange(20) % 4, rng.normal(size=(4, 2))
-    found = collecting.embedded(list("abcd"), flat @ turn + 7, labels, prototypes @ turn + 7)
+    found = embedded(list("abcd"), flat @ turn + 7, labels, prototypes @ turn + 7)
     assert found is not None
     assert found.explained == pytest.approx(1)
     assert found.prototypes is not None
     here = np.linalg.norm(found.points[:, None] - found.prototypes, axis=-1)
     there = np.linalg.norm(flat[:, None] - prototypes, axis=-1)
     np.testing.assert_allclose(here, there, rtol=1e-6)
-    assert collecting.embedded(["a"], np.ones((5, 3)), labels[:5], None) is None
+    assert embedded(["a"], np.ones((5, 3)), labels[:5], None) is None
 
 
 def test_maml_is_swept_over_inner_steps(runs: dict[str, Path]) -> None:
@@ -188,3 +194,16 @@ def test_the_page_lies_in_the_run(runs: dict[str, Path]) -> None:
     page = write(runs["pixels"])
     assert page == runs["pixels"] / "report.html"
     assert "pixels on noise.npz" in page.read_text("utf-8")
+
+
+def test_sequences_are_told_by_presentation(tmp_path: Path) -> None:
+    tasks = TaskSettings("glyphs", way=3, sequence=30, image_size=16)
+    run = trained(tmp_path / "run", LSTM(width=8), tasks, 2)
+    data = collect(run, episodes=5, show_progress=False)
+    assert data.title == "lstm on glyphs, sequences of 30 of 3 classes"
+    (sweep,) = data.sweeps
+    assert sweep.setting == "presentations"
+    assert sweep.lines[0].x.tolist() == list(range(1, 11))
+    assert ((sweep.lines[0].mean >= 0) & (sweep.lines[0].mean <= 1)).all()
+    assert data.episode is None
+    assert data.confusions == []

@@ -7,99 +7,31 @@ write_comparison(runs, comparison, Path("demo/report.html"))
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy import checkpoint
-from quickstudy.evaluation import Comparison, Result
-from quickstudy.learner import Learner, Predictor
-from quickstudy.learners.adapted import NetworkPredictor
-from quickstudy.learners.metric.protonet import Prototypes
-from quickstudy.learners.metric.tadam import ScaledPrototypes
-from quickstudy.networks import WithHead
+from quickstudy.evaluation import Comparison, Estimate, Result
+from quickstudy.likelihood import Categorical
 from quickstudy.progress import progress
 from quickstudy.recipes import wiring
 from quickstudy.recipes.evidence import provenance
-from quickstudy.recipes.settings import RunSettings, TaskSettings
-from quickstudy.recipes.tasks import class_names, episode_tasks, grouped
-from quickstudy.report.data import (
-    Calibration,
-    Confusion,
-    Curve,
-    CurveEpisode,
-    Embedding,
-    ImageEpisode,
-    Line,
-    ReportData,
-    Row,
-    Sweep,
-)
+from quickstudy.recipes.settings import TaskSettings
+from quickstudy.recipes.tasks import grouped
+from quickstudy.report.confusions import confused
+from quickstudy.report.data import Calibration, Curve, Line, ReportData, Row, Sweep
+from quickstudy.report.drawn import drawn
+from quickstudy.report.opened import Run
 from quickstudy.report.page import write_report
-from quickstudy.task import Episode, task_keys
-from quickstudy.tasks.few_shot import FewShot
-from quickstudy.tasks.sinusoid import Sinusoid
-from quickstudy.tasks.source import ClassSource, distinct
-from quickstudy.tasks.zero_shot import ZeroShot
+from quickstudy.task import PRESENTATIONS
 
 INNER_STEPS = (0, 1, 2, 3, 5, 10)
 SHOTS = (1, 2, 3, 5, 10)
 SWEEP_EPISODES = 100
-CONFUSED_CLASSES = 20
-CONFUSED_EPISODES = 200
-CONFUSED_PAIRS = 6
-GRID = 400
-"""Points that a curve is drawn with."""
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A finished run, opened."""
-
-    path: Path
-    name: str
-    settings: RunSettings
-    learner: Learner
-
-    @staticmethod
-    def open(path: Path, name: str | None = None, **options: Any) -> Run:
-        """Raises `UserError` as `load_learner` does; the `options` are its own."""
-        settings, _, learner = wiring.load_learner(path, **options)
-        return Run(path, name or settings.learner.name, settings, learner)
-
-    def having(self, **options: Any) -> Run:
-        """The same with other options of the learner."""
-        return Run.open(self.path, self.name, **options)
-
-    def offers(self, option: str) -> bool:
-        """Whether its learner has such an option."""
-        return any(field.name == option for field in fields(self.settings.learner))
-
-    @property
-    def tasks(self) -> FewShot | ZeroShot | Sinusoid:
-        """The test tasks."""
-        t = replace(self.settings.tasks, verify=False)
-        tasks = episode_tasks(t, "test", t.way, t.shot, t.query)
-        assert isinstance(tasks, FewShot | ZeroShot | Sinusoid)
-        return tasks
-
-    def measure(self, episodes: int, seed: int, tasks: TaskSettings | None = None) -> Result:
-        """On its own way and shot, or those of `tasks`."""
-        return wiring.measure(
-            self.settings,
-            self.learner,
-            tasks=tasks,
-            episodes=episodes,
-            seed=seed,
-            show_progress=False,
-        )
 
 
 def write(run: Path, out: Path | None = None) -> Path:
@@ -133,7 +65,11 @@ def collect(
         reporter.at(1)
         episode, embedding = drawn(opened, seed)
         reporter.at(2)
-        sweeps = [*steps_sweep(opened, seed), *shots_sweep(opened, seed)]
+        sweeps = [
+            *by_presentation(opened.name, result),
+            *steps_sweep(opened, seed),
+            *shots_sweep(opened, seed),
+        ]
         reporter.at(4)
         confusions = confused(opened, seed)
         reporter.at(5)
@@ -197,8 +133,9 @@ def subject(tasks: TaskSettings) -> str:
 
 
 def chance(run: Run) -> float | None:
-    """The accuracy of guessing; None for real targets."""
-    return None if isinstance(run.tasks, Sinusoid) else 1 / run.tasks.way
+    """The accuracy of guessing; None where targets are not classes."""
+    likelihood = run.problem.likelihood
+    return 1 / likelihood.size if isinstance(likelihood, Categorical) else None
 
 
 def rows(comparison: Comparison) -> list[Row]:
@@ -279,9 +216,8 @@ def curves(runs: Mapping[str, Path], metric: str) -> list[Curve]:
     return found
 
 
-def line(name: str, settings: list[int], results: list[Result]) -> Line:
-    """Results at several settings."""
-    estimates = [result.estimate() for result in results]
+def line(name: str, settings: Sequence[int], estimates: list[Estimate]) -> Line:
+    """Estimates at several settings."""
     return Line(
         name,
         np.array(settings),
@@ -290,12 +226,21 @@ def line(name: str, settings: list[int], results: list[Result]) -> Line:
     )
 
 
+def by_presentation(name: str, result: Result) -> list[Sweep]:
+    """Of sequences, the accuracy where a class comes up the first time, the second …"""
+    if "accuracy@1" not in result.metrics:
+        return []
+    numbers = range(1, PRESENTATIONS + 1)
+    found = [result.estimate(f"accuracy@{k}") for k in numbers]
+    return [Sweep("presentations", [line(name, numbers, found)])]
+
+
 def steps_sweep(run: Run, seed: int) -> list[Sweep]:
     """The headline metric after more or fewer inner steps, for learners that take them."""
     if not run.offers("test_steps"):
         return []
-    results = [run.having(test_steps=s).measure(SWEEP_EPISODES, seed) for s in INNER_STEPS]
-    return [Sweep("inner steps", [line(run.name, list(INNER_STEPS), results)])]
+    found = [run.having(test_steps=s).measure(SWEEP_EPISODES, seed) for s in INNER_STEPS]
+    return [Sweep("inner steps", [line(run.name, INNER_STEPS, [r.estimate() for r in found])])]
 
 
 def shots_sweep(run: Run, seed: int) -> list[Sweep]:
@@ -303,8 +248,10 @@ def shots_sweep(run: Run, seed: int) -> list[Sweep]:
     tasks = replace(run.settings.tasks, labelled=1.0, distractors=0)
     most = most_shots(tasks)
     shots = [shot for shot in SHOTS if shot <= most]
-    results = [run.measure(SWEEP_EPISODES, seed, replace(tasks, shot=shot)) for shot in shots]
-    return [Sweep("shots", [line(run.name, shots, results)])] if len(shots) > 1 else []
+    if len(shots) < 2:
+        return []
+    found = [run.measure(SWEEP_EPISODES, seed, replace(tasks, shot=shot)) for shot in shots]
+    return [Sweep("shots", [line(run.name, shots, [r.estimate() for r in found])])]
 
 
 def most_shots(tasks: TaskSettings) -> int:
@@ -316,197 +263,3 @@ def most_shots(tasks: TaskSettings) -> int:
     if kind in ("glyphs", "penn-treebank"):
         return max(SHOTS)
     return int(grouped(tasks)["test"].count.min()) - tasks.query
-
-
-def drawn(run: Run, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embedding | None]:
-    """The first of the test episodes as the learner meets it, and its queries' features."""
-    for_task, for_learner = task_keys(jax.random.key(seed), 0)
-    tasks = run.tasks
-    if isinstance(tasks, Sinusoid):
-        return drawn_curve(run, tasks, for_task, for_learner), None
-    if not isinstance(tasks, FewShot):
-        return None, None
-    called = class_names(run.settings.tasks, "test")
-    classes, task, probabilities, features, prototypes = jax.device_get(
-        _look(run.learner, tasks, for_task, for_learner)
-    )
-    names = [called(int(label)) for label in classes]
-    embedding = None if features is None else embedded(names, features, task.query.y, prototypes)
-    if not is_image(task.query.x.shape[1:]):
-        return None, embedding
-    episode = ImageEpisode(
-        names=names,
-        support_images=shown(task.support.x),
-        support_labels=task.support.y,
-        query_images=shown(task.query.x),
-        query_labels=task.query.y,
-        probabilities=probabilities,
-    )
-    return episode, embedding
-
-
-@eqx.filter_jit
-def _look(
-    learner: Learner, tasks: FewShot, for_task: PRNGKeyArray, for_learner: PRNGKeyArray
-) -> tuple[Array, Episode, Array, Array | None, Array | None]:
-    """The classes of an episode; the episode; of its queries, p(class) and features; and the
-    classes' prototypes."""
-    task = tasks.sample(for_task)
-    predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
-    probabilities = jax.nn.softmax(predictor(task.query.x))
-    features = features_of(predictor, task.query.x)
-    return tasks.chosen(for_task)[0], task, probabilities, *features
-
-
-def features_of(predictor: Predictor, x: Array) -> tuple[Array | None, Array | None]:
-    """What a predictor's network makes of inputs before it says a class, (n, d), and prototypes
-    in that space, (classes, d). None for those that it has not."""
-    if isinstance(predictor, Prototypes | ScaledPrototypes):
-        return predictor.network(x, predictor.statistics)[0], predictor.prototypes
-    if isinstance(predictor, NetworkPredictor) and isinstance(predictor.network, WithHead):
-        return predictor.network.body(x, predictor.statistics)[0], None
-    return None, None
-
-
-def embedded(
-    names: list[str],
-    features: Float[np.ndarray, "n d"],
-    labels: Int[np.ndarray, " n"],
-    prototypes: Float[np.ndarray, "way d"] | None,
-) -> Embedding | None:
-    """Features and prototypes on the first two principal components of the features; None
-    where they have less than two."""
-    middle = features.mean(0)
-    _, sizes, directions = np.linalg.svd(features - middle, full_matrices=False)
-    if len(sizes) < 2 or not sizes[0] > 0:
-        return None
-    plane = directions[:2].T
-    return Embedding(
-        names=names,
-        points=(features - middle) @ plane,
-        labels=labels,
-        prototypes=None if prototypes is None else (prototypes - middle) @ plane,
-        explained=float(np.sum(sizes[:2] ** 2) / np.sum(sizes**2)),
-    )
-
-
-def drawn_curve(
-    run: Run, tasks: Sinusoid, for_task: PRNGKeyArray, for_learner: PRNGKeyArray
-) -> CurveEpisode:
-    """A sine curve, and what the learner makes of it before and after adapting."""
-    task = Sinusoid(tasks.shot, GRID).sample(for_task)
-    order = np.argsort(np.asarray(task.query.x[:, 0]))
-    if run.offers("test_steps"):
-        most = max(1, run.learner.test_steps)  # pyright: ignore[reportAttributeAccessIssue]
-        learners = {
-            "before adapting": run.having(test_steps=0).learner,
-            "after 1 step": run.having(test_steps=1).learner,
-            f"after {max(most, 10)} steps": run.having(test_steps=max(most, 10)).learner,
-        }
-    else:
-        learners = {run.name: run.learner}
-    predictions = {}
-    for name, learner in learners.items():
-        predictions[name] = np.asarray(_curve(learner, task, for_learner))[order, 0]
-    return CurveEpisode(
-        support_x=np.asarray(task.support.x[:, 0]),
-        support_y=np.asarray(task.support.y[:, 0]),
-        x=np.asarray(task.query.x[:, 0])[order],
-        truth=np.asarray(task.query.y[:, 0])[order],
-        predictions=predictions,
-    )
-
-
-@eqx.filter_jit
-def _curve(learner: Learner, task: Episode, key: PRNGKeyArray) -> Float[Array, "n size"]:
-    """Predictions of an episode's queries."""
-    return learner.adapt(task.support, task.likelihood, key=key)(task.query.x)
-
-
-class Chosen(ClassSource):
-    """A few classes of a source."""
-
-    classes: int = eqx.field(static=True)
-    source: ClassSource
-    labels: Int[Array, " classes"]
-
-    def draw(self, key, label, count):
-        return self.source.draw(key, self.labels[label], count)
-
-    def protocol(self) -> dict[str, Any]:
-        return {**self.source.protocol(), "classes": self.classes}
-
-
-def confused(run: Run, seed: int) -> list[Confusion]:
-    """Which of twenty fixed test classes are most often taken for which, over many episodes."""
-    tasks = run.tasks
-    if not isinstance(tasks, FewShot):
-        return []
-    key = jax.random.key(seed)
-    count = min(CONFUSED_CLASSES, tasks.source.classes)
-    labels, examples = jax.device_get(_some_classes(tasks.source, key, count))
-    few = FewShot(
-        Chosen(count, tasks.source, jnp.asarray(labels)), tasks.way, tasks.shot, tasks.query
-    )
-    classes, taken = jax.device_get(_mistakes(run.learner, few, key))
-    confusion = np.zeros((count, count), int)
-    total = np.zeros((count, count), int)
-    for present, counts in zip(classes, taken, strict=True):
-        confusion[np.ix_(present, present)] += counts
-        total[np.ix_(present, present)] += counts.sum(1, keepdims=True)
-    np.fill_diagonal(confusion, 0)
-    share = confusion / np.maximum(total, 1)
-    worst = np.argsort(share, axis=None, kind="stable")[::-1][:CONFUSED_PAIRS]
-    pairs = [(int(i), int(j)) for i, j in zip(*np.unravel_index(worst, share.shape), strict=True)]
-    called = class_names(run.settings.tasks, "test")
-    pictures = shown(examples) if is_image(examples.shape[1:]) else [None] * count
-    return [
-        Confusion(
-            true=called(int(labels[true])),
-            predicted=called(int(labels[predicted])),
-            count=int(confusion[true, predicted]),
-            total=int(total[true, predicted]),
-            true_image=pictures[true],
-            predicted_image=pictures[predicted],
-        )
-        for true, predicted in pairs
-        if confusion[true, predicted] > 0
-    ]
-
-
-@eqx.filter_jit
-def _some_classes(
-    source: ClassSource, key: PRNGKeyArray, count: int
-) -> tuple[Int[Array, " count"], Float[Array, "count ..."]]:
-    """Some classes, and an example of each."""
-    labels = distinct(key, source.classes, count)
-    return labels, jax.vmap(lambda label: source.draw(key, label, 1)[0])(labels)
-
-
-@eqx.filter_jit
-def _mistakes(
-    learner: Learner, tasks: FewShot, key: PRNGKeyArray
-) -> tuple[Int[Array, "episodes way"], Int[Array, "episodes way way"]]:
-    """For each of many episodes its classes, and how many queries of each were taken for each."""
-
-    def one(index):
-        for_task, for_learner = task_keys(key, index)
-        task = tasks.sample(for_task)
-        predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
-        guess = jnp.argmax(predictor(task.query.x), -1)
-        counts = jnp.zeros((tasks.way, tasks.way), int).at[task.query.y, guess].add(1)
-        return tasks.chosen(for_task)[0], counts
-
-    return jax.lax.map(one, jnp.arange(CONFUSED_EPISODES))
-
-
-def is_image(shape: tuple[int, ...]) -> bool:
-    """Whether inputs of this shape can be drawn."""
-    return len(shape) == 3 and shape[-1] in (1, 3, 4)
-
-
-def shown(x: np.ndarray) -> Float[np.ndarray, "n H W C"]:
-    """Images in [0, 1], whatever numbers they were."""
-    x = np.asarray(x, np.float32)
-    low, high = min(0.0, float(x.min())), max(1.0, float(x.max()))
-    return (x - low) / (high - low)

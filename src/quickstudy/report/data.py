@@ -102,7 +102,7 @@ class Sweep:
     """The headline metric against one setting at test time."""
 
     setting: str
-    """What x counts: "inner steps" or "shots"."""
+    """What x counts: "inner steps", "shots" or "presentations"."""
     lines: Sequence[Line]
 
 

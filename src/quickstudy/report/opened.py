@@ -1,0 +1,71 @@
+"""A finished run, opened to be reported on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from quickstudy.evaluation import Result
+from quickstudy.learner import Learner
+from quickstudy.recipes import wiring
+from quickstudy.recipes.settings import Problem, RunSettings, TaskSettings
+from quickstudy.recipes.tasks import episode_tasks
+from quickstudy.task import Episode, TaskDistribution
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run, opened."""
+
+    path: Path
+    name: str
+    settings: RunSettings
+    problem: Problem
+    learner: Learner
+
+    @staticmethod
+    def open(path: Path, name: str | None = None, **options: Any) -> Run:
+        """Raises `UserError` as `load_learner` does; the `options` are its own."""
+        settings, problem, learner = wiring.load_learner(path, **options)
+        return Run(path, name or settings.learner.name, settings, problem, learner)
+
+    def having(self, **options: Any) -> Run:
+        """The same with other options of the learner."""
+        return Run.open(self.path, self.name, **options)
+
+    def offers(self, option: str) -> bool:
+        """Whether its learner has such an option."""
+        return any(field.name == option for field in fields(self.settings.learner))
+
+    @property
+    def tasks(self) -> TaskDistribution[Episode]:
+        """The test tasks."""
+        t = replace(self.settings.tasks, verify=False)
+        return episode_tasks(t, "test", t.way, t.shot, t.query)
+
+    def measure(self, episodes: int, seed: int, tasks: TaskSettings | None = None) -> Result:
+        """On its own way and shot, or those of `tasks`."""
+        return wiring.measure(
+            self.settings,
+            self.learner,
+            tasks=tasks,
+            episodes=episodes,
+            seed=seed,
+            show_progress=False,
+        )
+
+
+def is_image(shape: tuple[int, ...]) -> bool:
+    """Whether inputs of this shape can be drawn."""
+    return len(shape) == 3 and shape[-1] in (1, 3, 4)
+
+
+def shown(x: np.ndarray) -> Float[np.ndarray, "n H W C"]:
+    """Images in [0, 1], whatever numbers they were."""
+    x = np.asarray(x, np.float32)
+    low, high = min(0.0, float(x.min())), max(1.0, float(x.max()))
+    return (x - low) / (high - low)
