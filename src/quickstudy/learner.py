@@ -111,7 +111,4 @@ class AskingLearner(Learner):
         self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> Float[Array, " n"]:
         """How much it wants to know the label of each support example: the unlabelled one with
-        the highest number is asked about. Those of labelled examples do not count.
-
-        Raises `ValueError` where it has not been trained to ask.
-        """
+        the highest number is asked about. Those of labelled examples do not count."""

@@ -63,13 +63,3 @@ def test_mistakes_are_said_in_one_line(run, capsys):
     assert "0 labelled" in mistake("--labelled", "0.1")
     assert "not all shots" in mistake("--distractors", "1")
     assert "classes" in mistake(*partly, "--distractors", "9")
-
-
-def test_what_was_trained_on_random_questions_has_not_learned_to_ask(tmp_path, words, capsys):
-    run = str(tmp_path / "run")
-    few = ("--steps", "0", "--validation-episodes", "2", "--labelled", "0.25")
-    assert main(["train", "active-gnn", *words, *few, "--asks", "random", "--run", run]) == 0
-    capsys.readouterr()
-    assert main(["evaluate", run, "--episodes", "2", "--ask", "learned"]) == 2
-    [line] = capsys.readouterr().err.strip().splitlines()
-    assert "--asks random and has not learned to ask" in line

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from quickstudy.learners.distances import squared_distances
-from quickstudy.learners.metric.active_gnn import ActiveGNN, one_of
+from quickstudy.learners.metric.active_gnn import QUESTIONS, ActiveGNN, some_of
 from quickstudy.learners.metric.gnn import GNN, graph_convolution, softmax_over_neighbours
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.likelihood import Categorical, Gaussian
@@ -209,8 +209,8 @@ def test_with_the_adjacency_of_equal_labels_it_is_a_prototypical_network():
     np.testing.assert_allclose(probabilities, expected, rtol=1e-3, atol=1e-5)
 
 
-def asking(asks="learned") -> ActiveGNN:
-    return ActiveGNN(graph_network(), asks, key=jax.random.key(2))
+def asking() -> ActiveGNN:
+    return ActiveGNN(graph_network(), key=jax.random.key(2))
 
 
 def test_it_asks_by_the_first_layer_of_the_graph_of_the_support_set_alone():
@@ -227,48 +227,46 @@ def test_it_asks_by_the_first_layer_of_the_graph_of_the_support_set_alone():
     np.testing.assert_allclose(found, expected[:, 0], rtol=1e-4, atol=1e-4)
 
 
-def test_a_draw_is_one_of_those_allowed_as_often_as_softmax_says():
-    wanted, allowed = jnp.asarray([0.0, 2.0, 1.0, -1.0]), jnp.asarray([True, False, True, True])
-    draws = jax.vmap(lambda k: one_of(wanted, allowed, key=k))(jax.random.split(KEY, 4000))
-    counts = np.asarray(draws).sum(0)
-    assert set(np.unique(np.round(draws, 5))) == {0, 1}
-    assert counts[1] == 0
-    p = np.exp([0, 1, -1]) / np.exp([0, 1, -1]).sum()
-    assert stats.chisquare(counts[[0, 2, 3]], 4000 * p).pvalue > 1e-3
+def test_questions_are_different_ones_of_those_allowed_all_choices_alike():
+    allowed = jnp.asarray([True, False, True, True, True])
+    draws = jax.vmap(lambda k: some_of(allowed, 2, key=k))(jax.random.split(KEY, 3000))
+    pairs, counts = np.unique(np.asarray(draws), axis=0, return_counts=True)
+    chosen = [i for i in range(5) if i != 1]
+    assert {tuple(pair) for pair in pairs} == {(i, j) for i in chosen for j in chosen if i != j}
+    assert stats.chisquare(counts).pvalue > 1e-3
 
 
-def test_far_apart_scores_make_the_draw_their_argmax():
-    wanted, allowed = 1e3 * jnp.asarray([0.1, 0.9, 0.4]), jnp.asarray([True, False, True])
-    draws = jax.vmap(lambda k: one_of(wanted, allowed, key=k))(jax.random.split(KEY, 100))
-    np.testing.assert_array_equal(np.asarray(draws), np.tile([0, 0, 1], (100, 1)))
+def test_asking_learns_from_the_losses_of_the_questions_tried_and_the_network_from_their_mean():
+    learner, queries = asking(), Examples(QUERIES, jnp.asarray([0, 1, 2, 0]))
+    task = ActiveEpisode(examples(PARTLY), queries, Categorical(WAY), jnp.asarray(TRUE))
+    tried = np.asarray(some_of(task.support.y < 0, QUESTIONS, key=KEY))
+    assert (PARTLY[tried] < 0).all()
 
-
-def test_the_gradient_of_a_draw_is_that_of_the_noisy_softmax():
-    wanted, allowed = jnp.asarray([0.3, -0.2, 0.5]), jnp.ones(3, bool)
-    value, temperature = jnp.asarray([1.0, -2.0, 0.7]), 0.7
-    found = jax.grad(lambda w: one_of(w, allowed, temperature, key=KEY) @ value)(wanted)
-    p = np.asarray(jax.nn.softmax((wanted + jax.random.gumbel(KEY, (3,))) / temperature))
-    expected = (np.diag(p) - np.outer(p, p)) @ np.asarray(value) / temperature
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("asks", ["learned", "random"])
-def test_the_loss_is_that_with_one_more_label(asks):
-    learner = asking(asks)
-    task = ActiveEpisode(
-        examples(PARTLY),
-        Examples(QUERIES, jnp.asarray([0, 1, 2, 0])),
-        Categorical(WAY),
-        jnp.asarray(TRUE),
-    )
-    loss = eqx.filter_jit(lambda learner, task, key: learner.loss(task, key=key))
-    found, slope = eqx.filter_value_and_grad(lambda n: loss(n, task, KEY)[0])(learner)
-    with_one = []
-    for i in np.flatnonzero(PARTLY < 0):
+    def with_one(learner, i):
         known = PARTLY.copy()
         known[i] = TRUE[i]
-        with_one.append(
-            task.likelihood.mean_loss(jnp.asarray(logits(learner, known)), task.query.y)
-        )
-    assert np.min(np.abs(np.asarray(with_one) - found)) < 1e-4
-    assert (np.max(np.abs(slope.attention[0].weight)) > 0) == (asks == "learned")
+        predictor = learner.adapt(examples(known), Categorical(WAY), key=KEY)
+        return Categorical(WAY).mean_loss(predictor(queries.x), queries.y)
+
+    @eqx.filter_jit
+    def both(learner):
+        losses = jnp.stack([with_one(learner, i) for i in tried])
+
+        def expected(learner):
+            a = jax.nn.softmax(learner.acquire(task.support, Categorical(WAY), key=KEY)[tried])
+            return jnp.mean(jnp.stack([with_one(learner, i) for i in tried])), a @ losses
+
+        of_network = eqx.filter_grad(lambda n: expected(n)[0])(learner).gnn
+        of_asking = eqx.filter_grad(lambda n: expected(n)[1])(learner).attention
+        found = eqx.filter_value_and_grad(lambda n: learner_loss(n))(learner)
+        return found, expected(learner)[1], of_network, of_asking
+
+    def learner_loss(learner):
+        return learner.loss(task, key=KEY)[0]
+
+    (found, slope), value, of_network, of_asking = both(learner)
+    np.testing.assert_allclose(found, value, rtol=1e-5)
+    for mine, other in ((slope.gnn, of_network), (slope.attention, of_asking)):
+        for a, b in zip(*map(jax.tree.leaves, (mine, other)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    assert np.max(np.abs(slope.attention[0].weight)) > 0

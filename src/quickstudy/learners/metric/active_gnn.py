@@ -4,27 +4,26 @@ After its first layer the graph network points at the unlabelled node whose labe
 
     a = softmax(g(x_1^(1)), …, g(x_r^(1)))          over the unlabelled nodes, g a small network
 
-At test the largest is asked about. In training one is drawn with these probabilities, its true
-label is put on the graph, and the loss of the queries says how good a question it was: the draw is
-a Gumbel-softmax whose forward value is one-hot and whose gradient is that of
+At test the largest is asked about. In training a few questions i ∈ Q are tried, drawn at random:
+the true label of each is put on the graph, and the loss of the queries, L_i, says how good it was
+to ask. The network learns from the mean of L_i, and g from what its attention would have made of
+them:
 
-    w = softmax((log a + Gumbel noise) / τ),   h(l_i) ← h(l_i) + w_i (h(true l_i) - h(l_i))
+    min Σ_{i ∈ Q} L_i / |Q|   +   Σ_{i ∈ Q} a_i L_i / Σ_{i ∈ Q} a_i
 
-(straight through; Jang, Gu and Poole, and Maddison, Mnih and Teh, ICLR 2017). `asks="random"`
-draws all alike: the baseline, trained as well to be told a label that it has not chosen.
+where the first counts for the network alone and the second for g alone.
 
 Differences from the paper: it asks once for a task, before it sees the queries (`acquire` has the
 support set alone), where the paper's graphs hold their query; the answer is on the graph from the
-first layer on, so that what comes after is an ordinary support set with one more label; the paper
-weights the answer by a_i in place of the straight-through w_i.
+first layer on, so that what comes after is an ordinary support set with one more label. The paper
+draws one question by a and lets the loss reach all of the network through the weight a_i of its
+answer; here questions are compared, and how it asks does not change what the network learns.
 """
-
-from typing import Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import AskingLearner, Metrics
 from quickstudy.learners.metric.gnn import GNN, Graph
@@ -33,7 +32,7 @@ from quickstudy.networks.layers import Linear
 from quickstudy.networks.network import Normalisation
 from quickstudy.task import ActiveEpisode, Episode, Examples, TaskDistribution
 
-TEMPERATURE = 1.0
+QUESTIONS = 3
 
 
 class ActiveGNN(AskingLearner):
@@ -46,16 +45,12 @@ class ActiveGNN(AskingLearner):
 
     gnn: GNN
     attention: tuple[Linear, Linear]
-    asks: Literal["learned", "random"] = eqx.field(static=True)
 
-    def __init__(
-        self, gnn: GNN, asks: Literal["learned", "random"] = "learned", *, key: PRNGKeyArray
-    ):
+    def __init__(self, gnn: GNN, *, key: PRNGKeyArray):
         width = gnn.layers[1].theta.shape[1]  # of x^(1)
         first, second = jax.random.split(key)
         self.gnn = gnn
         self.attention = (Linear(width, width, key=first), Linear(width, 1, key=second))
-        self.asks = asks
 
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Graph:
         return self.gnn.adapt(support, likelihood, key=key)
@@ -63,32 +58,29 @@ class ActiveGNN(AskingLearner):
     def acquire(
         self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> Float[Array, " n"]:
-        if self.asks == "random":
-            raise ValueError(
-                "--ask learned: this graph network was trained with --asks random and has not "
-                "learned to ask: take random or uncertainty"
-            )
         graph = self.adapt(support, likelihood, key=key)
         first, second = self.attention
-        nodes = self.gnn.hidden(graph.nodes, graph.present, layers=1)
+        nodes = jax.lax.stop_gradient(self.gnn.hidden(graph.nodes, graph.present, layers=1))
         return second(jax.nn.leaky_relu(first(nodes)))[:, 0]
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """That of the queries once a label has been asked for, where there is one to ask for."""
+        """That of the queries once a label has been asked for, where there is one to ask for: the
+        mean over the questions tried, and how much better than it the attention would have them."""
         if not isinstance(task, ActiveEpisode):
             return self.gnn.loss(task, key=key)
         support, likelihood = task.support, task.likelihood
-        if self.asks == "random":
-            wanted = jnp.zeros(len(support.y))
-        else:
-            wanted = self.acquire(support, likelihood, key=key)
-        asked = one_of(wanted, support.y < 0, key=key)
-        known, true = self.gnn.label_vectors(support.y), self.gnn.label_vectors(task.answers)
-        labels = known + asked[:, None] * (true - known)
-        predictor = self.gnn.graph(support.x, labels, jnp.ones(len(support.y), bool))
-        predictions = predictor(task.query.x)
-        loss = likelihood.mean_loss(predictions, task.query.y)
-        return loss, likelihood.metrics(predictions, task.query.y)
+        questions = some_of(support.y < 0, QUESTIONS, key=key)
+
+        def once_told(question: Int[Array, ""]):
+            told = support.y.at[question].set(task.answers[question])
+            predictions = self.adapt(Examples(support.x, told), likelihood, key=key)(task.query.x)
+            loss = likelihood.mean_loss(predictions, task.query.y)
+            return loss, likelihood.metrics(predictions, task.query.y)
+
+        losses, metrics = jax.vmap(once_told)(questions)
+        wanted = self.acquire(support, likelihood, key=key)[questions]
+        better = jax.nn.softmax(wanted) @ jax.lax.stop_gradient(losses - jnp.mean(losses))
+        return jnp.mean(losses) + better, jax.tree.map(jnp.mean, metrics)
 
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "ActiveGNN":
         return eqx.tree_at(lambda a: a.gnn, self, self.gnn.settle(tasks, key=key))
@@ -102,16 +94,8 @@ class ActiveGNN(AskingLearner):
         return self.gnn.transductive
 
 
-def one_of(
-    logits: Float[Array, " n"],
-    allowed: Bool[Array, " n"],
-    temperature: float = TEMPERATURE,
-    *,
-    key: PRNGKeyArray,
-) -> Float[Array, " n"]:
-    """One-hot: one of those allowed, with probabilities softmax(logits); its gradient is that of
-    the softmax of logits and noise at this temperature."""
-    noisy = jnp.where(allowed, logits + jax.random.gumbel(key, logits.shape), -1e9)
-    soft = jax.nn.softmax(noisy / temperature)
-    hard = jax.nn.one_hot(jnp.argmax(noisy), len(logits))
-    return soft + jax.lax.stop_gradient(hard - soft)
+def some_of(allowed: Bool[Array, " n"], count: int, *, key: PRNGKeyArray) -> Int[Array, " count"]:
+    """The places of `count` different ones of those allowed, all choices alike; of others only
+    where these are fewer."""
+    noise = jnp.where(allowed, jax.random.uniform(key, allowed.shape), -1.0)
+    return jax.lax.top_k(noise, min(count, len(allowed)))[1]

@@ -84,14 +84,10 @@ class ActiveGNN(Graph):
 
     name: ClassVar[str] = "active-gnn"
 
-    asks: Literal["learned", "random"] = "learned"
-    """Which label is asked for in training: the one that the network chooses, or any (the
-    baseline)."""
-
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax
 
         from quickstudy.learners.metric.active_gnn import ActiveGNN
 
         for_graph, for_attention = jax.random.split(key)
-        return ActiveGNN(self.graph(problem, for_graph), self.asks, key=for_attention)
+        return ActiveGNN(self.graph(problem, for_graph), key=for_attention)
