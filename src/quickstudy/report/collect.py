@@ -29,7 +29,7 @@ from quickstudy.progress import progress
 from quickstudy.recipes import wiring
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.settings import RunSettings, TaskSettings
-from quickstudy.recipes.tasks import class_names, episode_tasks, grouped
+from quickstudy.recipes.tasks import FUNCTIONS, class_names, episode_tasks, grouped
 from quickstudy.report.data import (
     Calibration,
     Confusion,
@@ -44,7 +44,9 @@ from quickstudy.report.data import (
 )
 from quickstudy.report.page import write_report
 from quickstudy.task import Episode, task_keys
+from quickstudy.tasks.completion import Completion
 from quickstudy.tasks.few_shot import FewShot
+from quickstudy.tasks.gaussian_processes import GaussianProcesses
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource, distinct
 from quickstudy.tasks.zero_shot import ZeroShot
@@ -83,11 +85,11 @@ class Run:
         return any(field.name == option for field in fields(self.settings.learner))
 
     @property
-    def tasks(self) -> FewShot | ZeroShot | Sinusoid:
+    def tasks(self) -> FewShot | ZeroShot | Sinusoid | GaussianProcesses | Completion:
         """The test tasks."""
         t = replace(self.settings.tasks, verify=False)
         tasks = episode_tasks(t, "test", t.way, t.shot, t.query)
-        assert isinstance(tasks, FewShot | ZeroShot | Sinusoid)
+        assert isinstance(tasks, FewShot | ZeroShot | Sinusoid | GaussianProcesses | Completion)
         return tasks
 
     def measure(self, episodes: int, seed: int, tasks: TaskSettings | None = None) -> Result:
@@ -189,7 +191,7 @@ def subject(tasks: TaskSettings) -> str:
     """
     kind, _, path = tasks.tasks.partition(":")
     data = Path(path).name or kind
-    if kind == "sinusoid":
+    if kind in FUNCTIONS:
         return f"{data}, {tasks.shot} points"
     if tasks.sequence:
         return f"{data}, sequences of {tasks.sequence} of {tasks.way} classes"
@@ -198,7 +200,7 @@ def subject(tasks: TaskSettings) -> str:
 
 def chance(run: Run) -> float | None:
     """The accuracy of guessing; None for real targets."""
-    return None if isinstance(run.tasks, Sinusoid) else 1 / run.tasks.way
+    return 1 / run.tasks.way if isinstance(run.tasks, FewShot | ZeroShot) else None
 
 
 def rows(comparison: Comparison) -> list[Row]:
@@ -311,7 +313,7 @@ def most_shots(tasks: TaskSettings) -> int:
     """How many support examples every test class can give beside its queries; 0 for tasks that
     are not classification, from descriptions, or sequences."""
     kind = tasks.tasks.partition(":")[0]
-    if kind == "sinusoid" or tasks.zero_shot or tasks.sequence:
+    if kind in FUNCTIONS or tasks.zero_shot or tasks.sequence:
         return 0
     if kind in ("glyphs", "penn-treebank"):
         return max(SHOTS)
@@ -322,7 +324,7 @@ def drawn(run: Run, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embe
     """The first of the test episodes as the learner meets it, and its queries' features."""
     for_task, for_learner = task_keys(jax.random.key(seed), 0)
     tasks = run.tasks
-    if isinstance(tasks, Sinusoid):
+    if isinstance(tasks, Sinusoid | GaussianProcesses):
         return drawn_curve(run, tasks, for_task, for_learner), None
     if not isinstance(tasks, FewShot):
         return None, None
@@ -391,10 +393,13 @@ def embedded(
 
 
 def drawn_curve(
-    run: Run, tasks: Sinusoid, for_task: PRNGKeyArray, for_learner: PRNGKeyArray
+    run: Run,
+    tasks: Sinusoid | GaussianProcesses,
+    for_task: PRNGKeyArray,
+    for_learner: PRNGKeyArray,
 ) -> CurveEpisode:
-    """A sine curve, and what the learner makes of it before and after adapting."""
-    task = Sinusoid(tasks.shot, GRID).sample(for_task)
+    """A function of one number, and what the learner makes of it before and after adapting."""
+    task = replace(tasks, query=GRID).sample(for_task)
     order = np.argsort(np.asarray(task.query.x[:, 0]))
     if run.offers("test_steps"):
         most = max(1, run.learner.test_steps)  # pyright: ignore[reportAttributeAccessIssue]
@@ -408,9 +413,10 @@ def drawn_curve(
     predictions = {}
     for name, learner in learners.items():
         predictions[name] = np.asarray(_curve(learner, task, for_learner))[order, 0]
+    told = np.asarray(task.likelihood.labelled(task.support.y))
     return CurveEpisode(
-        support_x=np.asarray(task.support.x[:, 0]),
-        support_y=np.asarray(task.support.y[:, 0]),
+        support_x=np.asarray(task.support.x[:, 0])[told],
+        support_y=np.asarray(task.support.y[:, 0])[told],
         x=np.asarray(task.query.x[:, 0])[order],
         truth=np.asarray(task.query.y[:, 0])[order],
         predictions=predictions,
