@@ -86,7 +86,7 @@ def test_the_bound_is_the_expected_log_of_joint_over_posterior(learner):
             weight += log_density(z, p) - log_density(z, q)
         expected += weight.mean()
         variance += weight.var() / len(weight)
-    error = 5 * np.sqrt(variance + np.var(bound) / len(bound))
+    error = float(5 * np.sqrt(variance + np.var(bound) / len(bound)))
     assert np.mean(bound) == pytest.approx(expected, abs=error)
     assert error < 0.2 * abs(expected)
 
