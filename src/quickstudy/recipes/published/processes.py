@@ -22,7 +22,7 @@ PIXELS = RunSettings(Pixels("cosine", invert=True), OMNIGLOT)
 
 
 def trained_on(
-    learner: LearnerSettings, tasks: TaskSettings, steps: int, meta_batch: int, **training: float
+    learner: LearnerSettings, tasks: TaskSettings, steps: int, meta_batch: int
 ) -> RunSettings:
     """A training with a cosine decay of the rate, and four looks at validation classes."""
     return RunSettings(
@@ -34,7 +34,6 @@ def trained_on(
             decay="cosine",
             validate_every=max(1, steps // 4),
             validation_episodes=100,
-            **training,
         ),
     )
 

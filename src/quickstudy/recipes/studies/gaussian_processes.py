@@ -18,7 +18,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, Shaped
 
 from quickstudy.evaluation import Estimate, evaluate
 from quickstudy.learner import Learner, Predictor
@@ -155,11 +155,11 @@ def predicted(
     return mean[:, 0], scale[:, 0]
 
 
-def band(x: np.ndarray, mean: Array, half_width: Array) -> dict[str, Estimate]:
+def band(x: np.ndarray, mean: ArrayLike, half_width: ArrayLike) -> dict[str, Estimate]:
     """A line with a band."""
     return {
         f"{at:.3f}": Estimate(float(m), float(h), 1)
-        for at, m, h in zip(x, mean, half_width, strict=True)
+        for at, m, h in zip(x, np.asarray(mean), np.asarray(half_width), strict=True)
     }
 
 
