@@ -32,6 +32,7 @@ EPISODE_WORDS = (
     *("data", "split", "part", "classes", "first", "size", "rotations"),
     *("way", "shot", "queries per class", "queries", "length", "labels", "within", "pairs"),
     *("labelled per class", "distractor classes", "episodes", "seed"),
+    *("length scale", "amplitude", "noise"),
 )
 """The words of a protocol that say which episodes were met; others are about the learner."""
 

@@ -17,7 +17,11 @@ CALIBRATION_BINS = 15
 
 
 class Likelihood(eqx.Module):
-    """p(y | prediction). Final subclasses: `Categorical`, `Letters`, `Gaussian`."""
+    """p(y | prediction). Final subclasses: `Categorical`, `Letters`, `Gaussian` and
+    `HeteroscedasticGaussian`.
+
+    Targets may be missing: examples without a label count towards nothing.
+    """
 
     size: eqx.AbstractVar[int]
     """How many outputs a network needs for one prediction."""
@@ -28,18 +32,27 @@ class Likelihood(eqx.Module):
     higher_is_better: ClassVar[bool]
 
     @abc.abstractmethod
+    def labelled(self, y: Array) -> Bool[Array, " n"]:
+        """Which examples have a label: -1 is none for classes and words, NaN for numbers."""
+
+    @abc.abstractmethod
+    def encode(self, y: Array) -> Float[Array, "n k"]:
+        """Targets as numbers that a network can read, zeros where there is no label."""
+
+    @abc.abstractmethod
     def negative_log_likelihood(
         self, prediction: Float[Array, "n size"], y: Array
     ) -> Float[Array, " n"]:
-        """-log p(y_i | prediction_i), in nats, for each example."""
+        """-log p(y_i | prediction_i), in nats, for each example; 0 where there is no label."""
 
-    @abc.abstractmethod
     def mean_loss(self, prediction: Float[Array, "n size"], y: Array) -> Float[Array, ""]:
         """The mean of `negative_log_likelihood` over the labelled examples."""
+        total = jnp.sum(self.negative_log_likelihood(prediction, y))
+        return total / jnp.maximum(jnp.sum(self.labelled(y)), 1)
 
     @abc.abstractmethod
     def metrics(self, prediction: Float[Array, "n size"], y: Array) -> dict[str, Float[Array, ""]]:
-        """Figures for one task, each a mean over its examples."""
+        """Figures for one task, each a mean over its labelled examples."""
 
     @abc.abstractmethod
     def calibration(self, prediction: Float[Array, "n size"], y: Array) -> Float[Array, "bins 3"]:
@@ -64,6 +77,9 @@ class Categorical(Likelihood):
     headline: ClassVar[str] = "accuracy"
     higher_is_better: ClassVar[bool] = True
 
+    def labelled(self, y: Int[Array, " n"]) -> Bool[Array, " n"]:
+        return y >= 0
+
     def negative_log_likelihood(
         self, prediction: Float[Array, "n size"], y: Int[Array, " n"]
     ) -> Float[Array, " n"]:
@@ -73,18 +89,12 @@ class Categorical(Likelihood):
             )
         log_p = jax.nn.log_softmax(prediction)
         picked = jnp.take_along_axis(log_p, jnp.maximum(y, 0)[:, None], axis=-1)[:, 0]
-        return jnp.where(y >= 0, -picked, 0.0)
-
-    def mean_loss(
-        self, prediction: Float[Array, "n size"], y: Int[Array, " n"]
-    ) -> Float[Array, ""]:
-        total = jnp.sum(self.negative_log_likelihood(prediction, y))
-        return total / jnp.maximum(jnp.sum(y >= 0), 1)
+        return jnp.where(self.labelled(y), -picked, 0.0)
 
     def metrics(
         self, prediction: Float[Array, "n size"], y: Int[Array, " n"]
     ) -> dict[str, Float[Array, ""]]:
-        labelled = y >= 0
+        labelled = self.labelled(y)
         correct = jnp.argmax(prediction, axis=-1) == y
         return {
             "accuracy": jnp.sum(correct & labelled) / jnp.maximum(jnp.sum(labelled), 1),
@@ -97,7 +107,7 @@ class Categorical(Likelihood):
         """A claim is "the most probable class is right", its confidence that class's
         probability; bins cut [0, 1] evenly (Guo et al. 2017, section 2)."""
         p = jax.nn.softmax(prediction)
-        return claims(jnp.max(p, axis=-1), jnp.argmax(p, axis=-1) == y, y >= 0)
+        return claims(jnp.max(p, axis=-1), jnp.argmax(p, axis=-1) == y, self.labelled(y))
 
     def encode(self, y: Int[Array, " n"]) -> Float[Array, "n size"]:
         """One-hot vectors, zeros where there is no label: labels that a network can read."""
@@ -140,23 +150,20 @@ class Letters(Likelihood):
         """log p of each letter at each place."""
         return jax.nn.log_softmax(prediction.reshape(-1, LETTERS, LETTERS))
 
+    def labelled(self, y: Int[Array, "n letters"]) -> Bool[Array, " n"]:
+        return y[:, 0] >= 0
+
     def negative_log_likelihood(
         self, prediction: Float[Array, "n size"], y: Int[Array, "n letters"]
     ) -> Float[Array, " n"]:
         log_p = self.of_letters(prediction)
         picked = jnp.take_along_axis(log_p, jnp.maximum(y, 0)[..., None], axis=-1)[..., 0]
-        return jnp.where(y[:, 0] >= 0, -jnp.sum(picked, -1), 0.0)
-
-    def mean_loss(
-        self, prediction: Float[Array, "n size"], y: Int[Array, "n letters"]
-    ) -> Float[Array, ""]:
-        total = jnp.sum(self.negative_log_likelihood(prediction, y))
-        return total / jnp.maximum(jnp.sum(y[:, 0] >= 0), 1)
+        return jnp.where(self.labelled(y), -jnp.sum(picked, -1), 0.0)
 
     def metrics(
         self, prediction: Float[Array, "n size"], y: Int[Array, "n letters"]
     ) -> dict[str, Float[Array, ""]]:
-        labelled = y[:, 0] >= 0
+        labelled = self.labelled(y)
         correct = jnp.all(jnp.argmax(self.of_letters(prediction), -1) == y, -1)
         return {
             "accuracy": jnp.sum(correct & labelled) / jnp.maximum(jnp.sum(labelled), 1),
@@ -169,18 +176,77 @@ class Letters(Likelihood):
         """A claim is "the most probable word is right"."""
         log_p = self.of_letters(prediction)
         correct = jnp.all(jnp.argmax(log_p, -1) == y, -1)
-        return claims(jnp.exp(jnp.sum(jnp.max(log_p, -1), -1)), correct, y[:, 0] >= 0)
+        return claims(jnp.exp(jnp.sum(jnp.max(log_p, -1), -1)), correct, self.labelled(y))
 
     def encode(self, y: Int[Array, "n letters"]) -> Float[Array, "n size"]:
         """Five one-hot vectors, one after the other; zeros where there is no label."""
         return jax.nn.one_hot(y, LETTERS).reshape(-1, self.size)
 
 
-class Gaussian(Likelihood):
-    """Real targets of `size` numbers with independent noise of standard deviation `scale`
-    around the predicted mean:
+class RealTargets(Likelihood):
+    """Real vectors y with independent Gaussian noise around a mean m:
 
-        p(y | m) = Π_d N(y_d; m_d, scale²).
+        p(y | m, s) = Π_d N(y_d; m_d, s_d²).
+
+    NaN marks an unlabelled example: all numbers of its target are.
+    """
+
+    higher_is_better: ClassVar[bool] = False
+
+    @property
+    @abc.abstractmethod
+    def targets(self) -> int:
+        """How many numbers a target has."""
+
+    @abc.abstractmethod
+    def moments(
+        self, prediction: Float[Array, "n size"]
+    ) -> tuple[Float[Array, "n targets"], Float[Array, "n targets"]]:
+        """The mean m and the scale s that a prediction stands for."""
+
+    def labelled(self, y: Float[Array, "n targets"]) -> Bool[Array, " n"]:
+        return ~jnp.isnan(y[:, 0])
+
+    def encode(self, y: Float[Array, "n targets"]) -> Float[Array, "n targets"]:
+        """The numbers themselves, zeros where there are none."""
+        return jnp.where(self.labelled(y)[:, None], y, 0.0)
+
+    def errors(
+        self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
+    ) -> tuple[Float[Array, "n targets"], Float[Array, "n targets"]]:
+        """y - m, 0 where there is no label, and s."""
+        mean, scale = self.moments(prediction)
+        return jnp.where(self.labelled(y)[:, None], self.encode(y) - mean, 0.0), scale
+
+    def negative_log_likelihood(
+        self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
+    ) -> Float[Array, " n"]:
+        error, scale = self.errors(prediction, y)
+        each = 0.5 * (error / scale) ** 2 + 0.5 * jnp.log(2 * jnp.pi * scale**2)
+        return jnp.where(self.labelled(y), jnp.sum(each, axis=-1), 0.0)
+
+    def metrics(
+        self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
+    ) -> dict[str, Float[Array, ""]]:
+        error, _ = self.errors(prediction, y)
+        count = jnp.maximum(jnp.sum(self.labelled(y)), 1) * self.targets
+        return {"mse": jnp.sum(error**2) / count, "nll": self.mean_loss(prediction, y)}
+
+    def calibration(
+        self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
+    ) -> Float[Array, "bins 3"]:
+        """A claim is "the target lies in the central interval of probability p", its
+        confidence p; every target is asked for each of the bins' midpoints p."""
+        p = (jnp.arange(CALIBRATION_BINS) + 0.5) / CALIBRATION_BINS
+        error, scale = self.errors(prediction, y)
+        inside = jnp.abs(error)[..., None] <= scale[..., None] * ndtri(0.5 + p / 2)
+        inside &= self.labelled(y)[:, None, None]
+        asked = jnp.full(CALIBRATION_BINS, 1.0) * jnp.sum(self.labelled(y)) * self.targets
+        return jnp.stack([asked, asked * p, jnp.sum(inside, axis=(0, 1))], axis=-1)
+
+
+class Gaussian(RealTargets):
+    """Noise of one standard deviation `scale` around the mean that is predicted, `size` numbers.
 
     With scale 1 the gradient of the loss is that of half the squared error.
 
@@ -191,34 +257,40 @@ class Gaussian(Likelihood):
     size: int = eqx.field(static=True, default=1)
     scale: float = eqx.field(static=True, default=1.0)
     headline: ClassVar[str] = "mse"
-    higher_is_better: ClassVar[bool] = False
 
-    def negative_log_likelihood(
-        self, prediction: Float[Array, "n size"], y: Float[Array, "n size"]
-    ) -> Float[Array, " n"]:
-        z = (y - prediction) / self.scale
-        return jnp.sum(0.5 * z**2 + 0.5 * jnp.log(2 * jnp.pi * self.scale**2), axis=-1)
+    @property
+    def targets(self) -> int:
+        return self.size
 
-    def mean_loss(
-        self, prediction: Float[Array, "n size"], y: Float[Array, "n size"]
-    ) -> Float[Array, ""]:
-        return jnp.mean(self.negative_log_likelihood(prediction, y))
+    def moments(
+        self, prediction: Float[Array, "n size"]
+    ) -> tuple[Float[Array, "n targets"], Float[Array, "n targets"]]:
+        return prediction, jnp.full_like(prediction, self.scale)
 
-    def metrics(
-        self, prediction: Float[Array, "n size"], y: Float[Array, "n size"]
-    ) -> dict[str, Float[Array, ""]]:
-        return {
-            "mse": jnp.mean((y - prediction) ** 2),
-            "nll": self.mean_loss(prediction, y),
-        }
 
-    def calibration(
-        self, prediction: Float[Array, "n size"], y: Float[Array, "n size"]
-    ) -> Float[Array, "bins 3"]:
-        """A claim is "the target lies in the central interval of probability p", its
-        confidence p; every target is asked for each of the bins' midpoints p."""
-        p = (jnp.arange(CALIBRATION_BINS) + 0.5) / CALIBRATION_BINS
-        half_width = self.scale * ndtri(0.5 + p / 2)
-        inside = jnp.abs(y - prediction)[..., None] <= half_width
-        asked = jnp.full(CALIBRATION_BINS, float(y.size))
-        return jnp.stack([asked, asked * p, jnp.sum(inside, axis=(0, 1))], axis=-1)
+class HeteroscedasticGaussian(RealTargets):
+    """Noise whose scale is predicted too: of the `size` = 2 · targets numbers of a prediction the
+    first half are means and the others, a, say how sure of them it is:
+
+        s = floor + (1 - floor) log(1 + exp(a))            (Garnelo et al. 2018, whose floor is .1).
+
+    It is chosen by the negative log-likelihood, lower is better: squared errors do not see s.
+
+    >>> HeteroscedasticGaussian(2).moments(jnp.array([[3.0, 0.0]]))
+    (Array([[3.]], dtype=float32), Array([[0.7238325]], dtype=float32))
+    """
+
+    size: int = eqx.field(static=True, default=2)
+    floor: float = eqx.field(static=True, default=0.1)
+    """The smallest scale."""
+    headline: ClassVar[str] = "nll"
+
+    @property
+    def targets(self) -> int:
+        return self.size // 2
+
+    def moments(
+        self, prediction: Float[Array, "n size"]
+    ) -> tuple[Float[Array, "n targets"], Float[Array, "n targets"]]:
+        mean, a = jnp.split(prediction, 2, axis=-1)
+        return mean, self.floor + (1 - self.floor) * jax.nn.softplus(a)

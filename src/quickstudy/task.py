@@ -14,7 +14,9 @@ from quickstudy.likelihood import Likelihood
 class Examples(eqx.Module):
     """A small data set: inputs and targets with a leading example axis.
 
-    Targets are integer labels (-1 for unlabelled, as in scikit-learn) or real vectors.
+    Targets are integer labels (-1 for unlabelled, as in scikit-learn) or real vectors (NaN for
+    unlabelled). A set of fewer examples than the arrays hold has unlabelled ones in the place of
+    the others, so that one compiled program takes sets of any size.
 
     >>> import jax.numpy as jnp
     >>> Examples(jnp.zeros((5, 28, 28, 1)), jnp.arange(5)).x.shape

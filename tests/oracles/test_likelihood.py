@@ -1,5 +1,6 @@
 """Likelihoods against closed forms, SciPy, and simulation."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import accuracy_score, log_loss
 
 from quickstudy.evaluation import Result
-from quickstudy.likelihood import CALIBRATION_BINS, Categorical, Gaussian
+from quickstudy.likelihood import CALIBRATION_BINS, Categorical, Gaussian, HeteroscedasticGaussian
 
 RNG = np.random.default_rng(0)
 LOGITS = 2 * RNG.normal(size=(40, 3)).astype(np.float32)
@@ -111,3 +112,44 @@ def test_targets_from_the_claimed_gaussian_are_calibrated_and_others_are_not():
     assert result(honest).calibration_error < 0.01
     assert (proud[:, 2] < proud[:, 1]).all()
     assert (shy[:, 2] > shy[:, 1]).all()
+
+
+def test_predicted_scales_are_those_of_the_density():
+    prediction, y = RNG.normal(size=(6, 4)), RNG.normal(size=(6, 2))
+    scale = 0.1 + 0.9 * np.log1p(np.exp(prediction[:, 2:]))
+    found = HeteroscedasticGaussian(4).metrics(jnp.asarray(prediction), jnp.asarray(y))
+    expected = -stats.norm.logpdf(y, prediction[:, :2], scale).sum(1)
+    assert found["nll"] == pytest.approx(expected.mean(), rel=1e-5)
+    assert found["mse"] == pytest.approx(np.mean((y - prediction[:, :2]) ** 2), rel=1e-5)
+    sure = jnp.asarray([[0.0, -50.0]])
+    np.testing.assert_allclose(HeteroscedasticGaussian(2, floor=0.3).moments(sure)[1], 0.3)
+
+
+def test_targets_under_the_scale_predicted_for_each_are_calibrated():
+    a = RNG.normal(size=(20000, 1))
+    likelihood = HeteroscedasticGaussian(2)
+    prediction = jnp.asarray(np.concatenate([a, a], 1), jnp.float32)
+    mean, scale = likelihood.moments(prediction)
+    y = mean + scale * RNG.normal(size=a.shape)
+    assert result(likelihood.calibration(prediction, y)).calibration_error < 0.01
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian(2, 0.7), HeteroscedasticGaussian(4)])
+def test_numbers_without_a_label_count_towards_nothing(likelihood):
+    prediction = jnp.asarray(RNG.normal(size=(6, likelihood.size)), jnp.float32)
+    y = jnp.asarray(RNG.normal(size=(6, 2)), jnp.float32)
+    some = np.asarray([0, 2, 5])
+    masked = jnp.full_like(y, jnp.nan).at[some].set(y[some])
+    for name, value in likelihood.metrics(prediction, masked).items():
+        expected = likelihood.metrics(prediction[some], y[some])[name]
+        assert value == pytest.approx(float(expected), rel=1e-5)
+    np.testing.assert_allclose(
+        likelihood.calibration(prediction, masked),
+        likelihood.calibration(prediction[some], y[some]),
+        rtol=1e-5,
+    )
+    slope = jax.grad(lambda p: likelihood.mean_loss(p, masked))(prediction)
+    expected = jax.grad(lambda p: likelihood.mean_loss(p, y[some]))(prediction[some])
+    np.testing.assert_allclose(slope[some], expected, rtol=1e-5)
+    np.testing.assert_array_equal(np.delete(slope, some, 0), 0)
+    assert likelihood.mean_loss(prediction, jnp.full_like(y, jnp.nan)) == 0

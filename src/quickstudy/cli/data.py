@@ -19,7 +19,7 @@ class Data:
     """Without a name, say where data is looked for and what is there. With omniglot, mnist or
     lake-runs, make sure that it is: download, check and prepare it. With folder:PATH, pack your
     own images into one file, from which --tasks packed:FOLDER trains although they may be more
-    than memory holds. glyphs and sinusoid need nothing."""
+    than memory holds. glyphs, sinusoid and Gaussian processes need nothing."""
 
     name: tyro.conf.Positional[str] = ""
     """omniglot, mnist, lake-runs, or folder:PATH."""

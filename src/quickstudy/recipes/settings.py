@@ -38,14 +38,16 @@ class TaskSettings:
     """Which tasks to train on, choose on, and test on."""
 
     tasks: str = "glyphs"
-    """glyphs, omniglot, sinusoid, penn-treebank, or your own: folder:PATH, npz:PATH, table:PATH,
+    """glyphs, omniglot, penn-treebank; functions: sinusoid, gaussian-processes,
+    fixed-gaussian-process, mnist-completion; or your own: folder:PATH, npz:PATH, table:PATH,
     packed:FOLDER, cub:FOLDER. To test on alone: mnist, lake-runs."""
     way: int = 5
     """Classes in an episode."""
     shot: int = 1
-    """Labelled examples of each class (of a sinusoid: labelled points)."""
+    """Labelled examples of each class (of a function: labelled points; of a Gaussian process or a
+    picture: at most so many, a random number)."""
     query: int = 15
-    """Test examples of each class (of a sinusoid: test points)."""
+    """Test examples of each class (of a function: test points)."""
     train_way: int | None = None
     """Classes in a training episode; by default what suits the learner."""
     train_shot: int | None = None

@@ -29,6 +29,7 @@ from quickstudy.task import Episode, Examples, FixedTasks, TaskDistribution
 from quickstudy.tasks import cloze
 from quickstudy.tasks.asking import Asked, AsLearned, AtRandom, LeastCertain
 from quickstudy.tasks.cloze import BlankedWords, Cloze, blanked_words
+from quickstudy.tasks.completion import Completion
 from quickstudy.tasks.few_shot import (
     ArraySource,
     Batches,
@@ -38,6 +39,7 @@ from quickstudy.tasks.few_shot import (
     rotated,
     shares,
 )
+from quickstudy.tasks.gaussian_processes import GaussianProcesses, fixed_gaussian_process
 from quickstudy.tasks.glyphs import Glyphs, glyph_splits
 from quickstudy.tasks.mapped import MappedSource
 from quickstudy.tasks.pairs import Pairs
@@ -53,14 +55,20 @@ OWN = ("folder", "npz", "table", "packed", "cub")
 
 TEST_ONLY = ("mnist", "lake-runs")
 
+FUNCTIONS = ("sinusoid", "gaussian-processes", "fixed-gaussian-process", "mnist-completion")
+"""Tasks that are not classification: a function in each episode."""
+
 KINDS = (
-    *("glyphs", "omniglot", "sinusoid", "penn-treebank"),
+    *("glyphs", "omniglot", "penn-treebank", *FUNCTIONS),
     *("folder:PATH", "npz:PATH", "table:PATH", "packed:FOLDER", "cub:FOLDER"),
     *TEST_ONLY,
 )
 
 CLASSES_OF_A_CLASSIFIER = 200
 """Glyphs are endless; a classifier of all training classes gets this many."""
+
+VALIDATION_PICTURES = 5000
+"""Of MNIST's training part: its last ones."""
 
 HELD_OUT_WORDS = (1000, 1000)
 """Words to validate and to test on, of some ten thousand (Vinyals et al. 2016, section 4.1.3)."""
@@ -194,7 +202,7 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
     Raises `UserError` for tasks that there are not, with the nearest names.
     """
     kind, _, path = tasks.tasks.partition(":")
-    if kind == "sinusoid":
+    if kind in FUNCTIONS:
         return None
     if kind == "glyphs":
         made: dict[str, ClassSource] = {**glyph_splits(tasks.image_size)}
@@ -314,7 +322,7 @@ def require(tasks: TaskSettings, part: str, way: int, examples: int) -> None:
     """Raise `UserError` unless the classes of `part` allow such episodes."""
     kind = tasks.tasks.partition(":")[0]
     source = classes_of(tasks, part)
-    if kind in ("glyphs", "sinusoid") or source is None:
+    if kind == "glyphs" or source is None:
         return
     if isinstance(source, BlankedWords):
         if (classes := source.with_at_least(examples).classes) < way:
@@ -339,14 +347,39 @@ def episode_tasks(
     if classes is None:
         if tasks.labelled < 1 or tasks.distractors or tasks.sequence:
             raise UserError(
-                "--labelled, --distractors and --sequence are about classes; these are curves"
+                "--labelled, --distractors and --sequence are about classes; these are functions"
             )
-        return Sinusoid(shot, query)
+        return functions(tasks, part, shot, query)
     if tasks.verify:
         return pairs(tasks, part, classes, way * query)
     if tasks.sequence:
         return sequences(tasks, part, classes, way)
     return episodes(tasks, part, classes, way, shot, query)
+
+
+def functions(tasks: TaskSettings, part: str, shot: int, query: int) -> TaskDistribution[Episode]:
+    """A function in each episode. Raises `UserError` where pictures have too few pixels."""
+    if tasks.tasks == "sinusoid":
+        return Sinusoid(shot, query)
+    if tasks.tasks == "gaussian-processes":
+        return GaussianProcesses(shot, query)
+    if tasks.tasks == "fixed-gaussian-process":
+        return fixed_gaussian_process(shot, query)
+    pictures = jnp.asarray(mnist_pictures(tasks.image_size)[part])
+    words = (("data", "mnist-completion"), ("part", part), ("size", tasks.image_size))
+    try:
+        return Completion(pictures, shot, query, words=words)
+    except ValueError as error:
+        raise UserError(f"--shot {shot} --query {query}: {error}") from error
+
+
+@functools.lru_cache(maxsize=1)
+def mnist_pictures(size: int) -> dict[str, np.ndarray]:
+    """The digits of each part, (n, size, size, 1) bytes."""
+    digits = mnist.load()
+    train, test = resized(digits.train_x, size), resized(digits.test_x, size)
+    last = len(train) - VALIDATION_PICTURES
+    return {"train": train[:last], "validation": train[last:], "test": test}
 
 
 def episodes(

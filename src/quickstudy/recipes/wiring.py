@@ -18,7 +18,13 @@ from quickstudy.devices import from_first_process, is_first_process
 from quickstudy.errors import UserError
 from quickstudy.evaluation import Result, average, evaluate
 from quickstudy.learner import Learner
-from quickstudy.likelihood import Categorical, Gaussian, Letters, Likelihood
+from quickstudy.likelihood import (
+    Categorical,
+    Gaussian,
+    HeteroscedasticGaussian,
+    Letters,
+    Likelihood,
+)
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.settings import (
     Asking,
@@ -56,7 +62,10 @@ def problem_of(settings: RunSettings) -> Problem:
     require_kind(settings.learner, settings.tasks)
     classes = training_source(settings)
     if classes is None:
-        return Problem((1,), Gaussian(1), None)
+        t = settings.tasks
+        tasks = episode_tasks(t, "train", t.way, t.shot, t.query)
+        task = jax.eval_shape(tasks.sample, jax.random.key(0))
+        return Problem(task.query.x.shape[1:], task.likelihood, None)
     return Problem(
         input_shape(classes),
         Letters() if settings.tasks.letters else Categorical(settings.tasks.way),
@@ -214,7 +223,7 @@ def problem_to_json(problem: Problem) -> dict[str, Any]:
 
 def problem_from_json(found: dict[str, Any]) -> Problem:
     """The inverse of `problem_to_json`."""
-    known = (Categorical, Letters, Gaussian)
+    known = (Categorical, Letters, Gaussian, HeteroscedasticGaussian)
     kinds: dict[str, type[Likelihood]] = {kind.__name__: kind for kind in known}
     likelihood = kinds[found["likelihood"]](found["size"])  # pyright: ignore[reportCallIssue]
     shape = tuple(found["shape"])

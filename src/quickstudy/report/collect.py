@@ -21,7 +21,7 @@ from quickstudy.progress import progress
 from quickstudy.recipes import wiring
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.settings import TaskSettings
-from quickstudy.recipes.tasks import grouped
+from quickstudy.recipes.tasks import FUNCTIONS, grouped
 from quickstudy.report.confusions import confused
 from quickstudy.report.data import Calibration, Curve, Line, ReportData, Row, Sweep
 from quickstudy.report.drawn import drawn
@@ -125,7 +125,7 @@ def subject(tasks: TaskSettings) -> str:
     """
     kind, _, path = tasks.tasks.partition(":")
     data = Path(path).name or kind
-    if kind == "sinusoid":
+    if kind in FUNCTIONS:
         return f"{data}, {tasks.shot} points"
     if tasks.sequence:
         return f"{data}, sequences of {tasks.sequence} of {tasks.way} classes"
@@ -258,7 +258,7 @@ def most_shots(tasks: TaskSettings) -> int:
     """How many support examples every test class can give beside its queries; 0 for tasks that
     are not classification, from descriptions, or sequences."""
     kind = tasks.tasks.partition(":")[0]
-    if kind == "sinusoid" or tasks.zero_shot or tasks.sequence:
+    if kind in FUNCTIONS or tasks.zero_shot or tasks.sequence:
         return 0
     if kind in ("glyphs", "penn-treebank"):
         return max(SHOTS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -17,6 +19,7 @@ from quickstudy.report.data import CurveEpisode, Embedding, ImageEpisode
 from quickstudy.report.opened import Run, is_image, shown
 from quickstudy.task import Episode, task_keys
 from quickstudy.tasks.few_shot import FewShot
+from quickstudy.tasks.gaussian_processes import GaussianProcesses
 from quickstudy.tasks.sinusoid import Sinusoid
 
 GRID = 400
@@ -27,7 +30,7 @@ def drawn(run: Run, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embe
     """The first of the test episodes as the learner meets it, and its queries' features."""
     for_task, for_learner = task_keys(jax.random.key(seed), 0)
     tasks = run.tasks
-    if isinstance(tasks, Sinusoid):
+    if isinstance(tasks, Sinusoid | GaussianProcesses):
         return drawn_curve(run, tasks, for_task, for_learner), None
     if not isinstance(tasks, FewShot):
         return None, None
@@ -96,10 +99,13 @@ def embedded(
 
 
 def drawn_curve(
-    run: Run, tasks: Sinusoid, for_task: PRNGKeyArray, for_learner: PRNGKeyArray
+    run: Run,
+    tasks: Sinusoid | GaussianProcesses,
+    for_task: PRNGKeyArray,
+    for_learner: PRNGKeyArray,
 ) -> CurveEpisode:
-    """A sine curve, and what the learner makes of it before and after adapting."""
-    task = Sinusoid(tasks.shot, GRID).sample(for_task)
+    """A function of one number, and what the learner makes of it before and after adapting."""
+    task = replace(tasks, query=GRID).sample(for_task)
     order = np.argsort(np.asarray(task.query.x[:, 0]))
     if run.offers("test_steps"):
         most = max(1, run.learner.test_steps)  # pyright: ignore[reportAttributeAccessIssue]
@@ -113,9 +119,10 @@ def drawn_curve(
     predictions = {}
     for name, learner in learners.items():
         predictions[name] = np.asarray(_curve(learner, task, for_learner))[order, 0]
+    told = np.asarray(task.likelihood.labelled(task.support.y))
     return CurveEpisode(
-        support_x=np.asarray(task.support.x[:, 0]),
-        support_y=np.asarray(task.support.y[:, 0]),
+        support_x=np.asarray(task.support.x[:, 0])[told],
+        support_y=np.asarray(task.support.y[:, 0])[told],
         x=np.asarray(task.query.x[:, 0])[order],
         truth=np.asarray(task.query.y[:, 0])[order],
         predictions=predictions,

@@ -163,7 +163,10 @@ def _panel(axes: Axes, panel: Panel) -> None:
             axes.fill_between(at, low, high, color=style["color"], alpha=0.2, linewidth=0)
             continue
         marker = MARKERS[i % len(MARKERS)]
-        axes.errorbar(at, mean, half, marker=marker, markersize=4, capsize=2, **style)
+        joined = "none" if name in panel.points else "-"
+        axes.errorbar(
+            at, mean, half, marker=marker, markersize=4, capsize=2, linestyle=joined, **style
+        )
     for axis in panel.logarithmic:
         axes.set(**{f"{axis}scale": "log"})
         getattr(axes, f"{axis}axis").set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))

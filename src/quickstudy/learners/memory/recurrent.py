@@ -185,9 +185,8 @@ class Recurrent(Learner):
             after, _ = self.step(state, added)
             return jax.tree.map(lambda new, old: jnp.where(labelled, new, old), after, state), None
 
-        labelled = support.y.reshape(len(support.y), -1)[:, 0] >= 0
         added = self.added(support.x, labels[:-1])
-        state, _ = jax.lax.scan(read, self.start(), (added, labelled))
+        state, _ = jax.lax.scan(read, self.start(), (added, likelihood.labelled(support.y)))
         return Kept(self, state, labels[-1])
 
 

@@ -130,7 +130,13 @@ class MultiTask(LearnerSettings):
 
     def grouped(self, tasks: Any) -> Any:
         from quickstudy.tasks.finite import Finite
+        from quickstudy.tasks.gaussian_processes import GaussianProcesses
 
+        if isinstance(tasks, GaussianProcesses):
+            raise UserError(
+                f"{self.name} looks at the same functions again, and one of a Gaussian process is "
+                "known only where it was drawn: take --tasks sinusoid"
+            )
         return Finite(tasks, self.training_tasks)
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:

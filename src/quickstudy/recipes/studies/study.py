@@ -35,6 +35,8 @@ class Panel:
     """By name of the line, then by value of x."""
     logarithmic: Literal["", "y", "xy"] = ""
     """What varies over orders of magnitude."""
+    points: tuple[str, ...] = ()
+    """Names of lines that are points, not joined."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,16 @@ class Map:
     values: np.ndarray
     columns: tuple[str, ...]
     """A word for each column."""
+
+
+def pictures(title: str, x: str, rows: dict[str, list[np.ndarray]], columns: list[str]) -> Map:
+    """A map of pictures in rows, each with a name, and columns; all of one height and width."""
+    tiles = [np.concatenate(row, axis=1) for row in rows.values()]
+    width = tiles[0].shape[1] // len(columns)
+    words = [""] * tiles[0].shape[1]
+    words[width // 2 :: width] = columns
+    named = " · ".join(reversed(rows))  # an axis is read upwards
+    return Map(title, x, named, np.clip(np.concatenate(tiles), 0, None), tuple(words))
 
 
 Trained = Callable[[RunSettings | OptimizerRun], Any]

@@ -1,0 +1,167 @@
+"""Conditional neural processes (Garnelo et al., ICML 2018), and with attention (Kim et al., ICLR
+2019; the deterministic path).
+
+A network reads each example alone, the mean of what it reads stands for the set, and another
+network tells from it the target at any place: predictions do not depend on the order of examples,
+and n of them with m queries cost n + m passes.
+
+    r_i = h(x_i, y_i),    r = 1/n Σ_i r_i,    φ_j = g(x_j, r)               (eqs. 1 to 3)
+    min -E Σ_j log p(y_j | φ_j)                                             (eq. 4)
+
+Where targets are classes, h reads x_i alone and there is a mean for each class, one beside the
+other in the order of labels (section 4.3):
+
+    r = [r_1, …, r_N],    r_k = 1/|S_k| Σ_{(x, y) ∈ S_k} h(x)
+
+With attention each query has a mean of its own, in heads w that look at places (Kim et al., section
+3 and figure 2):
+
+    r_j = [Σ_i a^w_ij V_w r_i]_w,    a^w_ij = softmax_i(Q_w e(x_j) · K_w e(x_i) / √d)
+
+within each class where there are classes. Nothing is added for unlabelled examples, and an empty
+set is r = 0.
+
+Differences from the papers: queries do not repeat the context; in classes x is what a
+convolutional network makes of a picture, for h as for g, normalised at test by the statistics of
+the training tasks; Kim et al. have self-attention in the encoder as well.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+
+from quickstudy.learner import Learner, Predictor
+from quickstudy.learners.distances import class_means
+from quickstudy.learners.population import of_episodes, with_population
+from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.networks import MLP, Network, WithHead
+from quickstudy.networks.layers import Linear
+from quickstudy.networks.network import Statistics
+from quickstudy.task import Episode, Examples, TaskDistribution
+
+
+def groups(y: Shaped[Array, "n ..."], likelihood: Likelihood) -> Int[Array, " n"]:
+    """Which mean each example counts towards, -1 for none: that of its class, or the only one."""
+    if isinstance(likelihood, Categorical):
+        return y
+    return jnp.where(likelihood.labelled(y), 0, -1)
+
+
+class Attention(eqx.Module):
+    """Means of examples under weights of several heads that compare places."""
+
+    places: MLP
+    queries: Linear
+    keys: Linear
+    values: Linear
+    heads: int = eqx.field(static=True)
+
+    def __init__(self, inputs: int, width: int, heads: int, *, key: PRNGKeyArray):
+        """For places of so many numbers, and representations of `width`."""
+        keys = jax.random.split(key, 4)
+        self.places = MLP((inputs,), hidden=(width, width), key=keys[0])
+        self.queries, self.keys, self.values = (Linear(width, width, key=k) for k in keys[1:])
+        self.heads = heads
+
+    def __call__(
+        self,
+        v: Float[Array, "m d"],
+        of_examples: Float[Array, "n d"],
+        r: Float[Array, "n width"],
+        group: Int[Array, " n"],
+        count: int,
+    ) -> Float[Array, "m count width"]:
+        """For each query the mean of each of `count` groups, 0 of an empty one."""
+
+        def split(z: Float[Array, "n width"]) -> Float[Array, "n heads part"]:
+            return z.reshape(len(z), self.heads, z.shape[1] // self.heads)
+
+        q = split(self.queries(self.places(v)[0]))
+        k, values = split(self.keys(self.places(of_examples)[0])), split(self.values(r))
+        scores = jnp.einsum("mhd,nhd->mhn", q, k)[:, :, None] / q.shape[-1] ** 0.5
+        belongs = group == jnp.arange(count)[:, None]
+        highest = jnp.max(jnp.where(belongs, scores, -1e9), axis=-1, keepdims=True)
+        weights = jnp.where(belongs, jnp.exp(jnp.where(belongs, scores - highest, 0.0)), 0.0)
+        weights = weights / jnp.maximum(jnp.sum(weights, -1, keepdims=True), 1.0)
+        return jnp.einsum("mhcn,nhd->mchd", weights, values).reshape(len(q), count, -1)
+
+
+class Conditioned(Predictor):
+    """A context set, as it was read."""
+
+    learner: CNP
+    of_examples: Float[Array, "n d"]
+    r: Float[Array, "n width"]
+    group: Int[Array, " n"]
+
+    def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m size"]:
+        learner = self.learner
+        v, _ = learner.network(x, learner.population)
+        if learner.attention is None:
+            means = class_means(self.r, self.group, learner.groups)
+            r = jnp.broadcast_to(means, (len(v), *means.shape))
+        else:
+            r = learner.attention(v, self.of_examples, self.r, self.group, learner.groups)
+        return learner.decoder(jnp.concatenate([v, r.reshape(len(v), -1)], axis=1))[0]
+
+
+class CNP(Learner):
+    """A network that reads a set, and one that tells targets from what was read.
+
+    >>> learner = CNP(MLP((1,), hidden=()), HeteroscedasticGaussian(), key=key)
+    >>> learner.adapt(context, HeteroscedasticGaussian(), key=key)(x).shape    # means and scales
+    (50, 2)
+    """
+
+    network: Network
+    encoder: WithHead
+    decoder: WithHead
+    attention: Attention | None
+    population: Statistics | None
+    groups: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: Network,
+        likelihood: Likelihood,
+        *,
+        targets: int = 1,
+        width: int = 128,
+        layers: int = 4,
+        heads: int = 0,
+        key: PRNGKeyArray,
+    ):
+        """`network` says what an input is to the rest: numbers are themselves (an `MLP` without
+        layers). `targets` is how many numbers a target has where it is no class. The encoder has
+        `layers` layers; with `heads` there is attention."""
+        keys = jax.random.split(key, 5)
+        classifies = isinstance(likelihood, Categorical)
+        self.groups = likelihood.size if classifies else 1
+        inputs = network.outputs
+        told = 0 if classifies else targets
+        reads = MLP((inputs + told,), hidden=(width,) * (layers - 1), key=keys[0])
+        tells = MLP((inputs + self.groups * width,), hidden=(width, width), key=keys[1])
+        self.network = network
+        self.encoder = WithHead(reads, width, key=keys[2])
+        self.decoder = WithHead(tells, likelihood.size, key=keys[3])
+        self.attention = Attention(inputs, width, heads, key=keys[4]) if heads else None
+        self.population = None
+
+    def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Conditioned:
+        classifies = isinstance(likelihood, Categorical)
+        if likelihood.size != self.decoder.outputs or classifies != (self.groups > 1):
+            raise ValueError(
+                f"this learner has {self.decoder.outputs} outputs for {self.groups} classes, the "
+                f"task needs {likelihood.size}"
+            )
+        v, _ = self.network(support.x, self.population)
+        read = v if classifies else jnp.concatenate([v, likelihood.encode(support.y)], axis=1)
+        r, _ = self.encoder(read)
+        return Conditioned(self, v, r, groups(support.y, likelihood))
+
+    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> CNP:
+        """Takes the population statistics of batch normalisation from training episodes."""
+        return with_population(self, self.network, of_episodes(tasks), key)

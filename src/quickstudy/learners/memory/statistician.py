@@ -1,0 +1,261 @@
+"""The Neural Statistician (Edwards and Storkey, ICLR 2017): a generative model of data sets.
+
+A class is a set D of examples, and what they have in common is a context c. A network summarises a
+set as a distribution over contexts, whatever the order of its members; each member has a z beside
+it. No label is used but to form sets.
+
+    p(D) = ∫ p(c) Π_{x ∈ D} ∫ p(x | z, c) p(z | c) dz dc,   p(c) = N(0, I)          (eq. 3)
+
+    R = E_{q(c|D)} Σ_{x ∈ D} E_{q(z|x,c)} log p(x | z, c)                            (eq. 5)
+    C = KL(q(c|D) ‖ p(c)),   L = E_{q(c|D)} Σ_{x ∈ D} KL(q(z|x,c) ‖ p(z|c))
+    max (1 + α) R - (C + L) / (1 + α)              with α = 2^{-t / halve_every} at step t
+
+which is the lower bound R - C - L on log p(D) once α has gone; before, contexts are used more than
+they would be. A new example is of the class whose context it shares, and a class is sampled from by
+its context:
+
+    argmin_k KL(q(c | x) ‖ q(c | D_k))                                               (section 4.4)
+    c = E q(c | D_k),  z ~ p(z | c),  x ~ p(x | z, c)                                (section 4.3)
+
+q(c|D) reads the mean over members of an encoder's features, and how many there were: in training a
+random number of each set's members (sample dropout), while all of them are to be explained.
+
+Pictures are Bernoulli variables pixel by pixel; other inputs are Gaussian with a predicted scale.
+
+Differences from the paper: the set of a class is its support and query examples together; pixels
+enter the bound as probabilities and are not drawn anew each epoch; the decoder is fully connected,
+where the paper has transposed convolutions, and dense layers have no batch normalisation; α falls
+with every step and not with every epoch.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+
+from quickstudy.learner import Learner, Metrics, Predictor
+from quickstudy.learners.distances import class_means
+from quickstudy.learners.population import of_episodes, with_population
+from quickstudy.likelihood import Categorical, HeteroscedasticGaussian, Likelihood
+from quickstudy.networks import MLP, Network, WithHead
+from quickstudy.networks.network import Statistics
+from quickstudy.task import Episode, Examples, TaskDistribution
+
+MOST_LOG_VARIANCE = 8.0
+"""Of the distributions that networks give, up and down: no exponential overflows."""
+
+
+class Normal(NamedTuple):
+    """Independent normal variables."""
+
+    mean: Float[Array, "*n d"]
+    log_variance: Float[Array, "*n d"]
+
+    def sample(self, key: PRNGKeyArray) -> Float[Array, "*n d"]:
+        """mean + scale · ε: differentiable in both."""
+        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        return self.mean + jnp.exp(0.5 * self.log_variance) * noise
+
+
+def divergence(p: Normal, q: Normal) -> Float[Array, "*n"]:
+    """KL(p ‖ q) = ½ Σ_d log(σ_q² / σ_p²) + (σ_p² + (μ_p - μ_q)²) / σ_q² - 1.
+
+    >>> one = Normal(jnp.ones(3), jnp.zeros(3))
+    >>> divergence(one, Normal(jnp.zeros(3), jnp.zeros(3)))
+    Array(1.5, dtype=float32)
+    """
+    difference = p.log_variance - q.log_variance
+    moved = (p.mean - q.mean) ** 2 * jnp.exp(-q.log_variance)
+    return 0.5 * jnp.sum(jnp.exp(difference) + moved - 1 - difference, axis=-1)
+
+
+def normal(network: Network, *inputs: Float[Array, "n _"]) -> Normal:
+    """What a network says of inputs that are put beside each other."""
+    mean, log_variance = jnp.split(network(jnp.concatenate(inputs, axis=1))[0], 2, axis=1)
+    return Normal(mean, MOST_LOG_VARIANCE * jnp.tanh(log_variance / MOST_LOG_VARIANCE))
+
+
+class Bound(NamedTuple):
+    """The terms of the lower bound, of all sets together."""
+
+    reconstruction: Float[Array, ""]
+    of_contexts: Float[Array, ""]
+    of_latents: Float[Array, ""]
+
+    @property
+    def total(self) -> Float[Array, ""]:
+        """R - C - L ≤ log p(D)."""
+        return self.reconstruction - self.of_contexts - self.of_latents
+
+    def weighted(self, alpha: Float[Array, ""]) -> Float[Array, ""]:
+        """(1 + α) R - (C + L) / (1 + α)."""
+        against = self.of_contexts + self.of_latents
+        return (1 + alpha) * self.reconstruction - against / (1 + alpha)
+
+
+class Contexts(Predictor):
+    """q(c | D_k) of each class."""
+
+    learner: Statistician
+    mean: Float[Array, "classes c"]
+    log_variance: Float[Array, "classes c"]
+
+    def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n classes"]:
+        """-KL(q(c | x) ‖ q(c | D_k))."""
+        h, _ = self.learner.encoder(x, self.learner.population)
+        mean, log_variance = self.learner.contexts(h, jnp.arange(len(h)), len(h))
+        own = Normal(mean[:, None], log_variance[:, None])
+        return -divergence(own, Normal(self.mean, self.log_variance))
+
+
+class Statistician(Learner):
+    """Networks that summarise sets and explain their members.
+
+    >>> learner = Statistician(Conv4((28, 28, 1), key=key), (28, 28, 1), key=key)
+    >>> predictor = learner.adapt(support, Categorical(5), key=key)
+    >>> learner.members(predictor.mean, 7, key=key).shape       # new ones of each class
+    (5, 7, 28, 28, 1)
+    """
+
+    encoder: Network
+    before: WithHead
+    after: WithHead
+    posterior: WithHead
+    prior: WithHead
+    decoder: WithHead
+    population: Statistics | None
+    step: Int[Array, ""]
+    """Of training: how far α has fallen."""
+    halve_every: int = eqx.field(static=True)
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        encoder: Network,
+        shape: tuple[int, ...],
+        *,
+        context: int = 64,
+        latent: int = 16,
+        width: int = 256,
+        halve_every: int = 1000,
+        key: PRNGKeyArray,
+    ):
+        """`encoder` sees single examples of that `shape`; c and z have `context` and `latent`
+        numbers, hidden layers `width`."""
+
+        def dense(inputs: int, outputs: int, layers: int, key: PRNGKeyArray) -> WithHead:
+            body, head = jax.random.split(key)
+            hidden = (width,) * layers
+            return WithHead(MLP((inputs,), hidden=hidden, key=body), outputs, key=head)
+
+        self.shape = tuple(shape)
+        self.halve_every = halve_every
+        self.step = jnp.asarray(0)
+        self.population = None
+        h, keys = encoder.outputs, jax.random.split(key, 5)
+        pixels = jnp.zeros(self.shape).size
+        self.encoder = encoder
+        self.before = dense(h, width, 1, keys[0])
+        self.after = dense(width + 1, 2 * context, 2, keys[1])
+        self.posterior = dense(h + context, 2 * latent, 2, keys[2])
+        self.prior = dense(context, 2 * latent, 2, keys[3])
+        outputs = pixels if self.of_pictures else 2 * pixels
+        self.decoder = dense(latent + context, outputs, 2, keys[4])
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether inputs are pictures, of pixels from 0 to 1."""
+        return len(self.shape) == 3
+
+    def at_step(self, step: Int[Array, ""]) -> Statistician:
+        return eqx.tree_at(lambda learner: learner.step, self, step)
+
+    @property
+    def alpha(self) -> Float[Array, ""]:
+        """By how much reconstruction counts more."""
+        return 2.0 ** (-self.step / self.halve_every)
+
+    def contexts(self, h: Float[Array, "n d"], sets: Int[Array, " n"], count: int) -> Normal:
+        """q(c | D) of each of `count` sets, from the features of their members; -1 is of none."""
+        v = jax.nn.relu(self.before(h)[0])
+        sizes = jnp.sum(jax.nn.one_hot(sets, count), axis=0)[:, None]
+        return normal(self.after, class_means(v, sets, count), sizes)
+
+    def log_probability(
+        self, x: Shaped[Array, "n ..."], z: Float[Array, "n z"], c: Float[Array, "n c"]
+    ) -> Float[Array, " n"]:
+        """log p(x | z, c)."""
+        given = self.decoder(jnp.concatenate([z, c], axis=1))[0]
+        x = x.reshape(len(x), -1)
+        if self.of_pictures:
+            return jnp.sum(x * given - jax.nn.softplus(given), axis=1)
+        return -HeteroscedasticGaussian(2 * x.shape[1]).negative_log_likelihood(given, x)
+
+    def bound(
+        self, examples: Examples, count: int, *, key: PRNGKeyArray, drop: bool = True
+    ) -> Bound:
+        """Of `count` sets: those of examples with the same label, -1 for none. With `drop`, q(c|D)
+        sees some members of each alone."""
+        for_drop, for_c, for_z = jax.random.split(key, 3)
+        sets, x = examples.y, examples.x
+        told = some_of_each(sets, count, for_drop) if drop else sets
+        h, _ = self.encoder(x, self.population)
+        contexts = self.contexts(h, told, count)
+        c = contexts.sample(for_c)[sets]
+        latents, expected = normal(self.posterior, h, c), normal(self.prior, c)
+        z = latents.sample(for_z)
+        belongs = sets >= 0
+        standard = Normal(jnp.zeros_like(contexts.mean), jnp.zeros_like(contexts.mean))
+        return Bound(
+            jnp.sum(jnp.where(belongs, self.log_probability(x, z, c), 0.0)),
+            jnp.sum(divergence(contexts, standard)),
+            jnp.sum(jnp.where(belongs, divergence(latents, expected), 0.0)),
+        )
+
+    def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        """The weighted bound for each example of an episode; figures are without weights."""
+        both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), task.support, task.query)
+        bound = self.bound(both, task.likelihood.size, key=key)
+        members = jnp.maximum(jnp.sum(both.y >= 0), 1)
+        figures = {
+            "bound": bound.total,
+            "reconstruction": bound.reconstruction,
+            "KL of contexts": bound.of_contexts,
+            "KL of latents": bound.of_latents,
+        }
+        loss = -bound.weighted(self.alpha) / members
+        return loss, {name: value / members for name, value in figures.items()}
+
+    def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Contexts:
+        if not isinstance(likelihood, Categorical):
+            raise ValueError("the statistician classifies; this task's targets are not classes")
+        h, _ = self.encoder(support.x, self.population)
+        return Contexts(self, *self.contexts(h, support.y, likelihood.size))
+
+    def members(
+        self, context: Float[Array, "sets c"], count: int, *, key: PRNGKeyArray
+    ) -> Float[Array, "sets count ..."]:
+        """The means of `count` new members of each set, whose c is given."""
+        c = jnp.repeat(context, count, axis=0)
+        z = normal(self.prior, c).sample(key)
+        given = self.decoder(jnp.concatenate([z, c], axis=1))[0]
+        mean = jax.nn.sigmoid(given) if self.of_pictures else given[:, : given.shape[1] // 2]
+        return mean.reshape(len(context), count, *self.shape)
+
+    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> Statistician:
+        """Takes the population statistics of batch normalisation from training episodes."""
+        return with_population(self, self.encoder, of_episodes(tasks), key)
+
+
+def some_of_each(sets: Int[Array, " n"], count: int, key: PRNGKeyArray) -> Int[Array, " n"]:
+    """-1 in the place of some members of each set: of n, a random number from 1 to n are left."""
+    for_number, for_order = jax.random.split(key)
+    sizes = jnp.sum(jax.nn.one_hot(sets, count, dtype=int), axis=0)
+    left = jax.random.randint(for_number, (count,), 1, jnp.maximum(sizes, 1) + 1)
+    score = jax.random.uniform(for_order, sets.shape)
+    before = jnp.sum((sets[:, None] == sets) & (score < score[:, None]), axis=1)
+    return jnp.where(before < left[sets], sets, -1)

@@ -1,0 +1,119 @@
+"""Rows of conditional neural processes and of the Neural Statistician on Omniglot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from quickstudy.recipes.learners.baseline import Pixels
+from quickstudy.recipes.learners.metric import ProtoNet
+from quickstudy.recipes.learners.processes import CNP, Statistician
+from quickstudy.recipes.published.omniglot import COLUMNS, FEWER_QUERIES, OMNIGLOT, omniglot_test
+from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
+from quickstudy.recipes.settings import (
+    LearnerSettings,
+    NetworkSettings,
+    RunSettings,
+    TaskSettings,
+    TrainingSettings,
+)
+
+SMALL = NetworkSettings("conv4-stride")
+PIXELS = RunSettings(Pixels("cosine", invert=True), OMNIGLOT)
+
+
+def trained_on(
+    learner: LearnerSettings, tasks: TaskSettings, steps: int, meta_batch: int
+) -> RunSettings:
+    """A training with a cosine decay of the rate, and four looks at validation classes."""
+    return RunSettings(
+        learner,
+        tasks,
+        TrainingSettings(
+            steps=steps,
+            meta_batch=meta_batch,
+            decay="cosine",
+            validate_every=max(1, steps // 4),
+            validation_episodes=100,
+        ),
+    )
+
+
+def beside(
+    runs: dict[str, dict[int, RunSettings]], published: tuple[float, ...], budget: Budget
+) -> tuple[Figure, ...]:
+    """A figure for each of the four columns and each method, by the number of classes that it was
+    trained for; the first method has the published ones."""
+    first = next(iter(runs))
+    return tuple(
+        Figure(
+            f"{method}, {way}-way {shot}-shot",
+            by_way[way],
+            omniglot_test(way, shot, budget),
+            number if method == first else None,
+            episodes=300 if budget == "cpu" else 1000,
+        )
+        for (way, shot), number in zip(COLUMNS, published, strict=True)
+        for method, by_way in runs.items()
+    )
+
+
+def cnp_omniglot(budget: Budget) -> Recipe:
+    """Conditional neural processes as classifiers: means of classes, beside each other."""
+    cpu = budget == "cpu"
+    steps = {5: 3000, 20: 5000} if cpu else {5: 100_000, 20: 100_000}
+    network = SMALL if cpu else NetworkSettings("conv4")
+
+    def run(learner: LearnerSettings, way: int) -> RunSettings:
+        tasks = replace(OMNIGLOT, way=way, train_way=way, train_shot=1, query=5, train_query=5)
+        return trained_on(learner, tasks, steps[way], 20 // way if cpu else 16)
+
+    prototypes = run(ProtoNet(network), 20)
+    runs = {
+        "CNP": {way: run(CNP(network), way) for way in steps},
+        "ProtoNet, trained 20-way": {5: prototypes, 20: prototypes},
+        "pixels": {5: PIXELS, 20: PIXELS},
+    }
+    return Recipe(
+        "Conditional neural processes as classifiers",
+        "Garnelo et al. 2018, table 2",
+        beside(runs, (95.3, 98.5, 89.9, 96.8), budget),
+        "one model for both shots, trained with 1"
+        + (
+            f"; {steps[5]:,} steps of 4 episodes 5-way, {steps[20]:,} of 1 episode 20-way; strides "
+            f"instead of pooling; 300 test episodes; {FEWER_QUERIES}"
+            if cpu
+            else ""
+        ),
+        paired=True,
+    )
+
+
+def statistician_omniglot(budget: Budget) -> Recipe:
+    """The Neural Statistician: classes by the divergence between contexts."""
+    cpu = budget == "cpu"
+    steps = 8000 if cpu else 300_000
+    network = SMALL if cpu else NetworkSettings("conv4")
+    sets = replace(OMNIGLOT, train_way=16, train_shot=1, train_query=4)
+    learner = Statistician(network) if cpu else Statistician(network, context=512)
+    runs = {
+        "Statistician": trained_on(learner, sets, steps, 1),
+        "ProtoNet, same training": trained_on(ProtoNet(network), sets, steps, 1),
+        "pixels": PIXELS,
+    }
+    return Recipe(
+        "The Neural Statistician, classes by their contexts",
+        "Edwards and Storkey 2017, table 3",
+        beside(
+            {name: {5: run, 20: run} for name, run in runs.items()},
+            (98.1, 99.5, 93.2, 98.1),
+            budget,
+        ),
+        "four-block convolutions, fully connected decoder, grey pixels, no reflections"
+        + (
+            f"; {steps:,} steps of 16 sets of 5 drawings, c of 64 numbers instead of 512; strides "
+            f"instead of pooling; 300 test episodes; {FEWER_QUERIES}"
+            if cpu
+            else ""
+        ),
+        paired=True,
+    )

@@ -1,0 +1,128 @@
+"""Functions as tasks: Gaussian processes against slow formulas, pictures against their pixels."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from quickstudy.errors import UserError
+from quickstudy.likelihood import HeteroscedasticGaussian
+from quickstudy.recipes import tasks as kinds
+from quickstudy.recipes.learners.baseline import MultiTask
+from quickstudy.recipes.settings import RunSettings, TaskSettings
+from quickstudy.recipes.tasks import episode_tasks
+from quickstudy.recipes.wiring import problem_from_json, problem_of, problem_to_json
+from quickstudy.task import Examples
+from quickstudy.tasks.completion import Completion, places
+from quickstudy.tasks.gaussian_processes import (
+    GaussianProcesses,
+    fixed_gaussian_process,
+    posterior,
+)
+
+KEYS = jax.random.split(jax.random.key(0), 4000)
+
+
+def test_functions_have_the_covariance_of_their_kernel():
+    """Of the products y y' of pairs of points, by distance."""
+    drawn = jax.jit(jax.vmap(fixed_gaussian_process(3, 3).sample))(KEYS)
+    x, y = np.asarray(drawn.query.x)[..., 0], np.asarray(drawn.query.y)[..., 0]
+    assert (np.abs(x) <= 2).all()
+    np.testing.assert_allclose(np.mean(y**2), 1 + 0.02**2, atol=0.06)
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        distance = np.abs(x[:, i] - x[:, j])
+        for low, high in ((0.0, 0.2), (0.3, 0.5), (1.5, 4.0)):
+            some = (low <= distance) & (distance < high)
+            expected = np.mean(np.exp(-(distance[some] ** 2) / (2 * 0.4**2)))
+            found = y[some, i] * y[some, j]
+            assert np.mean(found) == pytest.approx(
+                expected, abs=5 * np.std(found) / np.sqrt(some.sum())
+            )
+
+
+def test_random_kernels_differ_from_function_to_function():
+    drawn = jax.jit(jax.vmap(GaussianProcesses(2, 20).sample))(KEYS[:500])
+    spread = np.std(np.asarray(drawn.query.y)[..., 0], axis=1)
+    assert np.quantile(spread, 0.9) > 3 * np.quantile(spread, 0.1)
+
+
+def test_context_sets_are_of_every_size_and_the_first_examples_are_told():
+    drawn = jax.jit(jax.vmap(GaussianProcesses(3, 1, least=1).sample))(KEYS[:600])
+    told = ~np.isnan(np.asarray(drawn.support.y)[..., 0])
+    np.testing.assert_array_equal(told, np.arange(3) < told.sum(1)[:, None])
+    sizes = np.bincount(told.sum(1), minlength=4)
+    assert sizes[0] == 0
+    np.testing.assert_allclose(sizes[1:] / 600, 1 / 3, atol=0.08)
+    assert not np.isnan(drawn.query.y).any()
+
+
+def test_the_posterior_is_the_slow_formula_and_leaves_out_the_unlabelled():
+    rng = np.random.default_rng(0)
+    x, y, new = rng.uniform(-2, 2, (4, 1)), rng.normal(size=(4, 1)), rng.uniform(-2, 2, (6, 1))
+    kernel = lambda a, b: 0.8**2 * np.exp(-((a - b.T) ** 2) / (2 * 0.5**2))  # noqa: E731
+    inverse = np.linalg.inv(kernel(x, x) + 0.1**2 * np.eye(4))
+    mean = kernel(new, x) @ inverse @ y
+    variance = 0.8**2 + 0.1**2 - np.sum(kernel(new, x) @ inverse * kernel(new, x), axis=1)
+    context = Examples(
+        jnp.asarray(np.concatenate([x, rng.normal(size=(3, 1))]), jnp.float32),
+        jnp.asarray(np.concatenate([y, np.full((3, 1), np.nan)]), jnp.float32),
+    )
+    order = rng.permutation(7)
+    found = posterior(
+        jax.tree.map(lambda a: a[order], context),
+        jnp.asarray(new, jnp.float32),
+        length=0.5,
+        amplitude=0.8,
+        noise=0.1,
+    )
+    np.testing.assert_allclose(found[0], mean, atol=1e-3)
+    np.testing.assert_allclose(found[1][:, 0], np.sqrt(variance), atol=1e-3)
+
+
+def test_pictures_are_their_pixels_and_no_pixel_comes_twice():
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 255, (5, 4, 6, 1)).astype(np.uint8)
+    tasks = Completion(jnp.asarray(pictures), 10, 14)
+    task = eqx.filter_jit(tasks.sample)(KEYS[0])
+    x = np.concatenate([task.support.x, task.query.x])
+    at = np.round(x * [3, 5]).astype(int)
+    assert len(np.unique(at, axis=0)) == 24
+    y = np.concatenate([task.support.y, task.query.y])[:, 0]
+    known = ~np.isnan(y)
+    same = [np.allclose(p[at[:, 0], at[:, 1], 0][known] / 255, y[known]) for p in pictures]
+    assert sum(same) == 1
+    again = eqx.filter_jit(tasks.sample)(KEYS[0], KEYS[1])
+    assert np.isin(np.round(255 * again.query.y), pictures[same.index(True)]).all()
+    assert not np.array_equal(again.query.x, task.query.x)
+    np.testing.assert_allclose(places(4, 6)[9], [1 / 3, 3 / 5])
+    with pytest.raises(ValueError, match="20 and 5 pixels of a picture of 24"):
+        Completion(jnp.asarray(pictures), 20, 5)
+
+
+def test_each_part_has_pictures_of_its_own(monkeypatch):
+    x = np.arange(8, dtype=np.uint8)[:, None, None, None] * np.ones((1, 16, 16, 1), np.uint8)
+    digits = kinds.mnist.MNIST(x[:6], np.zeros(6), x[6:], np.zeros(2))
+    monkeypatch.setattr(kinds.mnist, "load", lambda: digits)
+    monkeypatch.setattr(kinds, "VALIDATION_PICTURES", 2)
+    kinds.mnist_pictures.cache_clear()
+    t = TaskSettings("mnist-completion", image_size=16)
+    seen = {}
+    for part in ("train", "validation", "test"):
+        tasks = episode_tasks(t, part, 5, 3, 4)
+        assert isinstance(tasks, Completion)
+        seen[part] = set(np.unique(np.asarray(tasks.pictures)).tolist())
+    assert seen == {"train": {0, 1, 2, 3}, "validation": {4, 5}, "test": {6, 7}}
+    with pytest.raises(UserError, match="--shot 200 --query 100: 200 and 100 pixels"):
+        episode_tasks(t, "test", 5, 200, 100)
+    kinds.mnist_pictures.cache_clear()
+
+
+def test_a_learner_of_functions_is_built_for_their_inputs_and_likelihood():
+    problem = problem_of(RunSettings(MultiTask(), TaskSettings("gaussian-processes")))
+    assert problem.shape == (1,)
+    assert problem.likelihood == HeteroscedasticGaussian(2)
+    assert not problem.classifies
+    assert problem_from_json(problem_to_json(problem)) == problem
+    with pytest.raises(UserError, match="take --tasks sinusoid"):
+        MultiTask().grouped(GaussianProcesses())
