@@ -103,9 +103,9 @@ def test_without_a_context_it_tells_the_prior_and_has_a_slope(heads):
 
 
 def test_other_tasks_than_it_was_made_for_are_refused():
-    with pytest.raises(ValueError, match="3 outputs for 3 classes, the task needs 5"):
+    with pytest.raises(ValueError, match="3 numbers for classes, the task needs 5"):
         learner(CLASSES, 0).adapt(LABELLED, Categorical(5), key=KEY)
-    with pytest.raises(ValueError, match="2 outputs for 1 classes"):
+    with pytest.raises(ValueError, match="for functions, the task needs 2 for classes"):
         learner(REAL, 0).adapt(LABELLED, Categorical(2), key=KEY)
     with pytest.raises(UserError, match="--heads 8: --width 20"):
         Settings(attention=True, width=20)

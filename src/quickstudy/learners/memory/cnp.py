@@ -153,9 +153,10 @@ class CNP(Learner):
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Conditioned:
         classifies = isinstance(likelihood, Categorical)
         if likelihood.size != self.decoder.outputs or classifies != (self.groups > 1):
+            kinds = {True: "classes", False: "functions"}
             raise ValueError(
-                f"this learner has {self.decoder.outputs} outputs for {self.groups} classes, the "
-                f"task needs {likelihood.size}"
+                f"this learner gives {self.decoder.outputs} numbers for {kinds[self.groups > 1]}, "
+                f"the task needs {likelihood.size} for {kinds[classifies]}"
             )
         v, _ = self.network(support.x, self.population)
         read = v if classifies else jnp.concatenate([v, likelihood.encode(support.y)], axis=1)

@@ -2,11 +2,12 @@
 
 A class is a set D of examples, and what they have in common is a context c. A network summarises a
 set as a distribution over contexts, whatever the order of its members; each member has a z beside
-it. No label is used but to form sets.
+it (the paper's full model, section 3, with one stochastic layer as in 5.3). No label is used but to
+form sets.
 
-    p(D) = ∫ p(c) Π_{x ∈ D} ∫ p(x | z, c) p(z | c) dz dc,   p(c) = N(0, I)          (eq. 3)
+    p(D) = ∫ p(c) Π_{x ∈ D} ∫ p(x | z, c) p(z | c) dz dc,   p(c) = N(0, I)
 
-    R = E_{q(c|D)} Σ_{x ∈ D} E_{q(z|x,c)} log p(x | z, c)                            (eq. 5)
+    R = E_{q(c|D)} Σ_{x ∈ D} E_{q(z|x,c)} log p(x | z, c)
     C = KL(q(c|D) ‖ p(c)),   L = E_{q(c|D)} Σ_{x ∈ D} KL(q(z|x,c) ‖ p(z|c))
     max (1 + α) R - (C + L) / (1 + α)              with α = 2^{-t / halve_every} at step t
 
@@ -14,8 +15,8 @@ which is the lower bound R - C - L on log p(D) once α has gone; before, context
 they would be. A new example is of the class whose context it shares, and a class is sampled from by
 its context:
 
-    argmin_k KL(q(c | x) ‖ q(c | D_k))                                               (section 4.4)
-    c = E q(c | D_k),  z ~ p(z | c),  x ~ p(x | z, c)                                (section 4.3)
+    argmin_k KL(q(c | x) ‖ q(c | D_k))
+    c = E q(c | D_k),  z ~ p(z | c),  x ~ p(x | z, c)
 
 q(c|D) reads the mean over members of an encoder's features, and how many there were: in training a
 random number of each set's members (sample dropout), while all of them are to be explained.

@@ -102,7 +102,7 @@ def statistician_omniglot(budget: Budget) -> Recipe:
     }
     return Recipe(
         "The Neural Statistician, classes by their contexts",
-        "Edwards and Storkey 2017, table 3",
+        "Edwards and Storkey 2017, section 5.3",
         beside(
             {name: {5: run, 20: run} for name, run in runs.items()},
             (98.1, 99.5, 93.2, 98.1),

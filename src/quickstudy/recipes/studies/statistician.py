@@ -1,4 +1,4 @@
-"""What has the Neural Statistician seen in a set? (Edwards and Storkey, ICLR 2017, figure 5.)
+"""What has the Neural Statistician seen in a set? (Edwards and Storkey, ICLR 2017, section 5.3.)
 
 It is given a few drawings of characters that it has never met, and draws new ones: the context is
 the mean of q(c | D), each new member has a z of its own. How well classes are told apart by one
@@ -74,7 +74,7 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel | Map]:
 
 STUDY = Study(
     "The Neural Statistician draws members of sets that it has never met",
-    "Edwards and Storkey 2017, figure 5",
+    "Edwards and Storkey 2017, section 5.3",
     f"Omniglot, test characters, {GIVEN} drawings given; {EPISODES} test episodes of 5 classes",
     panels,
 )
