@@ -20,7 +20,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Categorical, Letters, Likelihood
@@ -117,9 +117,25 @@ def told(y: Shaped[Array, "n ..."]) -> Int[Array, " n+1"]:
     >>> told(jnp.asarray([2, -1, 0]))
     Array([-1,  0,  0,  2])
     """
-    labelled = y.reshape(len(y), -1)[:, 0] >= 0
-    newest = jax.lax.cummax(jnp.where(labelled, jnp.arange(len(y)), -1))
+    newest = jax.lax.cummax(jnp.where(is_labelled(y), jnp.arange(len(y)), -1))
     return jnp.concatenate([jnp.asarray([-1]), newest])
+
+
+def is_labelled(y: Shaped[Array, "n ..."]) -> Bool[Array, " n"]:
+    """Whether each of n classes, or words for classes, is there."""
+    return y.reshape(len(y), -1)[:, 0] >= 0
+
+
+def encoded(y: Shaped[Array, "n ..."], likelihood: Likelihood, size: int) -> Float[Array, "n size"]:
+    """Labels as numbers that a network of `size` outputs reads, zeros where there is none.
+
+    Raises `ValueError` where the task's targets are no labels, or there are more or fewer.
+    """
+    if not isinstance(likelihood, Categorical | Letters):
+        raise ValueError("this learner reads labels; this task's targets are not labels")
+    if likelihood.size != size:
+        raise ValueError(f"this learner has {size} outputs, the task needs {likelihood.size}")
+    return likelihood.encode(y)
 
 
 class Recurrent(Learner):
@@ -160,14 +176,8 @@ class Recurrent(Learner):
         self, y: Shaped[Array, "n ..."], likelihood: Likelihood
     ) -> Float[Array, "n+1 size"]:
         """The labels that come in with each input and with the one after them, as numbers."""
-        if not isinstance(likelihood, Categorical | Letters):
-            raise ValueError("this learner reads labels; this task's targets are not labels")
-        if likelihood.size != self.size:
-            raise ValueError(
-                f"this learner has {self.size} outputs, the task needs {likelihood.size}"
-            )
         none = jnp.zeros((1, self.size))
-        return jnp.concatenate([likelihood.encode(y), none])[told(y)]
+        return jnp.concatenate([encoded(y, likelihood, self.size), none])[told(y)]
 
     def in_turn(
         self, examples: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
@@ -185,9 +195,8 @@ class Recurrent(Learner):
             after, _ = self.step(state, added)
             return jax.tree.map(lambda new, old: jnp.where(labelled, new, old), after, state), None
 
-        labelled = support.y.reshape(len(support.y), -1)[:, 0] >= 0
         added = self.added(support.x, labels[:-1])
-        state, _ = jax.lax.scan(read, self.start(), (added, labelled))
+        state, _ = jax.lax.scan(read, self.start(), (added, is_labelled(support.y)))
         return Kept(self, state, labels[-1])
 
 

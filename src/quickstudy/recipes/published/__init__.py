@@ -35,6 +35,7 @@ from quickstudy.recipes.published.omniglot import (
     protonet_omniglot,
 )
 from quickstudy.recipes.published.penn_treebank import matching_penn_treebank
+from quickstudy.recipes.published.reading import snail_omniglot
 from quickstudy.recipes.published.sinusoid import (
     gradient_sinusoid,
     maml_sinusoid,
@@ -57,6 +58,7 @@ RECIPES = {
     "gnn-semi-omniglot": gnn_semi_omniglot,
     "gnn-active-omniglot": gnn_active_omniglot,
     "mann-omniglot": mann_omniglot,
+    "snail-omniglot": snail_omniglot,
     "maml-omniglot": maml_omniglot,
     "maml-sinusoid": maml_sinusoid,
     "metasgd-sinusoid": metasgd_sinusoid,
