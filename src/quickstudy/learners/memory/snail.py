@@ -24,8 +24,10 @@ Differences from the paper: in training, the queries of a task share its support
 itself after it; the paper has one query a task.
 """
 
+import abc
 import functools
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -41,12 +43,29 @@ from quickstudy.networks.network import Network, Normalisation, Statistics, quer
 from quickstudy.task import Episode, Examples, TaskDistribution
 
 
-class Dense(eqx.Module):
+class Block(eqx.Module):
+    """Reads rows, each as if it came at its `time`, after a sequence that it has kept what it needs
+    of."""
+
+    added: eqx.AbstractVar[int]
+    """How much wider its outputs are than its inputs."""
+
+    @abc.abstractmethod
+    def keep(self, x: Float[Array, "n c"], present: Bool[Array, " n"]) -> Any:
+        """What it needs of a sequence; absent places hold zeros."""
+
+    @abc.abstractmethod
+    def __call__(
+        self, x: Float[Array, "r c"], time: Int[Array, " r"], kept: Any
+    ) -> Float[Array, "r d"]:
+        """Its outputs for rows, with what it has kept."""
+
+
+class Dense(Block):
     """One dilated causal convolution, its gated outputs beside its inputs."""
 
     weights: Linear
     added: int = eqx.field(static=True)
-    """How much wider its outputs are than its inputs."""
     dilation: int = eqx.field(static=True)
 
     def __init__(self, inputs: int, *, filters: int, dilation: int, key: PRNGKeyArray):
@@ -72,7 +91,7 @@ class Seen(eqx.Module):
     present: Bool[Array, " n"]
 
 
-class Attention(eqx.Module):
+class Attention(Block):
     """Attention to what was before and to oneself, what is read beside the inputs."""
 
     query: Linear
@@ -104,12 +123,6 @@ class Attention(eqx.Module):
     ) -> Float[Array, "r d"]:
         p = self.weights(x, time, kept)
         return jnp.concatenate([x, p[:, :-1] @ kept.values + p[:, -1:] * self.value(x)], 1)
-
-
-Kept = Float[Array, "times _"] | Seen
-Block = Dense | Attention
-"""`block(x, time, kept)` reads rows, each as if it came at its `time`, after a sequence that it has
-what it needs of in `kept`, which `keep` has made."""
 
 
 class SNAIL(Learner):
@@ -157,7 +170,7 @@ class SNAIL(Learner):
         self.population = None
         self.size, self.normalisation = size, normalisation
 
-    def read(self, z: Float[Array, "n c"], present: Bool[Array, " n"]) -> tuple[Kept, ...]:
+    def read(self, z: Float[Array, "n c"], present: Bool[Array, " n"]) -> tuple[Any, ...]:
         """What each block keeps of a sequence, of which some of the first are not `present`."""
         kept, time = [], jnp.arange(len(z))
         for block in self.blocks:
@@ -170,7 +183,7 @@ class SNAIL(Learner):
         self,
         f: Float[Array, "r e"],
         time: Int[Array, " r"],
-        kept: tuple[Kept, ...],
+        kept: tuple[Any, ...],
     ) -> Float[Array, "r size"]:
         """Predictions for embeddings, each as if it came at its `time`, for itself alone."""
         z = jnp.concatenate([f, jnp.zeros((len(f), self.size))], 1)
@@ -224,7 +237,7 @@ class Read(Predictor):
 
     learner: SNAIL
     statistics: Statistics | None
-    kept: tuple[Kept, ...]
+    kept: tuple[Any, ...]
 
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n size"]:
         f, _ = self.learner.network(x, self.statistics)

@@ -41,8 +41,8 @@ def attended(snail: SNAIL, task: Episode) -> Float[Array, "blocks queries places
     time, found = jnp.full(len(f), len(task.support.y)), []
     for block, kept in zip(snail.blocks, read.kept, strict=True):
         if isinstance(block, Attention):
-            found.append(block.weights(z, time, kept))  # pyright: ignore[reportArgumentType]
-        z = block(z, time, kept)  # pyright: ignore[reportArgumentType]
+            found.append(block.weights(z, time, kept))
+        z = block(z, time, kept)
     return jnp.stack(found)
 
 
