@@ -7,7 +7,7 @@ from dataclasses import replace
 from quickstudy.recipes.learners.baseline import Pixels
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.learners.reading import SNAIL
-from quickstudy.recipes.published.omniglot import COLUMNS, OMNIGLOT, omniglot_test
+from quickstudy.recipes.published.omniglot import COLUMNS, OMNIGLOT, STRIDE, omniglot_test
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
 from quickstudy.recipes.settings import (
     LearnerSettings,
@@ -19,7 +19,7 @@ from quickstudy.recipes.settings import (
 
 SPLIT = "the vinyals split instead of a random one of 1,200 / 432 characters"
 
-SMALL = NetworkSettings(filters=32)
+SMALL = NetworkSettings("conv4-stride", filters=32)
 SMALL_STEPS = 4000
 SMALL_TASKS = replace(OMNIGLOT, way=5, shot=5, query=15, train_query=3, any_shot=True)
 SMALL_TRAINING = TrainingSettings(
@@ -32,7 +32,7 @@ SMALL_TRAINING = TrainingSettings(
 )
 SMALLER = (
     f"5-way alone, {SMALL_STEPS:,} steps of 4 tasks with 3 queries a class, of 1 to 5 shots for "
-    "one model of each method, the same tasks for all; conv4 with 32 filters"
+    f"one model of each method, the same tasks for all; 32 filters, {STRIDE}"
 )
 
 
