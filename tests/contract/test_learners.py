@@ -62,6 +62,7 @@ QUICKER: dict[str, dict[str, Any]] = {
     "cnp": {"width": 16, "layers": 2, "heads": 2},
     "statistician": {"width": 32, "context": 8, "latent": 2},
     "mann": {"width": 16, "slots": 12, "slot_width": 6, "heads": 2},
+    "snail": {"embedding": 16, "temporal_filters": 8, "length": 4},
 }
 """Options for training as short as here, where a paper's are for long training."""
 QUICKER["gnn"] = QUICKER["active-gnn"] = {"graph_width": 16, "edge_width": 4}

@@ -161,7 +161,7 @@ def test_what_is_unlabelled_is_passed_over():
     a = adapted(learner, Examples(x, y), Categorical(WAY), queries)
     b = adapted(learner, Examples(x[labelled], y[labelled]), Categorical(WAY), queries)
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(told(y), [-1, 0, 0, 2, 2, 4])
+    np.testing.assert_array_equal(told(y >= 0), [-1, 0, 0, 2, 2, 4])
 
 
 def test_the_label_comes_in_one_step_late():

@@ -1,11 +1,14 @@
 """Which classes a run trains on."""
 
+import jax
 import numpy as np
 import pytest
 
 from quickstudy.datasets import omniglot
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.errors import UserError
+from quickstudy.recipes.learners.baseline import FineTuning
+from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.learners.memory import LSTM
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import RunSettings, TaskSettings
@@ -96,3 +99,29 @@ def test_characters_of_lakes_runs_that_were_trained_on_are_counted(monkeypatch):
     assert seen_in_training(TaskSettings("omniglot", image_size=16, train_classes=2), lake) <= 2
     assert seen_in_training(trained, trained) == seen_in_training(TaskSettings(), lake) == 0
     _grouped.cache_clear()
+
+
+def test_training_tasks_of_any_shot_are_labelled_in_part(tasks):
+    settings = RunSettings(
+        ProtoNet(), tasks(way=3, train_way=3, shot=2, query=1, train_query=1, any_shot=True)
+    )
+    made = training_tasks(settings.resolved())
+    found = set()
+    for i in range(20):
+        y = made.sample(jax.random.key(i)).support.y
+        count = int((y >= 0).sum()) // 3
+        found.add(count)
+        expected = [c if shot < count else -1 for c in range(3) for shot in range(2)]
+        assert y.tolist() == expected
+    assert found == {1, 2}
+    whole = episode_tasks(settings.tasks, "train", 3, 2, 1).sample(jax.random.key(0))
+    assert (whole.support.y >= 0).all()
+
+
+def test_any_shot_where_it_cannot_be_is_a_mistake(tasks):
+    with pytest.raises(UserError, match="this learner trains on batches"):
+        training_tasks(RunSettings(FineTuning(), tasks(any_shot=True)).resolved())
+    with pytest.raises(UserError, match="these tasks are curves"):
+        training_tasks(RunSettings(MAML(), TaskSettings("sinusoid", any_shot=True)).resolved())
+    with pytest.raises(UserError, match="--any-shot does not go with"):
+        tasks(any_shot=True, sequence=9)

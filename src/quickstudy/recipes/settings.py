@@ -54,6 +54,9 @@ class TaskSettings:
     """Labelled examples in training; by default as at test."""
     train_query: int | None = None
     """Test examples in training; by default what suits the learner."""
+    any_shot: bool = False
+    """A training episode has 1 to --train-shot labelled examples of each class, each number as
+    often; the others are unlabelled."""
     split: str | None = None
     """Omniglot: vinyals, lake, koch or maml. Your own data: a JSON file with class names under
     train, validation and test; without one, classes are split 64 : 16 : 20 by --split-seed."""
@@ -112,6 +115,11 @@ class TaskSettings:
         if partly and others:
             raise UserError(
                 "--labelled and --distractors do not go with --within, --zero-shot or --verify"
+            )
+        if self.any_shot and (partly or others or self.sequence):
+            raise UserError(
+                "--any-shot does not go with --labelled, --distractors, --within, --zero-shot, "
+                "--verify or --sequence"
             )
         if self.sequence and (partly or others or self.fixed_labels):
             raise UserError(

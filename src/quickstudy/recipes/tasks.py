@@ -27,6 +27,7 @@ from quickstudy.recipes.settings import (
 )
 from quickstudy.task import Episode, Examples, FixedTasks, TaskDistribution
 from quickstudy.tasks import cloze
+from quickstudy.tasks.any_shot import AnyShot
 from quickstudy.tasks.asking import Asked, AsLearned, AtRandom, LeastCertain
 from quickstudy.tasks.cloze import BlankedWords, Cloze, blanked_words
 from quickstudy.tasks.completion import Completion
@@ -466,6 +467,9 @@ def training_tasks(settings: RunSettings) -> TaskDistribution[Episode]:
     assert t.train_query is not None
     classes = training_source(settings)
     counts = (t.train_way, t.train_shot, t.train_query)
+    if t.any_shot and (classes is None or kind != "episodes"):
+        what = "these tasks are curves" if classes is None else f"this learner trains on {kind}"
+        raise UserError(f"--any-shot is about episodes of classes; {what}")
     if classes is None:
         return settings.learner.grouped(episode_tasks(t, "train", *counts))
     if kind == "batches":
@@ -475,4 +479,8 @@ def training_tasks(settings: RunSettings) -> TaskDistribution[Episode]:
         return pairs(t, "train", classes, t.train_way * t.train_query)
     if t.sequence and settings.learner.reads_sequences:
         return sequences(t, "train", classes, t.train_way)
-    return settings.learner.grouped(episodes(t, "train", classes, *counts))
+    made = episodes(t, "train", classes, *counts)
+    if t.any_shot:
+        assert isinstance(made, FewShot)
+        made = AnyShot(made)
+    return settings.learner.grouped(made)

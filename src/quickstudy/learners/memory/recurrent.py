@@ -20,7 +20,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Categorical, Letters, Likelihood
@@ -110,16 +110,27 @@ class FeedForward(Controller):
         return jnp.tanh(added if self.of_read is None else added + self.of_read(read)), ()
 
 
-def told(y: Shaped[Array, "n ..."]) -> Int[Array, " n+1"]:
+def told(labelled: Bool[Array, " n"]) -> Int[Array, " n+1"]:
     """Whose label comes in with each of n inputs, and with the one after them: the place of the
     newest labelled example before it, -1 where there is none.
 
-    >>> told(jnp.asarray([2, -1, 0]))
+    >>> told(jnp.asarray([True, False, True]))
     Array([-1,  0,  0,  2])
     """
-    labelled = y.reshape(len(y), -1)[:, 0] >= 0
-    newest = jax.lax.cummax(jnp.where(labelled, jnp.arange(len(y)), -1))
+    newest = jax.lax.cummax(jnp.where(labelled, jnp.arange(len(labelled)), -1))
     return jnp.concatenate([jnp.asarray([-1]), newest])
+
+
+def encoded(y: Shaped[Array, "n ..."], likelihood: Likelihood, size: int) -> Float[Array, "n size"]:
+    """Labels as numbers that a network of `size` outputs reads, zeros where there is none.
+
+    Raises `ValueError` where the task's targets are no labels, or there are more or fewer.
+    """
+    if not isinstance(likelihood, Categorical | Letters):
+        raise ValueError("this learner reads labels; this task's targets are not labels")
+    if likelihood.size != size:
+        raise ValueError(f"this learner has {size} outputs, the task needs {likelihood.size}")
+    return likelihood.encode(y)
 
 
 class Recurrent(Learner):
@@ -160,14 +171,10 @@ class Recurrent(Learner):
         self, y: Shaped[Array, "n ..."], likelihood: Likelihood
     ) -> Float[Array, "n+1 size"]:
         """The labels that come in with each input and with the one after them, as numbers."""
-        if not isinstance(likelihood, Categorical | Letters):
-            raise ValueError("this learner reads labels; this task's targets are not labels")
-        if likelihood.size != self.size:
-            raise ValueError(
-                f"this learner has {self.size} outputs, the task needs {likelihood.size}"
-            )
         none = jnp.zeros((1, self.size))
-        return jnp.concatenate([likelihood.encode(y), none])[told(y)]
+        return jnp.concatenate([encoded(y, likelihood, self.size), none])[
+            told(likelihood.labelled(y))
+        ]
 
     def in_turn(
         self, examples: Examples, likelihood: Likelihood, *, key: PRNGKeyArray

@@ -36,6 +36,7 @@ from quickstudy.recipes.published.omniglot import (
 )
 from quickstudy.recipes.published.penn_treebank import matching_penn_treebank
 from quickstudy.recipes.published.processes import cnp_omniglot, statistician_omniglot
+from quickstudy.recipes.published.reading import snail_omniglot
 from quickstudy.recipes.published.sinusoid import (
     gradient_sinusoid,
     maml_sinusoid,
@@ -60,6 +61,7 @@ RECIPES = {
     "mann-omniglot": mann_omniglot,
     "cnp-omniglot": cnp_omniglot,
     "statistician-omniglot": statistician_omniglot,
+    "snail-omniglot": snail_omniglot,
     "maml-omniglot": maml_omniglot,
     "maml-sinusoid": maml_sinusoid,
     "metasgd-sinusoid": metasgd_sinusoid,

@@ -1,0 +1,107 @@
+"""Rows of the learners that read a support set, on Omniglot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from quickstudy.recipes.learners.baseline import Pixels
+from quickstudy.recipes.learners.metric import ProtoNet
+from quickstudy.recipes.learners.reading import SNAIL
+from quickstudy.recipes.published.omniglot import COLUMNS, OMNIGLOT, STRIDE, omniglot_test
+from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
+from quickstudy.recipes.settings import (
+    LearnerSettings,
+    NetworkSettings,
+    RunSettings,
+    TaskSettings,
+    TrainingSettings,
+)
+
+SPLIT = "the vinyals split instead of a random one of 1,200 / 432 characters"
+
+SMALL = NetworkSettings("conv4-stride", filters=32)
+SMALL_STEPS = 4000
+SMALL_TASKS = replace(OMNIGLOT, way=5, shot=5, query=15, train_query=3, any_shot=True)
+SMALL_TRAINING = TrainingSettings(
+    steps=SMALL_STEPS,
+    meta_batch=4,
+    learning_rate=1e-3,
+    decay="cosine",
+    validate_every=SMALL_STEPS // 4,
+    validation_episodes=100,
+)
+SMALLER = (
+    f"5-way alone, {SMALL_STEPS:,} steps of 4 tasks with 3 queries a class, of 1 to 5 shots for "
+    f"one model of each method, the same tasks for all; 32 filters, {STRIDE}"
+)
+
+
+def beside_prototypes(
+    called: str, learner: LearnerSettings, rate: float, published: tuple[float | None, ...]
+) -> tuple[Figure, ...]:
+    """On the small budget: one model for 1 and 5 shots, trained at the learning rate `rate`, beside
+    a prototypical network that was trained on the same episodes, and nearest neighbours on pixels.
+    """
+    training = replace(SMALL_TRAINING, learning_rate=rate)
+    rows: dict[str, tuple[LearnerSettings, TrainingSettings, tuple[float | None, ...]]] = {
+        "prototypical networks": (ProtoNet(SMALL), SMALL_TRAINING, (None, None)),
+        called: (learner, training, published),
+        "nearest neighbour on pixels": (
+            Pixels("cosine", invert=True),
+            TrainingSettings(),
+            (41.7, 63.2),
+        ),
+    }
+    return tuple(
+        Figure(
+            f"{label}, {way}-way {shot}-shot",
+            RunSettings(learner, SMALL_TASKS if training.steps else OMNIGLOT, training),
+            omniglot_test(way, shot, "cpu"),
+            figure,
+        )
+        for label, (learner, training, figures) in rows.items()
+        for (way, shot), figure in zip(COLUMNS[:2], figures, strict=False)
+    )
+
+
+def each_column(
+    runs: dict[tuple[int, int], RunSettings], published: tuple[float | None, ...]
+) -> tuple[Figure, ...]:
+    """On the full budget: a figure for each column, by the run of that column."""
+    return tuple(
+        Figure(f"{way}-way {shot}-shot", runs[way, shot], omniglot_test(way, shot, "full"), figure)
+        for (way, shot), figure in zip(COLUMNS, published, strict=True)
+        if figure is not None
+    )
+
+
+def snail_omniglot(budget: Budget) -> Recipe:
+    """SNAIL, one model for 1 to 5 shots."""
+    published = (99.07, 99.78, 97.64, 99.36)
+    if budget == "cpu":
+        learner = SNAIL(SMALL, temporal_filters=32)
+        figures = beside_prototypes("SNAIL", learner, 3e-3, published)
+    else:
+
+        def run(way: int) -> RunSettings:
+            tasks: TaskSettings = replace(OMNIGLOT, way=way, shot=5, train_query=1, any_shot=True)
+            training = TrainingSettings(
+                steps=60_000, meta_batch=32, learning_rate=1e-4, decay="none", validate_every=3000
+            )
+            return RunSettings(SNAIL(length=5 * way + 1), tasks, training)
+
+        figures = each_column({(way, shot): run(way) for way, shot in COLUMNS}, published)
+    return Recipe(
+        "SNAIL: temporal convolutions and attention, one model for 1 to 5 shots",
+        "Mishra et al. 2018, table 1",
+        figures,
+        f"{SPLIT}; "
+        + (
+            f"{SMALLER}; temporal convolutions with 32 filters instead of 128, attention narrower "
+            "in proportion"
+            if budget == "cpu"
+            else "60,000 steps, of which the paper does not say how many; a query of each class in "
+            "a training task"
+        ),
+        paired=budget == "cpu",
+    )
