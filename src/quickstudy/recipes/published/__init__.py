@@ -35,7 +35,11 @@ from quickstudy.recipes.published.omniglot import (
     protonet_omniglot,
 )
 from quickstudy.recipes.published.penn_treebank import matching_penn_treebank
-from quickstudy.recipes.published.reading import snail_omniglot
+from quickstudy.recipes.published.reading import (
+    memory_module_omniglot,
+    meta_networks_omniglot,
+    snail_omniglot,
+)
 from quickstudy.recipes.published.sinusoid import (
     gradient_sinusoid,
     maml_sinusoid,
@@ -59,6 +63,8 @@ RECIPES = {
     "gnn-active-omniglot": gnn_active_omniglot,
     "mann-omniglot": mann_omniglot,
     "snail-omniglot": snail_omniglot,
+    "memory-module-omniglot": memory_module_omniglot,
+    "meta-networks-omniglot": meta_networks_omniglot,
     "maml-omniglot": maml_omniglot,
     "maml-sinusoid": maml_sinusoid,
     "metasgd-sinusoid": metasgd_sinusoid,
