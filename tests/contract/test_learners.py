@@ -63,12 +63,14 @@ QUICKER: dict[str, dict[str, Any]] = {
     "statistician": {"width": 32, "context": 8, "latent": 2},
     "mann": {"width": 16, "slots": 12, "slot_width": 6, "heads": 2},
     "snail": {"embedding": 16, "temporal_filters": 8, "length": 4},
+    "memory-module": {"key_width": 16},
+    "meta-networks": {"base_width": 8},
 }
 """Options for training as short as here, where a paper's are for long training."""
 QUICKER["gnn"] = QUICKER["active-gnn"] = {"graph_width": 16, "edge_width": 4}
-KINKED = ("gnn", "active-gnn")
-"""A network looks at each pair of nodes for each query: a hundred thousand ReLUs, of which some
-turn within a longer step."""
+KINKED = ("gnn", "active-gnn", "meta-networks")
+"""A network looks at each pair of nodes for each query, or at each coordinate of each example's
+gradient: a hundred thousand ReLUs, of which some turn within a longer step."""
 
 
 def variants(name: str) -> Iterator[tuple[str, LearnerSettings]]:

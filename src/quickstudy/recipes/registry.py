@@ -20,7 +20,7 @@ from quickstudy.recipes.learners.graph import GNN, ActiveGNN
 from quickstudy.recipes.learners.memory import LSTM, MANN
 from quickstudy.recipes.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet, ZeroShot
 from quickstudy.recipes.learners.processes import CNP, Statistician
-from quickstudy.recipes.learners.reading import SNAIL
+from quickstudy.recipes.learners.reading import SNAIL, MemoryModule, MetaNetworks
 from quickstudy.recipes.settings import LearnerSettings
 from quickstudy.recipes.user_file import class_in_file
 
@@ -33,7 +33,7 @@ LEARNERS: dict[str, type[LearnerSettings]] = {
         *(ImplicitMAML, EvolutionMAML),
         *(MANN, LSTM),
         *(CNP, Statistician),
-        *(SNAIL,),
+        *(SNAIL, MemoryModule, MetaNetworks),
     )
 }
 """Every learner of the project; the contract suite runs over these."""

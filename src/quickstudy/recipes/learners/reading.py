@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from quickstudy.errors import UserError
 from quickstudy.recipes.settings import (
     Flat,
     LearnerSettings,
@@ -74,3 +75,100 @@ class SNAIL(LearnerSettings):
             normalisation=self.normalisation,
             key=for_blocks,
         )
+
+
+@dataclass(frozen=True)
+class MemoryModule(LearnerSettings):
+    """A memory of keys and classes, written one example after another: answers by its nearest."""
+
+    name: ClassVar[str] = "memory-module"
+    defaults: ClassVar[dict[str, Any]] = {
+        "steps": 20_000,
+        "meta_batch": 4,
+        "decay": "halve",
+        "train_query": 5,
+    }
+    reads_sequences: ClassVar[bool] = True
+
+    network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
+    key_width: int = 128
+    """Numbers in a key."""
+    slots: int = 8192
+    """In the memory, where a stream is longer than that."""
+    neighbours: int = 256
+    """How many of the nearest keys are looked at for a right and a wrong one."""
+    margin: float = 0.1
+    """How much nearer the right one should be."""
+
+    def __post_init__(self):
+        at_least(self, key_width=1, slots=1, neighbours=2)
+        if not self.margin > 0:
+            raise UserError(f"--margin {self.margin}: it must be above 0")
+
+    @property
+    def exempt(self) -> dict[str, str]:
+        """What the contract suite may not ask of it, and why."""
+        return {
+            "test_the_order_of_the_support_set_does_not_matter": "an example is merged with the "
+            "key that is nearest when it comes",
+        }
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        import jax
+
+        from quickstudy.learners.memory.memory_module import MemoryModule
+        from quickstudy.likelihood import Categorical
+        from quickstudy.networks import WithHead
+
+        self.only_classifies(problem)
+        if not isinstance(problem.likelihood, Categorical):
+            raise UserError(f"{self.name} keeps classes by their numbers: leave out --letters")
+        for_network, for_keys = jax.random.split(key)
+        network = self.network.build(problem.shape, for_network)
+        return MemoryModule(
+            WithHead(network, self.key_width, key=for_keys),
+            slots=self.slots,
+            neighbours=self.neighbours,
+            margin=self.margin,
+        )
+
+
+@dataclass(frozen=True)
+class MetaNetworks(LearnerSettings):
+    """Fast weights from loss gradients, beside slow ones: for the task, and for each example."""
+
+    name: ClassVar[str] = "meta-networks"
+    defaults: ClassVar[dict[str, Any]] = {
+        "steps": 20_000,
+        "meta_batch": 4,
+        "decay": "halve",
+        "train_query": 3,
+    }
+
+    network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
+    base_width: int = 64
+    """The base learner's hidden units."""
+
+    def __post_init__(self):
+        at_least(self, base_width=1)
+
+    @property
+    def exempt(self) -> dict[str, str]:
+        """What the contract suite may not ask of it, and why."""
+        return {
+            "test_labels_are_names_only": "each label has slow weights of its own",
+        }
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        import jax
+
+        from quickstudy.learners.memory.meta_networks import MetaNetworks
+        from quickstudy.networks import MLP, Conv4
+
+        self.only_classifies(problem)
+        for_network, for_rest = jax.random.split(key)
+        network = self.network.build(problem.shape, for_network)
+        if not isinstance(network, Conv4 | MLP):
+            raise UserError(f"{self.name} takes --network conv4, conv4-stride, mlp or mlp-norm")
+        size = problem.likelihood.size
+        return MetaNetworks(network, size, width=self.base_width, key=for_rest)

@@ -36,7 +36,11 @@ from quickstudy.recipes.published.omniglot import (
 )
 from quickstudy.recipes.published.penn_treebank import matching_penn_treebank
 from quickstudy.recipes.published.processes import cnp_omniglot, statistician_omniglot
-from quickstudy.recipes.published.reading import snail_omniglot
+from quickstudy.recipes.published.reading import (
+    memory_module_omniglot,
+    meta_networks_omniglot,
+    snail_omniglot,
+)
 from quickstudy.recipes.published.sinusoid import (
     gradient_sinusoid,
     maml_sinusoid,
@@ -62,6 +66,8 @@ RECIPES = {
     "cnp-omniglot": cnp_omniglot,
     "statistician-omniglot": statistician_omniglot,
     "snail-omniglot": snail_omniglot,
+    "memory-module-omniglot": memory_module_omniglot,
+    "meta-networks-omniglot": meta_networks_omniglot,
     "maml-omniglot": maml_omniglot,
     "maml-sinusoid": maml_sinusoid,
     "metasgd-sinusoid": metasgd_sinusoid,

@@ -1,0 +1,200 @@
+"""Meta networks (Munkhdalai and Yu, ICML 2017).
+
+Weights on two time scales: slow ones, which meta-learning learns, and fast ones, which small
+networks make of loss gradients. A network u with weights Q sees examples; its fast weights come
+from a loss on the support set. A base learner b with weights W classifies what u sees; its fast
+weights come from each support example alone, and are kept in a memory M whose keys R are what u
+sees:
+
+    ∇ = ∂/∂Q loss_emb(u(Q, x'), y'),            Q* = d(G, ∇)                (eqs. 2, 4)
+    ∇_i = ∂/∂W loss_task(b(W, r'_i), y'_i),     W*_i = m(Z, ∇_i) = M(i)     (eqs. 5, 6)
+    r'_i = u(Q, Q*, x'_i) = R(i),               r = u(Q, Q*, x)             (eqs. 7, 8)
+    a_i = softmax_i β cos(r, r'_i),             W* = Σ_i a_i M(i)           (eqs. 9, 10)
+    p(y | x) = softmax b(W, W*, r)                                          (eq. 11)
+
+A layer with both weights is augmented (section 3.3): its input goes through the slow weights and
+through the fast ones, each with its own normalisation and ReLU, and the two are added; in the last
+layer, which has no ReLU, before the softmax. d and m look at one coordinate at a time, at the
+logarithm of its gradient and the sign, and are the same for all. loss_emb is the cross-entropy of a
+linear layer on u(Q, ·), loss_task that of b. The query loss is differentiated through all of it.
+
+Differences from the paper: d is a small network on the mean gradient of the support set, as m is,
+instead of an LSTM over gradients of examples; β is learned, 10 at first, where the paper has 1;
+blocks that pool do so before the two are added; a support set is normalised by its own batch
+statistics, and so are queries.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, Shaped
+
+from quickstudy.learner import Learner, Predictor
+from quickstudy.learners.distances import unit
+from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.networks import MLP, Conv4
+from quickstudy.networks.layers import BatchNorm, Linear, Moments
+from quickstudy.networks.network import Normalisation
+from quickstudy.networks.recurrent import log_and_sign
+from quickstudy.task import Examples
+
+Embedding = Conv4 | MLP
+"""The networks whose layers can be augmented."""
+
+
+class Generator(eqx.Module):
+    """d or m: fast weights from gradients, coordinate by coordinate."""
+
+    layers: tuple[Linear, Linear, Linear]
+
+    def __init__(self, width: int = 20, *, key: PRNGKeyArray):
+        a, b, c = jax.random.split(key, 3)
+        self.layers = (
+            Linear(2, width, key=a),
+            Linear(width, width, key=b),
+            Linear(width, 1, key=c),
+        )
+
+    def __call__(self, gradient: PyTree) -> PyTree:
+        """As many fast weights, in the same places."""
+        return jax.tree.map(self.of_array, gradient)
+
+    def of_array(self, g: Float[Array, "..."]) -> Float[Array, "..."]:
+        first, second, last = self.layers
+        h = jax.nn.relu(second(jax.nn.relu(first(log_and_sign(g.ravel())))))
+        return last(h).reshape(g.shape)
+
+
+Layer = Callable[[Array, Moments | None], tuple[Array, Moments | None]]
+
+
+def layers_of(network: Embedding) -> list[Layer]:
+    """Each layer as a function of its input and, if it is to be normalised by others than its own,
+    their moments; with the moments that it has used."""
+    if isinstance(network, Conv4):
+        return list(network.blocks)
+
+    def hidden(linear: Linear, norm: BatchNorm | None) -> Layer:
+        def layer(x: Array, given: Moments | None) -> tuple[Array, Moments | None]:
+            x, used = (linear(x), None) if norm is None else norm(linear(x), given)
+            return jax.nn.relu(x), used
+
+        return layer
+
+    norms = network.norms or (None,) * len(network.layers)
+    return [hidden(linear, norm) for linear, norm in zip(network.layers, norms, strict=True)]
+
+
+Used = list[tuple[Moments | None, Moments | None]]
+"""What the slow and the fast half of each layer were normalised by."""
+
+
+def augmented(
+    slow: Embedding, fast: Embedding, x: Shaped[Array, "n ..."], given: Used | None = None
+) -> tuple[Float[Array, "n outputs"], Used]:
+    """u(Q, Q*, x), with statistics as `Network` has them, in pairs."""
+    if isinstance(slow, MLP):
+        x = x.reshape(len(x), -1)
+    used = []
+    for i, (one, other) in enumerate(zip(layers_of(slow), layers_of(fast), strict=True)):
+        of_slow, of_fast = (None, None) if given is None else given[i]
+        (a, of_slow), (b, of_fast) = one(x, of_slow), other(x, of_fast)
+        x = a + b
+        used.append((of_slow, of_fast))
+    if isinstance(slow, Conv4) and slow.blocks[0].stride > 1:
+        x = jnp.mean(x, axis=(1, 2))
+    return x.reshape(len(x), -1), used
+
+
+class Base(eqx.Module):
+    """The base learner's weights, slow or fast: a hidden layer and one of logits."""
+
+    hidden: Linear
+    last: Linear
+
+    def __init__(self, inputs: int, width: int, way: int, *, key: PRNGKeyArray):
+        a, b = jax.random.split(key)
+        self.hidden, self.last = Linear(inputs, width, key=a), Linear(width, way, key=b)
+
+    def __call__(self, r: Float[Array, " d"], fast: "Base | None" = None) -> Float[Array, " way"]:
+        """b(W, r), or b(W, W*, r)."""
+        h = jax.nn.relu(self.hidden(r))
+        if fast is None:
+            return self.last(h)
+        h = h + jax.nn.relu(fast.hidden(r))
+        return self.last(h) + fast.last(h)
+
+
+class MetaNetworks(Learner):
+    """Two learners with slow weights, and what makes their fast ones.
+
+    The number of classes is part of what is learned.
+
+    >>> learner = MetaNetworks(Conv4((28, 28, 1), key=a), way=5, key=key)
+    >>> learner.adapt(support, Categorical(5), key=key)(queries).shape      # logits
+    (75, 5)
+    """
+
+    network: Embedding
+    """u, with Q."""
+    embedding_head: Linear
+    """For loss_emb alone."""
+    base: Base
+    """b, with W."""
+    for_embedding: Generator
+    """d, with G."""
+    for_base: Generator
+    """m, with Z."""
+    log_beta: Float[Array, ""]
+    way: int = eqx.field(static=True)
+    normalisation: Normalisation = eqx.field(static=True, default="support")
+
+    def __init__(self, network: Embedding, way: int, *, width: int = 64, key: PRNGKeyArray):
+        """`width` is that of the base learner's hidden layer."""
+        for_head, for_base, d, m = jax.random.split(key, 4)
+        self.network = network
+        self.embedding_head = Linear(network.outputs, way, key=for_head)
+        self.base = Base(network.outputs, width, way, key=for_base)
+        self.for_embedding, self.for_base = Generator(key=d), Generator(key=m)
+        self.log_beta = jnp.log(10.0)
+        self.way = way
+
+    def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> "Adapted":
+        if not isinstance(likelihood, Categorical) or likelihood.size != self.way:
+            raise ValueError(f"these meta networks tell {self.way} classes apart, no more or fewer")
+
+        def embedding_loss(network: Embedding) -> Float[Array, ""]:
+            logits = self.embedding_head(network(support.x)[0])
+            return likelihood.mean_loss(logits, support.y)
+
+        fast = self.for_embedding(eqx.filter_grad(embedding_loss)(self.network))  # Q*
+        r, used = augmented(self.network, fast, support.x)
+
+        def task_loss(base: Base, r: Array, y: Array) -> Float[Array, ""]:
+            return likelihood.mean_loss(base(r)[None], y[None])
+
+        each = jax.vmap(jax.grad(task_loss), (None, 0, 0))(self.base, r, support.y)
+        return Adapted(self, fast, used, r, support.y >= 0, self.for_base(each))
+
+
+class Adapted(Predictor):
+    """Fast weights for a task, and for each of its support examples."""
+
+    learner: MetaNetworks
+    fast: Embedding
+    """Q*."""
+    statistics: Used
+    keys: Float[Array, "n d"]
+    """R."""
+    present: Bool[Array, " n"]
+    memory: Base
+    """M: arrays have a leading axis of examples."""
+
+    def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n way"]:
+        r, _ = augmented(self.learner.network, self.fast, x, self.statistics)
+        similarities = jnp.exp(self.learner.log_beta) * unit(r) @ unit(self.keys).T
+        a = jax.nn.softmax(jnp.where(self.present, similarities, -1e9))
+        fast = jax.tree.map(lambda weights: jnp.tensordot(a, weights, 1), self.memory)
+        return jax.vmap(self.learner.base)(r, fast)
