@@ -60,7 +60,7 @@ QUICKER: dict[str, dict[str, Any]] = {
     "arc": {"glimpses": 1, "window": 12, "controller": 128},
     "lstm": {"width": 16},
     "cnp": {"width": 16, "layers": 2, "heads": 2},
-    "statistician": {"width": 32, "context": 8, "latent": 2},
+    "statistician": {"width": 64, "context": 4, "latent": 1},
     "mann": {"width": 16, "slots": 12, "slot_width": 6, "heads": 2},
 }
 """Options for training as short as here, where a paper's are for long training."""
