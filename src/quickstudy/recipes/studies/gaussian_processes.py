@@ -192,7 +192,7 @@ def one_digit(tasks: Completion, learners: dict[str, Learner], seed: int) -> Map
     def drawn(examples: Examples, blank: float) -> np.ndarray:
         picture = np.full((side, side), blank)
         y = np.asarray(examples.y[:, 0])
-        at = np.round(np.asarray(examples.x) * (side - 1)).astype(int)[~np.isnan(y)]
+        at = np.round((np.asarray(examples.x) + 2) / 4 * (side - 1)).astype(int)[~np.isnan(y)]
         picture[at[:, 0], at[:, 1]] = y[~np.isnan(y)]
         return picture
 
