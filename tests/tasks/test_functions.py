@@ -95,7 +95,7 @@ def test_pictures_are_their_pixels_and_no_pixel_comes_twice():
     again = eqx.filter_jit(tasks.sample)(KEYS[0], KEYS[1])
     assert np.isin(np.round(255 * again.query.y), pictures[same.index(True)]).all()
     assert not np.array_equal(again.query.x, task.query.x)
-    np.testing.assert_allclose(places(4, 6)[9], [-2 + 4 / 3, -2 + 12 / 5])
+    np.testing.assert_allclose(places(4, 6)[9], [-2 + 4 / 3, -2 + 12 / 5], rtol=1e-5)
     with pytest.raises(ValueError, match="20 and 5 pixels of a picture of 24"):
         Completion(jnp.asarray(pictures), 20, 5)
 

@@ -28,6 +28,8 @@ the training tasks; Kim et al. have self-attention in the encoder as well.
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -55,7 +57,7 @@ def glorot(network: AnyNetwork) -> AnyNetwork:
     what differs from set to set would all but vanish in so many layers (Glorot and Bengio 2010,
     section 4.2, for layers of one width)."""
 
-    def weights(network: AnyNetwork) -> list[Array]:
+    def weights(network: AnyNetwork) -> list[Any]:
         layers = jax.tree.leaves(network, is_leaf=lambda x: isinstance(x, Linear))
         return [layer.weight for layer in layers if isinstance(layer, Linear)]
 
