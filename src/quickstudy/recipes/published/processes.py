@@ -60,7 +60,7 @@ def beside(
 def cnp_omniglot(budget: Budget) -> Recipe:
     """Conditional neural processes as classifiers: means of classes, beside each other."""
     cpu = budget == "cpu"
-    steps = {5: 2500, 20: 3500} if cpu else {5: 100_000, 20: 100_000}
+    steps = {5: 2000, 20: 3000} if cpu else {5: 100_000, 20: 100_000}
     network = SMALL if cpu else NetworkSettings("conv4")
 
     def run(learner: LearnerSettings, way: int) -> RunSettings:
@@ -91,11 +91,11 @@ def cnp_omniglot(budget: Budget) -> Recipe:
 def statistician_omniglot(budget: Budget) -> Recipe:
     """The Neural Statistician: classes by the divergence between contexts."""
     cpu = budget == "cpu"
-    steps = 20_000 if cpu else 300_000
+    steps = 12_000 if cpu else 300_000
     network = NetworkSettings("mlp", hidden=(256, 256)) if cpu else NetworkSettings("conv4")
     sets = replace(OMNIGLOT, train_way=16, train_shot=1, train_query=4)
     if cpu:
-        learner = Statistician(network, halve_every_steps=2500)
+        learner = Statistician(network, halve_every_steps=1500)
     else:
         learner = Statistician(network, context=512)
     runs = {
