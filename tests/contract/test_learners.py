@@ -66,8 +66,8 @@ QUICKER: dict[str, dict[str, Any]] = {
 """Options for training as short as here, where a paper's are for long training."""
 QUICKER["gnn"] = QUICKER["active-gnn"] = {"graph_width": 16, "edge_width": 4}
 KINKED = ("gnn", "active-gnn", "statistician")
-"""A graph network looks at each pair of nodes for each query, a hundred thousand ReLUs of which some
-turn within a longer step; the statistician's few weigh much, where scales are small."""
+"""A graph network looks at each pair of nodes for each query: a hundred thousand ReLUs, of which
+some turn within a longer step. The statistician's few weigh much, where scales are small."""
 
 
 def variants(name: str) -> Iterator[tuple[str, LearnerSettings]]:
