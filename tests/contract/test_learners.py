@@ -60,17 +60,18 @@ QUICKER: dict[str, dict[str, Any]] = {
     "arc": {"glimpses": 1, "window": 12, "controller": 128},
     "lstm": {"width": 16},
     "cnp": {"width": 16, "layers": 2, "heads": 2},
-    "statistician": {"width": 32, "context": 8, "latent": 2},
+    "statistician": {"width": 64, "context": 4, "latent": 1},
     "mann": {"width": 16, "slots": 12, "slot_width": 6, "heads": 2},
-    "snail": {"embedding": 16, "temporal_filters": 8, "length": 4},
+    "snail": {"embedding": 16, "temporal_filters": 8, "length": 2},
     "memory-module": {"key_width": 16},
     "meta-networks": {"base_width": 8},
 }
 """Options for training as short as here, where a paper's are for long training."""
 QUICKER["gnn"] = QUICKER["active-gnn"] = {"graph_width": 16, "edge_width": 4}
-KINKED = ("gnn", "active-gnn", "meta-networks")
-"""A network looks at each pair of nodes for each query, or at each coordinate of each example's
-gradient: a hundred thousand ReLUs, of which some turn within a longer step."""
+KINKED = ("gnn", "active-gnn", "meta-networks", "statistician")
+"""A graph network looks at each pair of nodes for each query, meta networks at each coordinate of
+each example's gradient: a hundred thousand ReLUs, of which some turn within a longer step. The
+statistician's few weigh much, where scales are small."""
 
 
 def variants(name: str) -> Iterator[tuple[str, LearnerSettings]]:
@@ -92,9 +93,7 @@ def variants(name: str) -> Iterator[tuple[str, LearnerSettings]]:
         for value in (True, False) if kind is bool else get_args(kind):
             if option == "normalisation" and cls.name in (
                 *LIKE_MAML,
-                "imaml",
-                "es-maml",
-                "active-gnn",
+                *("imaml", "es-maml", "active-gnn", "snail"),
             ):
                 if value == fields[option].default:
                     yield f"{cls.name}-mlp-norm", cls(**normalised)

@@ -7,7 +7,13 @@ from scipy import stats
 
 from quickstudy.evaluation import Estimate
 from quickstudy.likelihood import HeteroscedasticGaussian
-from quickstudy.recipes.studies.gaussian_processes import Exact, FirstFew, Nearest, one_digit
+from quickstudy.recipes.studies.gaussian_processes import (
+    SHOWN_PIXELS,
+    Exact,
+    FirstFew,
+    Nearest,
+    one_digit,
+)
 from quickstudy.recipes.studies.study import Panel, pictures
 from quickstudy.report.figures import diagrams
 from quickstudy.task import Examples
@@ -59,7 +65,7 @@ def test_a_digit_is_drawn_with_what_is_told_of_it():
     wrong = ~np.isclose(digit, picture[0, ..., 0] / 255, atol=1e-6)
     assert wrong.sum() == 1
     told = found[:16]
-    for column, count in enumerate((10, 50, 100, 200)):
+    for column, count in enumerate(SHOWN_PIXELS):
         of_count = told[:, 16 * column : 16 * (column + 1)]
         assert np.isclose(of_count, digit, atol=1e-6).sum() == count
 

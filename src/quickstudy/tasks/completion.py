@@ -15,12 +15,13 @@ from quickstudy.tasks.gaussian_processes import with_random_size
 
 
 def places(height: int, width: int) -> Float[Array, "pixels 2"]:
-    """(row, column) of each pixel, row by row, from 0 to 1.
+    """(row, column) of each pixel, row by row, from -2 to 2 as the places of `GaussianProcesses`.
+    The paper has 0 to 1, where a network first has to learn how close together places are.
 
     >>> places(2, 2)[1]
-    Array([0., 1.], dtype=float32)
+    Array([-2.,  2.], dtype=float32)
     """
-    rows, columns = jnp.linspace(0, 1, height), jnp.linspace(0, 1, width)
+    rows, columns = jnp.linspace(-2, 2, height), jnp.linspace(-2, 2, width)
     return jnp.stack(jnp.meshgrid(rows, columns, indexing="ij"), -1).reshape(-1, 2)
 
 

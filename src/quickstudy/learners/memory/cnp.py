@@ -28,6 +28,8 @@ the training tasks; Kim et al. have self-attention in the encoder as well.
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -39,7 +41,7 @@ from quickstudy.learners.population import of_episodes, with_population
 from quickstudy.likelihood import Categorical, Likelihood
 from quickstudy.networks import MLP, Network, WithHead
 from quickstudy.networks.layers import Linear
-from quickstudy.networks.network import Statistics
+from quickstudy.networks.network import AnyNetwork, Statistics
 from quickstudy.task import Episode, Examples, TaskDistribution
 
 
@@ -48,6 +50,18 @@ def groups(y: Shaped[Array, "n ..."], likelihood: Likelihood) -> Int[Array, " n"
     if isinstance(likelihood, Categorical):
         return y
     return jnp.where(likelihood.labelled(y), 0, -1)
+
+
+def glorot(network: AnyNetwork) -> AnyNetwork:
+    """The network with weights of variance 1/inputs at first, where a `Linear` has a third of it:
+    what differs from set to set would all but vanish in so many layers (Glorot and Bengio 2010,
+    section 4.2, for layers of one width)."""
+
+    def weights(network: AnyNetwork) -> list[Any]:
+        layers = jax.tree.leaves(network, is_leaf=lambda x: isinstance(x, Linear))
+        return [layer.weight for layer in layers if isinstance(layer, Linear)]
+
+    return eqx.tree_at(weights, network, [3**0.5 * w for w in weights(network)])
 
 
 class Attention(eqx.Module):
@@ -62,7 +76,7 @@ class Attention(eqx.Module):
     def __init__(self, inputs: int, width: int, heads: int, *, key: PRNGKeyArray):
         """For places of so many numbers, and representations of `width`."""
         keys = jax.random.split(key, 4)
-        self.places = MLP((inputs,), hidden=(width, width), key=keys[0])
+        self.places = glorot(MLP((inputs,), hidden=(width, width), key=keys[0]))
         self.queries, self.keys, self.values = (Linear(width, width, key=k) for k in keys[1:])
         self.heads = heads
 
@@ -145,8 +159,8 @@ class CNP(Learner):
         reads = MLP((inputs + told,), hidden=(width,) * (layers - 1), key=keys[0])
         tells = MLP((inputs + self.groups * width,), hidden=(width, width), key=keys[1])
         self.network = network
-        self.encoder = WithHead(reads, width, key=keys[2])
-        self.decoder = WithHead(tells, likelihood.size, key=keys[3])
+        self.encoder = glorot(WithHead(reads, width, key=keys[2]))
+        self.decoder = glorot(WithHead(tells, likelihood.size, key=keys[3]))
         self.attention = Attention(inputs, width, heads, key=keys[4]) if heads else None
         self.population = None
 

@@ -36,11 +36,11 @@ from quickstudy.tasks.gaussian_processes import GaussianProcesses, posterior
 EPISODES = 2000
 DIGITS = 600
 SIZES = (0, 1, 2, 3, 5, 7, 10, 15, 20)
-PIXELS = (5, 10, 25, 50, 100, 200)
+PIXELS = (2, 5, 10, 20, 50, 100)
 SHOWN = (1, 3, 5, 10, 20)
-SHOWN_PIXELS = (10, 50, 100, 200)
+SHOWN_PIXELS = (3, 10, 30, 100)
 SHOWN_DIGITS = (1, 2)
-GRID = np.linspace(-2, 2, 81)
+GRID = np.linspace(-2, 2, 61)
 QUANTILE = 1.96
 
 
@@ -101,7 +101,7 @@ LEARNERS = {"CNP": CNP(), "CNP with attention": CNP(attention=True)}
 
 def on_functions(budget: Budget) -> dict[str, RunSettings]:
     """Those trained on one Gaussian process; contexts of up to 20 points."""
-    steps = 15_000 if budget == "cpu" else 200_000
+    steps = 25_000 if budget == "cpu" else 200_000
     tasks = TaskSettings("fixed-gaussian-process", shot=20, query=30)
     training = TrainingSettings(
         steps=steps,
@@ -115,9 +115,9 @@ def on_functions(budget: Budget) -> dict[str, RunSettings]:
 
 
 def on_digits(budget: Budget) -> dict[str, RunSettings]:
-    """Those trained on digits; contexts of up to 200 pixels."""
-    steps = 3000 if budget == "cpu" else 100_000
-    tasks = TaskSettings("mnist-completion", shot=200, query=100)
+    """Those trained on digits; contexts of up to 100 pixels."""
+    steps = 12_000 if budget == "cpu" else 100_000
+    tasks = TaskSettings("mnist-completion", shot=100, query=100)
     training = TrainingSettings(
         steps=steps,
         meta_batch=8,
@@ -166,7 +166,7 @@ def band(x: np.ndarray, mean: ArrayLike, half_width: ArrayLike) -> dict[str, Est
 def one_function(process: GaussianProcesses, learners: dict[str, Learner]) -> Iterator[Panel]:
     """As more of it is told."""
     exact = replace(process, likelihood=HeteroscedasticGaussian(floor=0.0))
-    episode = replace(process, query=300, least=process.shot).sample(jax.random.key(3))
+    episode = replace(process, query=120, least=process.shot).sample(jax.random.key(3))
     order = np.argsort(np.asarray(episode.query.x[:, 0]))
     truth = np.asarray(episode.query.x)[order, 0], np.asarray(episode.query.y)[order, 0]
     for count in SHOWN:
@@ -192,7 +192,7 @@ def one_digit(tasks: Completion, learners: dict[str, Learner], seed: int) -> Map
     def drawn(examples: Examples, blank: float) -> np.ndarray:
         picture = np.full((side, side), blank)
         y = np.asarray(examples.y[:, 0])
-        at = np.round(np.asarray(examples.x) * (side - 1)).astype(int)[~np.isnan(y)]
+        at = np.round((np.asarray(examples.x) + 2) / 4 * (side - 1)).astype(int)[~np.isnan(y)]
         picture[at[:, 0], at[:, 1]] = y[~np.isnan(y)]
         return picture
 
