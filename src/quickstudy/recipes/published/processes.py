@@ -17,7 +17,8 @@ from quickstudy.recipes.settings import (
     TrainingSettings,
 )
 
-SMALL = NetworkSettings("conv4-stride")
+SMALL = NetworkSettings("mlp", hidden=(256, 256))
+"""Trains ten times as fast as convolutions on a CPU."""
 PIXELS = RunSettings(Pixels("cosine", invert=True), OMNIGLOT)
 
 
@@ -60,7 +61,7 @@ def beside(
 def cnp_omniglot(budget: Budget) -> Recipe:
     """Conditional neural processes as classifiers: means of classes, beside each other."""
     cpu = budget == "cpu"
-    steps = {5: 2000, 20: 3000} if cpu else {5: 100_000, 20: 100_000}
+    steps = {5: 12_000, 20: 10_000} if cpu else {5: 100_000, 20: 100_000}
     network = SMALL if cpu else NetworkSettings("conv4")
 
     def run(learner: LearnerSettings, way: int) -> RunSettings:
@@ -79,8 +80,9 @@ def cnp_omniglot(budget: Budget) -> Recipe:
         beside(runs, (95.3, 98.5, 89.9, 96.8), budget),
         "one model for both shots, trained with 1"
         + (
-            f"; {steps[5]:,} steps of 4 episodes 5-way, {steps[20]:,} of 1 episode 20-way; strides "
-            f"instead of pooling; 300 test episodes; {FEWER_QUERIES}"
+            f"; {steps[5]:,} steps of 4 episodes 5-way, {steps[20]:,} of 1 episode 20-way; two "
+            "layers of 256 units instead of convolutions (with these, 2,000 steps 5-way came to "
+            f"48 % on validation classes); 300 test episodes; {FEWER_QUERIES}"
             if cpu
             else ""
         ),
@@ -92,7 +94,7 @@ def statistician_omniglot(budget: Budget) -> Recipe:
     """The Neural Statistician: classes by the divergence between contexts."""
     cpu = budget == "cpu"
     steps = 12_000 if cpu else 300_000
-    network = NetworkSettings("mlp", hidden=(256, 256)) if cpu else NetworkSettings("conv4")
+    network = SMALL if cpu else NetworkSettings("conv4")
     sets = replace(OMNIGLOT, train_way=16, train_shot=1, train_query=4)
     if cpu:
         learner = Statistician(network, halve_every_steps=1500)
