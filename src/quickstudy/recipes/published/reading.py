@@ -136,7 +136,7 @@ def memory_module_omniglot(budget: Budget) -> Recipe:
         figures,
         f"{SPLIT}; "
         + (
-            f"{SMALLER}, of which the memory module takes all labelled examples in turn"
+            SMALLER
             if budget == "cpu"
             else "the four-block network with batch normalisation instead of one of six "
             "convolutions with dropout; training episodes have as many examples of each class"
