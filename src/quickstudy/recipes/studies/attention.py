@@ -65,7 +65,7 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel | Map]:
     columns = (*(str(label) for label in np.asarray(shown.support.y)), "itself")
     for name, weights in zip(BLOCKS, np.asarray(attended(snail, shown)), strict=True):
         yield Map(
-            f"What a query of each class reads in the {name} attention block",
+            f"Read in the {name} attention block",
             "class of each support example",
             "class of the query",
             weights,
@@ -76,7 +76,7 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel | Map]:
     found = np.asarray(jax.lax.map(lambda key: shares(snail, tasks.sample(key)), keys))
     names = ("of examples of its class", "of itself")
     yield Panel(
-        "What a query reads, of 25 examples of 5 classes and itself",
+        "What a query reads",
         "attention block",
         "share",
         {
