@@ -45,6 +45,7 @@ from quickstudy.tasks.partly_labelled import PartlyLabelled
 from quickstudy.tasks.sequences import Sequences, examples_each
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource, DescribedSource
+from quickstudy.tasks.tables import SyntheticTables
 from quickstudy.tasks.within import Division, WithinGroup
 from quickstudy.tasks.zero_shot import Described, ZeroShot
 
@@ -54,7 +55,7 @@ OWN = ("folder", "npz", "table", "packed", "cub")
 TEST_ONLY = ("mnist", "lake-runs")
 
 KINDS = (
-    *("glyphs", "omniglot", "sinusoid", "penn-treebank"),
+    *("glyphs", "omniglot", "sinusoid", "synthetic-tables", "penn-treebank"),
     *("folder:PATH", "npz:PATH", "table:PATH", "packed:FOLDER", "cub:FOLDER"),
     *TEST_ONLY,
 )
@@ -189,12 +190,12 @@ def source_of(examples: Grouped, words: dict[str, Any]) -> ClassSource:
 
 
 def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
-    """Training, validation and test classes; None for tasks that are not classification.
+    """Training, validation and test classes; None for tasks that are not cut out of classes.
 
     Raises `UserError` for tasks that there are not, with the nearest names.
     """
     kind, _, path = tasks.tasks.partition(":")
-    if kind == "sinusoid":
+    if kind in ("sinusoid", "synthetic-tables"):
         return None
     if kind == "glyphs":
         made: dict[str, ClassSource] = {**glyph_splits(tasks.image_size)}
@@ -223,8 +224,8 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
 
 
 def classes_of(tasks: TaskSettings, part: str) -> ClassSource | None:
-    """The classes of one part; None for tasks that are not classification. Raises `UserError` as
-    `sources` does, and where there is nothing to train on."""
+    """The classes of one part; None for tasks that are not cut out of classes. Raises `UserError`
+    as `sources` does, and where there is nothing to train on."""
     if tasks.tasks in TEST_ONLY and part != "test":
         raise UserError(
             f"--tasks {tasks.tasks} is there to test on: train on --tasks omniglot --split koch, "
@@ -306,6 +307,8 @@ def require_kind(settings: LearnerSettings, tasks: TaskSettings) -> None:
         )
     if tasks.verify and not settings.compares:
         raise UserError("--verify is for learners that compare two inputs: siamese, arc")
+    if tasks.tasks == "synthetic-tables" and settings.trains_on != "episodes":
+        raise UserError(f"{settings.name} trains on classes; synthetic tables are tasks without")
     if tasks.letters and not settings.reads_sequences:
         raise UserError("--letters is for learners that read sequences: mann, lstm")
 
@@ -314,7 +317,7 @@ def require(tasks: TaskSettings, part: str, way: int, examples: int) -> None:
     """Raise `UserError` unless the classes of `part` allow such episodes."""
     kind = tasks.tasks.partition(":")[0]
     source = classes_of(tasks, part)
-    if kind in ("glyphs", "sinusoid") or source is None:
+    if kind == "glyphs" or source is None:
         return
     if isinstance(source, BlankedWords):
         if (classes := source.with_at_least(examples).classes) < way:
@@ -339,9 +342,15 @@ def episode_tasks(
     if classes is None:
         if tasks.labelled < 1 or tasks.distractors or tasks.sequence:
             raise UserError(
-                "--labelled, --distractors and --sequence are about classes; these are curves"
+                "--labelled, --distractors and --sequence are about classes to draw examples of; "
+                f"{tasks.tasks} has none"
             )
-        return Sinusoid(shot, query)
+        if tasks.tasks == "sinusoid":
+            return Sinusoid(shot, query)
+        try:
+            return SyntheticTables(way, way * shot, way * query, tasks.features)
+        except ValueError as error:
+            raise UserError(f"--way {way} --shot {shot}: {error}") from error
     if tasks.verify:
         return pairs(tasks, part, classes, way * query)
     if tasks.sequence:

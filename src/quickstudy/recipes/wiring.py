@@ -55,6 +55,9 @@ def problem_of(settings: RunSettings) -> Problem:
     """What the learner is built for. Raises `UserError` where it does not read such tasks."""
     require_kind(settings.learner, settings.tasks)
     classes = training_source(settings)
+    t = settings.tasks
+    if t.tasks == "synthetic-tables":
+        return Problem((t.features,), Categorical(t.way), t.way)
     if classes is None:
         return Problem((1,), Gaussian(1), None)
     return Problem(
