@@ -60,6 +60,7 @@ QUICKER: dict[str, dict[str, Any]] = {
     "arc": {"glimpses": 1, "window": 12, "controller": 128},
     "lstm": {"width": 16},
     "mann": {"width": 16, "slots": 12, "slot_width": 6, "heads": 2},
+    "in-context": {"width": 16, "cells": 1, "row_width": 16, "rows": 1},
 }
 """Options for training as short as here, where a paper's are for long training."""
 QUICKER["gnn"] = QUICKER["active-gnn"] = {"graph_width": 16, "edge_width": 4}

@@ -12,6 +12,7 @@ TASKS = {
     "glyphs": "procedural characters without end; nothing to download",
     "omniglot": "1,623 handwritten characters of 50 alphabets (Lake et al. 2015)",
     "sinusoid": "sine curves of random amplitude and phase (Finn et al. 2017)",
+    "synthetic-tables": "tables with a label, each from a random mechanism of its own",
     "penn-treebank": "words as classes: which word is blanked out (Vinyals et al. 2016)",
     "folder:PATH": "your own images: a sub-folder for each class",
     "npz:PATH": "your own arrays x and y",

@@ -216,12 +216,20 @@ class InformedNetwork(Predictor):
     belongs: Bool[Array, "n classes"]
 
     def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m classes"]:
-        values = self.features(flat(x))
+        return jnp.log(self.attention(x) @ self.belongs + FLOOR)
+
+    def attention(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m n"]:
+        """How much each row takes the label of each support row."""
         labelled = self.features.labelled
-        h, _ = self.network(values, self.unknown[None], self.features.used, labelled, self.memories)
+        h, _ = self.network(
+            self.features(flat(x)),
+            self.unknown[None],
+            self.features.used,
+            labelled,
+            self.memories,
+        )
         scores = self.network.ask(h) @ self.answers.T * self.answers.shape[-1] ** -0.5
-        attention = jax.nn.softmax(scores, where=labelled)
-        return jnp.log(attention @ self.belongs + FLOOR)
+        return jax.nn.softmax(scores, where=labelled)
 
 
 class InContext(Learner):

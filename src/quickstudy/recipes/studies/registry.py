@@ -17,6 +17,7 @@ STUDIES = {
     "versatile": "A hierarchical optimiser on kinds of problems that it was not trained on",
     "unrolls": "Truncated or persistent? Variance and bias against the unroll's length",
     "memory": "What a memory-augmented network writes where, and reads when",
+    "tables": "A transformer that learns in context beside other methods, on small real tables",
     "gates": "What the gates of the meta-learner LSTM do, step by step",
     "robustness": "More steps than in training, tasks out of distribution, deeper networks",
 }
