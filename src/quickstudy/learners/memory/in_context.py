@@ -11,7 +11,7 @@ A table is rows and columns, and each of its cells is a token: one for each feat
 the label, which is a code of the class, or in a query one that says nothing. With z a cell of a row
 r in a column c, S the labelled rows, n( ) layer normalisation and A attention over several heads,
 
-    A(u; V) = W_o Σ_v∈V softmax_v((W_q u)ᵀ W_k v / √d) W_v v
+    A(u; V) = W_o Σ_v∈V softmax_v((W_q u)ᵀ W_k v / √d - b δ(u, v)) W_v v
     z_rc ← z_rc + A(n(z_rc); {n(z_rc') : all columns c' of the row})
     z_rc ← z_rc + A(n(z_rc); {n(z_ic) : i ∈ S})                              the same column
     z_rc ← z_rc + W_2 gelu(W_1 n(z_rc))
@@ -19,7 +19,11 @@ r in a column c, S the labelled rows, n( ) layer normalisation and A attention o
 After some such layers, the label's cell alone stands for its row, and is widened: further layers
 look from rows to S. What comes out for a query looks at what came out for S and takes their labels:
 
-    p(y = k | x, S) = Σ_{i ∈ S: y_i = k} softmax_i (W_q h)ᵀ W_k h_i / √d
+    p(y = k | x, S) = Σ_{i ∈ S: y_i = k} softmax_i((W_q h)ᵀ W_k h_i / √d - b δ(x, x_i))
+
+δ is the squared distance of two rows, in the feature of their column or in all features (cells of
+one row have none), and b one number for each head, from 0 to 1 at first: the network starts as a
+kernel smoother.
 
 Rows look at labelled rows alone. So unlabelled examples are passed over, queries do not see each
 other, and neither the order of rows nor that of columns matters; any numbers of these and of up to
@@ -68,28 +72,32 @@ class Attention(eqx.Module):
     memory: Linear
     output: Linear
 
-    def __init__(self, width: int, *, key: PRNGKeyArray):
+    nearness: Float[Array, " heads"] | None
+
+    def __init__(self, width: int, *, near: bool, key: PRNGKeyArray):
         for_query, for_memory, for_output = jax.random.split(key, 3)
         self.query = Linear(width, width, key=for_query)
         self.memory = Linear(width, 2 * width, key=for_memory)
         self.output = Linear(width, width, key=for_output)
+        self.nearness = jnp.linspace(0.0, 1.0, width // PER_HEAD) if near else None
 
     def remember(self, v: Float[Array, "c n width"]) -> Memory:
         keys, values = jnp.split(self.memory(v), 2, axis=-1)
         return keys, values
 
-    def weights(
-        self, u: Float[Array, "c m width"], memory: Memory, seen: Bool[Array, " n"]
-    ) -> Float[Array, "c heads m n"]:
-        """How much each of u looks at each of V."""
-        q, k = heads(self.query(u)), heads(memory[0])
-        scores = jnp.einsum("cmhd,cnhd->chmn", q, k) * PER_HEAD**-0.5
-        return jax.nn.softmax(scores, where=seen)
-
     def __call__(
-        self, u: Float[Array, "c m width"], memory: Memory, seen: Bool[Array, " n"]
+        self,
+        u: Float[Array, "c m width"],
+        memory: Memory,
+        seen: Bool[Array, " n"],
+        apart: Float[Array, "c m n"] | None = None,
     ) -> Float[Array, "c m width"]:
-        read = jnp.einsum("chmn,cnhd->cmhd", self.weights(u, memory, seen), heads(memory[1]))
+        q, k, v = heads(self.query(u)), heads(memory[0]), heads(memory[1])
+        scores = jnp.einsum("cmhd,cnhd->chmn", q, k) * PER_HEAD**-0.5
+        if self.nearness is not None and apart is not None:
+            scores = scores - self.nearness[:, None, None] * apart[:, None]
+        weights = jax.nn.softmax(scores, where=seen)
+        read = jnp.einsum("chmn,cnhd->cmhd", weights, v)
         return self.output(read.reshape(u.shape))
 
 
@@ -109,8 +117,8 @@ class Layer(eqx.Module):
 
     def __init__(self, width: int, *, within: bool, key: PRNGKeyArray):
         for_within, for_down, for_rise, for_fall = jax.random.split(key, 4)
-        self.within = Attention(width, key=for_within) if within else None
-        self.down = Attention(width, key=for_down)
+        self.within = Attention(width, near=False, key=for_within) if within else None
+        self.down = Attention(width, near=True, key=for_down)
         self.rise = Linear(width, 2 * width, key=for_rise)
         self.fall = Linear(2 * width, width, key=for_fall)
 
@@ -126,10 +134,14 @@ class Layer(eqx.Module):
         return self.down.remember(normalised(z))
 
     def rest(
-        self, z: Float[Array, "c m width"], memory: Memory, labelled: Bool[Array, " n"]
+        self,
+        z: Float[Array, "c m width"],
+        memory: Memory,
+        labelled: Bool[Array, " n"],
+        apart: Float[Array, "c m n"],
     ) -> Float[Array, "c m width"]:
         """The other two."""
-        z = z + self.down(normalised(z), memory, labelled)
+        z = z + self.down(normalised(z), memory, labelled, apart)
         return z + self.fall(jax.nn.gelu(self.rise(normalised(z))))
 
 
@@ -158,6 +170,17 @@ class Features(eqx.Module):
         return jnp.where(self.used[:, None, None], jnp.stack([distance.T, rank.T], axis=-1), 0)
 
 
+def distances(
+    values: Float[Array, "f m 2"], others: Float[Array, "f n 2"]
+) -> Float[Array, "c m n"]:
+    """Squared, between rows: in each feature, and last in all of them, as their sum over the root
+    of their number, whose spread does not grow with that."""
+    each = jnp.sum((values[:, :, None] - others[:, None]) ** 2, axis=-1)
+    used = jnp.sum(jnp.any(others != 0, axis=(1, 2)))
+    every = jnp.sum(each, axis=0) * jax.lax.rsqrt(jnp.maximum(used, 1).astype(each.dtype))
+    return jnp.concatenate([each, every[None]])
+
+
 class Network(eqx.Module):
     """All that is learned but the codes."""
 
@@ -168,6 +191,7 @@ class Network(eqx.Module):
     rows: tuple[Layer, ...]
     ask: Linear
     answer: Linear
+    nearness: Float[Array, ""]
 
     def __init__(self, width: int, cells: int, row_width: int, rows: int, *, key: PRNGKeyArray):
         keys = jax.random.split(key, 5)
@@ -180,6 +204,7 @@ class Network(eqx.Module):
         self.widen = Linear(width, row_width, key=for_widen)
         self.ask = Linear(row_width, row_width, key=for_ask)
         self.answer = Linear(row_width, row_width, key=for_answer)
+        self.nearness = jnp.asarray(1.0)
 
     def __call__(
         self,
@@ -187,6 +212,7 @@ class Network(eqx.Module):
         label: Float[Array, "#m width"],
         used: Bool[Array, " f"],
         labelled: Bool[Array, " n"],
+        apart: Float[Array, "c m n"],
         memories: tuple[Memory, ...] | None = None,
     ) -> tuple[Float[Array, "m row_width"], tuple[Memory, ...]]:
         """What comes out for some rows, and what further rows look at in each layer: the
@@ -201,7 +227,7 @@ class Network(eqx.Module):
                 continue
             z = layer.along(z, used)
             made.append(layer.remember(z) if memories is None else memories[len(made)])
-            z = layer.rest(z, made[-1], labelled)
+            z = layer.rest(z, made[-1], labelled, apart[-len(z) :])
         return normalised(z[0]), tuple(made)
 
 
@@ -211,6 +237,7 @@ class InformedNetwork(Predictor):
     network: Network
     unknown: Float[Array, " width"]
     features: Features
+    values: Float[Array, "f n 2"]
     memories: tuple[Memory, ...]
     answers: Float[Array, "n row_width"]
     belongs: Bool[Array, "n classes"]
@@ -220,16 +247,13 @@ class InformedNetwork(Predictor):
 
     def attention(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m n"]:
         """How much each row takes the label of each support row."""
-        labelled = self.features.labelled
+        values, labelled = self.features(flat(x)), self.features.labelled
+        apart = distances(values, self.values)
         h, _ = self.network(
-            self.features(flat(x)),
-            self.unknown[None],
-            self.features.used,
-            labelled,
-            self.memories,
+            values, self.unknown[None], self.features.used, labelled, apart, self.memories
         )
         scores = self.network.ask(h) @ self.answers.T * self.answers.shape[-1] ** -0.5
-        return jax.nn.softmax(scores, where=labelled)
+        return jax.nn.softmax(scores - self.network.nearness * apart[-1], where=labelled)
 
 
 class InContext(Learner):
@@ -265,11 +289,14 @@ class InContext(Learner):
         values, belongs = features(features.x), likelihood.encode(support.y)
         dealt = jax.random.permutation(key, CLASSES)[order(values, belongs)]
         label = self.codes[dealt[support.y]]
-        h, memories = self.network(values, label, features.used, features.labelled)
+        h, memories = self.network(
+            values, label, features.used, features.labelled, distances(values, values)
+        )
         return InformedNetwork(
             self.network,
             self.unknown,
             features,
+            values,
             memories,
             self.network.answer(h),
             belongs > 0,

@@ -24,10 +24,10 @@ class InContext(LearnerSettings):
 
     name: ClassVar[str] = "in-context"
     defaults: ClassVar[dict[str, Any]] = {
-        "steps": 2800,
+        "steps": 1700,
         "meta_batch": 16,
         "tasks_at_once": 4,
-        "learning_rate": 2e-3,
+        "learning_rate": 7e-4,
         "clip": 1.0,
         "decay": "cosine",
     }

@@ -29,7 +29,7 @@ from quickstudy.task import Examples
 SHIPPED = RunSettings(
     InContext(),
     TaskSettings("synthetic-tables", way=10, shot=6, query=2, features=12),
-    TrainingSettings(validate_every=280, validation_episodes=100),
+    TrainingSettings(validate_every=340, validation_episodes=100),
 )
 """What the weights that come with the package were trained by."""
 
