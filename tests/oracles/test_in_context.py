@@ -38,20 +38,23 @@ def logits(learner, x, y, queries):
 
 
 def test_attention_is_the_equation():
-    """A(u; V) = W_o Σ_v softmax_v((W_q u)ᵀ W_k v / √d) W_v v, head by head, over what is seen."""
-    attention = Attention(32, key=KEY)
+    """A(u; V) = W_o Σ_v softmax_v((W_q u)ᵀ W_k v / √d - b δ(u, v)) W_v v, over what is seen."""
+    attention = Attention(32, near=True, key=KEY)
     u, v = RNG.normal(size=(2, 3, 32)), RNG.normal(size=(2, 5, 32))
     seen = np.asarray([True, False, True, True, False])
     memory = attention.remember(jnp.asarray(v, jnp.float32))
-    found = attention(jnp.asarray(u, jnp.float32), memory, jnp.asarray(seen))
+    apart = RNG.random(size=(2, 3, 5)).astype(np.float32)
+    found = attention(jnp.asarray(u, jnp.float32), memory, jnp.asarray(seen), jnp.asarray(apart))
     linear = lambda layer, z: z @ np.asarray(layer.weight) + np.asarray(layer.bias)  # noqa: E731
     for c in range(2):
         q, kv = linear(attention.query, u[c]), linear(attention.memory, v[c])
         for m in range(3):
             read = np.zeros(32)
-            for head in (slice(0, 16), slice(16, 32)):
+            for b, head in enumerate((slice(0, 16), slice(16, 32))):  # at first 0 and 1
                 k, values = kv[:, :32][:, head], kv[:, 32:][:, head]
-                scores = np.exp([q[m, head] @ k[i] / 4 for i in range(5)]) * seen
+                scores = (
+                    np.exp([q[m, head] @ k[i] / 4 - b * apart[c, m, i] for i in range(5)]) * seen
+                )
                 read[head] = sum(scores[i] / scores.sum() * values[i] for i in range(5))
             np.testing.assert_allclose(found[c, m], linear(attention.output, read), **CLOSE)
 

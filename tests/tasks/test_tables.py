@@ -43,7 +43,7 @@ def test_tables_differ_in_what_they_may_differ_in():
     classes = {len(set(y[y >= 0])) for y in tasks.support.y}
     features = {int((x.std(0) > 0).sum()) for x in tasks.support.x}
     assert classes == {2, 3, 4}
-    assert features == {1, 2, 3, 4, 5}
+    assert features >= {1, 2, 3, 4, 5}
     assert len({int((y >= 0).sum()) for y in tasks.support.y}) > 10
 
 

@@ -122,7 +122,9 @@ class Layer(eqx.Module):
         self.rise = Linear(width, 2 * width, key=for_rise)
         self.fall = Linear(2 * width, width, key=for_fall)
 
-    def along(self, z: Float[Array, "c n width"], used: Bool[Array, " c"]) -> Float[Array, "c n w"]:
+    def along(
+        self, z: Float[Array, "c n width"], used: Bool[Array, " columns"]
+    ) -> Float[Array, "c n width"]:
         """The first of the three."""
         if self.within is None:
             return z
