@@ -59,6 +59,19 @@ def test_the_library_example_of_the_readme_runs(tmp_path):
     assert "±" in done.stdout
 
 
+def test_a_table_is_classified_as_its_page_tells(tmp_path):
+    (use,) = blocks(ROOT / "docs/methods/in-context.md", "python")
+    done = subprocess.run(
+        [sys.executable, "-c", use],
+        cwd=tmp_path,
+        env=AS_USERS_HAVE_IT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert float(done.stdout.split()[-1]) > 0.7
+
+
 def test_a_trained_optimiser_is_used_as_its_page_tells(tmp_path):
     *uses, problem = blocks(ROOT / "docs/methods/learned-optimizers.md", "python")
     for use in uses:

@@ -15,6 +15,7 @@ TASKS = {
     "gaussian-processes": "draws from Gaussian processes with random kernels (Kim et al. 2019)",
     "fixed-gaussian-process": "draws from one Gaussian process (Garnelo et al. 2018)",
     "mnist-completion": "pictures as functions of the place, of which some pixels are told",
+    "synthetic-tables": "tables with a label, each from a random mechanism of its own",
     "penn-treebank": "words as classes: which word is blanked out (Vinyals et al. 2016)",
     "folder:PATH": "your own images: a sub-folder for each class",
     "npz:PATH": "your own arrays x and y",

@@ -17,6 +17,7 @@ from quickstudy.recipes.learners.gradient import (
 )
 from quickstudy.recipes.learners.gradient_estimates import EvolutionMAML, ImplicitMAML
 from quickstudy.recipes.learners.graph import GNN, ActiveGNN
+from quickstudy.recipes.learners.in_context import InContext
 from quickstudy.recipes.learners.memory import LSTM, MANN
 from quickstudy.recipes.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet, ZeroShot
 from quickstudy.recipes.learners.processes import CNP, Statistician
@@ -34,6 +35,7 @@ LEARNERS: dict[str, type[LearnerSettings]] = {
         *(MANN, LSTM),
         *(CNP, Statistician),
         *(SNAIL, MemoryModule, MetaNetworks),
+        *(InContext,),
     )
 }
 """Every learner of the project; the contract suite runs over these."""

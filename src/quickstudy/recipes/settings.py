@@ -38,14 +38,15 @@ class TaskSettings:
     """Which tasks to train on, choose on, and test on."""
 
     tasks: str = "glyphs"
-    """glyphs, omniglot, penn-treebank; functions: sinusoid, gaussian-processes,
+    """glyphs, omniglot, penn-treebank; synthetic-tables; functions: sinusoid, gaussian-processes,
     fixed-gaussian-process, mnist-completion; or your own: folder:PATH, npz:PATH, table:PATH,
     packed:FOLDER, cub:FOLDER. To test on alone: mnist, lake-runs."""
     way: int = 5
-    """Classes in an episode."""
+    """Classes in an episode; of synthetic tables, the most classes."""
     shot: int = 1
     """Labelled examples of each class (of a function: labelled points; of a Gaussian process or a
-    picture: at most so many, a random number)."""
+    picture: at most so many, a random number; synthetic tables have way × shot labelled rows at
+    most)."""
     query: int = 15
     """Test examples of each class (of a function: test points)."""
     train_way: int | None = None
@@ -87,6 +88,8 @@ class TaskSettings:
     """Keep the colours of your own images; by default they become ink on paper, one channel."""
     label_column: str = "label"
     """The column of a table that holds the class."""
+    features: int = 12
+    """The most features of a synthetic table."""
     zero_shot: bool = False
     """A description of each class in place of labelled examples, where classes have one: glyphs
     and cub."""
@@ -99,7 +102,9 @@ class TaskSettings:
     def __post_init__(self):
         least = {"way": 2, "shot": 1, "query": 1}
         least |= {f"train_{k}": v for k, v in least.items()}
-        at_least(self, **least, train_classes=2, distractors=0, image_size=16, sequence=0)
+        at_least(
+            self, **least, train_classes=2, distractors=0, image_size=16, features=1, sequence=0
+        )
         if self.zero_shot and ((self.shot, self.train_shot or 1) != (1, 1) or self.fixed_labels):
             raise UserError(
                 "--zero-shot gives no examples of a class: leave out --shot and --fixed-labels"

@@ -48,6 +48,7 @@ from quickstudy.tasks.partly_labelled import PartlyLabelled
 from quickstudy.tasks.sequences import Sequences, examples_each
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource, DescribedSource
+from quickstudy.tasks.tables import SyntheticTables
 from quickstudy.tasks.within import Division, WithinGroup
 from quickstudy.tasks.zero_shot import Described, ZeroShot
 
@@ -60,7 +61,7 @@ FUNCTIONS = ("sinusoid", "gaussian-processes", "fixed-gaussian-process", "mnist-
 """Tasks that are not classification: a function in each episode."""
 
 KINDS = (
-    *("glyphs", "omniglot", "penn-treebank", *FUNCTIONS),
+    *("glyphs", "omniglot", "penn-treebank", "synthetic-tables", *FUNCTIONS),
     *("folder:PATH", "npz:PATH", "table:PATH", "packed:FOLDER", "cub:FOLDER"),
     *TEST_ONLY,
 )
@@ -198,12 +199,12 @@ def source_of(examples: Grouped, words: dict[str, Any]) -> ClassSource:
 
 
 def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
-    """Training, validation and test classes; None for tasks that are not classification.
+    """Training, validation and test classes; None for tasks that are not cut out of classes.
 
     Raises `UserError` for tasks that there are not, with the nearest names.
     """
     kind, _, path = tasks.tasks.partition(":")
-    if kind in FUNCTIONS:
+    if kind in (*FUNCTIONS, "synthetic-tables"):
         return None
     if kind == "glyphs":
         made: dict[str, ClassSource] = {**glyph_splits(tasks.image_size)}
@@ -232,8 +233,8 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
 
 
 def classes_of(tasks: TaskSettings, part: str) -> ClassSource | None:
-    """The classes of one part; None for tasks that are not classification. Raises `UserError` as
-    `sources` does, and where there is nothing to train on."""
+    """The classes of one part; None for tasks that are not cut out of classes. Raises `UserError`
+    as `sources` does, and where there is nothing to train on."""
     if tasks.tasks in TEST_ONLY and part != "test":
         raise UserError(
             f"--tasks {tasks.tasks} is there to test on: train on --tasks omniglot --split koch, "
@@ -315,6 +316,8 @@ def require_kind(settings: LearnerSettings, tasks: TaskSettings) -> None:
         )
     if tasks.verify and not settings.compares:
         raise UserError("--verify is for learners that compare two inputs: siamese, arc")
+    if tasks.tasks == "synthetic-tables" and settings.trains_on != "episodes":
+        raise UserError(f"{settings.name} trains on classes; synthetic tables are tasks without")
     if tasks.letters and not settings.reads_sequences:
         raise UserError("--letters is for learners that read sequences: mann, lstm")
 
@@ -348,14 +351,25 @@ def episode_tasks(
     if classes is None:
         if tasks.labelled < 1 or tasks.distractors or tasks.sequence:
             raise UserError(
-                "--labelled, --distractors and --sequence are about classes; these are functions"
+                "--labelled, --distractors and --sequence are about classes to draw examples of; "
+                f"{tasks.tasks} has none"
             )
+        if tasks.tasks == "synthetic-tables":
+            return tables(tasks, way, shot, query)
         return functions(tasks, part, shot, query)
     if tasks.verify:
         return pairs(tasks, part, classes, way * query)
     if tasks.sequence:
         return sequences(tasks, part, classes, way)
     return episodes(tasks, part, classes, way, shot, query)
+
+
+def tables(tasks: TaskSettings, way: int, shot: int, query: int) -> SyntheticTables:
+    """Raises `UserError` where they have too few rows."""
+    try:
+        return SyntheticTables(way, way * shot, way * query, tasks.features)
+    except ValueError as error:
+        raise UserError(f"--way {way} --shot {shot}: {error}") from error
 
 
 def functions(tasks: TaskSettings, part: str, shot: int, query: int) -> TaskDistribution[Episode]:

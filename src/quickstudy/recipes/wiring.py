@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ from quickstudy.tasks.source import ClassSource
 from quickstudy.training import SECONDS_PER_CHECKPOINT, SeedRun, Validation, meta_train_seeds
 
 LEARNER_FILE = "learner.qs"
+TRAINED = resources.files("quickstudy.learners") / "trained"
+"""The learners that the package brings along."""
 
 
 def problem_of(settings: RunSettings) -> Problem:
@@ -65,7 +68,8 @@ def problem_of(settings: RunSettings) -> Problem:
         t = settings.tasks
         tasks = episode_tasks(t, "train", t.way, t.shot, t.query)
         task = jax.eval_shape(tasks.sample, jax.random.key(0))
-        return Problem(task.query.x.shape[1:], task.likelihood, None)
+        labels = task.likelihood.size if isinstance(task.likelihood, Categorical) else None
+        return Problem(task.query.x.shape[1:], task.likelihood, labels)
     return Problem(
         input_shape(classes),
         Letters() if settings.tasks.letters else Categorical(settings.tasks.way),
@@ -263,7 +267,17 @@ def load_learner(run: Path, **options: Any) -> tuple[RunSettings, Problem, Learn
 
     Raises `UserError` where `run` is no finished run, or the learner has no such option.
     """
-    path = run_file(run, LEARNER_FILE)
+    return load_learner_file(run_file(run, LEARNER_FILE), **options)
+
+
+def shipped_learner(name: str) -> tuple[RunSettings, Problem, Learner]:
+    """A trained learner that comes with the package: `tables`, of the kind `in-context`."""
+    with resources.as_file(TRAINED / f"{name}.qs") as file:
+        return load_learner_file(file)
+
+
+def load_learner_file(path: Path, **options: Any) -> tuple[RunSettings, Problem, Learner]:
+    """`load_learner` from the file itself."""
     header = checkpoint.read_header(path)
     settings = RunSettings.from_json(header["configuration"])
     problem = problem_from_json(header["problem"])

@@ -127,6 +127,8 @@ def subject(tasks: TaskSettings) -> str:
     data = Path(path).name or kind
     if kind in FUNCTIONS:
         return f"{data}, {tasks.shot} points"
+    if kind == "synthetic-tables":
+        return f"{data}, up to {tasks.way} classes and {tasks.way * tasks.shot} examples"
     if tasks.sequence:
         return f"{data}, sequences of {tasks.sequence} of {tasks.way} classes"
     return f"{data}, {tasks.way}-way {tasks.shot}-shot"
@@ -258,7 +260,7 @@ def most_shots(tasks: TaskSettings) -> int:
     """How many support examples every test class can give beside its queries; 0 for tasks that
     are not classification, from descriptions, or sequences."""
     kind = tasks.tasks.partition(":")[0]
-    if kind in FUNCTIONS or tasks.zero_shot or tasks.sequence:
+    if kind in (*FUNCTIONS, "synthetic-tables") or tasks.zero_shot or tasks.sequence:
         return 0
     if kind in ("glyphs", "penn-treebank"):
         return max(SHOTS)

@@ -19,6 +19,7 @@ STUDIES = {
     "memory": "What a memory-augmented network writes where, and reads when",
     "attention": "Where SNAIL looks: what a query reads of each support example",
     "lifelong": "Rare classes in a long stream: a memory of fixed size that is never cleared",
+    "tables": "A transformer that learns in context beside other methods, on small real tables",
     "gates": "What the gates of the meta-learner LSTM do, step by step",
     "gaussian-processes": "How near neural processes come to the exact posterior, and to pictures",
     "statistician": "What a generative model of sets draws after a few examples of a class",

@@ -1,0 +1,196 @@
+"""A trained in-context learner in scikit-learn's manner, without scikit-learn.
+
+    TableClassifier().fit(X, y).predict_proba(X_new)
+
+`fit` reads the table and trains nothing. Shapes are filled up to powers of two, with rows without a
+label and columns of one value, which the learner passes over: few programs serve all tables.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+
+from quickstudy.compilation import enable_compilation_cache
+from quickstudy.errors import UserError
+from quickstudy.learner import Learner, Predictor
+from quickstudy.learners.memory.in_context import CLASSES, InContext
+from quickstudy.likelihood import Categorical
+from quickstudy.recipes.learners.in_context import MOST_FEATURES
+from quickstudy.recipes.wiring import load_learner, shipped_learner
+from quickstudy.task import Examples
+
+MOST_ROWS = 1000
+"""Labelled rows: every one is looked at by every other."""
+
+AT_ONCE = 64
+"""New rows in a call of the compiled program."""
+
+LEAST = (16, 4)
+"""Rows and columns of the smallest table that a program is compiled for."""
+
+
+class TableClassifier:
+    """Classifies rows of small tables by a transformer that has been trained on synthetic ones.
+
+    Up to `CLASSES` classes, which may have any names, `MOST_FEATURES` features and `MOST_ROWS`
+    labelled rows; made for 5 to 100 of these. Features are numbers in any units. Where one is
+    missing (NaN), the mean over the labelled rows is put in its place.
+
+    Predictions are averaged over `views`: deals of the codes that stand for classes. `run` is the
+    folder of an `in-context` run of your own in place of the weights that come with the package.
+
+    >>> TableClassifier().fit(x, ["setosa", "virginica", ...]).predict(x_new)
+    array(['virginica', ...], dtype='<U9')
+    """
+
+    def __init__(self, views: int = 4, run: str | Path | None = None):
+        self.views = views
+        self.run = run
+
+    def fit(self, X: Any, y: Any) -> TableClassifier:
+        """Read n labelled rows: `X` (n, features), numbers; `y` (n,), their classes.
+
+        Raises `UserError` where they are no such table, or larger than the limits above.
+        """
+        x = _numbers(X)
+        names, codes = _classes(y, len(x))
+        if len(x) > MOST_ROWS:
+            raise UserError(
+                f"{len(x)} labelled rows: up to {MOST_ROWS}; give it some of them, or take "
+                "gradient boosting, which is made for many"
+            )
+        if x.shape[1] > MOST_FEATURES:
+            raise UserError(
+                f"{x.shape[1]} features: up to {MOST_FEATURES}; leave some out, or combine them"
+            )
+        if self.views < 1:
+            raise UserError(f"views {self.views}: at least 1")
+        learner = _learner(self.run)
+        enable_compilation_cache()
+        self.classes_, self.n_features_in_ = names, x.shape[1]
+        known = ~np.isnan(x)
+        count = np.maximum(known.sum(0), 1)
+        self._mean = np.where(known, x, 0).sum(0) / count
+        spread = np.sqrt((np.where(known, x - self._mean, 0) ** 2).sum(0) / count)
+        self._scale = np.where(
+            spread > 1e-12 * np.abs(self._mean), 1 / np.maximum(spread, 1e-300), 0
+        )
+        rows, columns = (
+            max(least, 1 << (n - 1).bit_length()) for least, n in zip(LEAST, x.shape, strict=True)
+        )
+        self._columns = columns
+        labels = np.full(rows, -1)
+        labels[: len(codes)] = codes
+        support = Examples(jnp.asarray(self._filled(x, rows)), jnp.asarray(labels))
+        keys = jax.random.split(jax.random.key(0), self.views)
+        self._predictors = _read(learner, support, keys)
+        return self
+
+    def predict_proba(self, X: Any) -> Float[np.ndarray, "n classes"]:
+        """The probability of each class, in the order of `classes_`, for each row.
+
+        Raises `UserError` before `fit`, and where rows have other features.
+        """
+        if not hasattr(self, "classes_"):
+            raise UserError("the classifier has read no table: call fit first")
+        x = _numbers(X)
+        if x.shape[1] != self.n_features_in_:
+            raise UserError(
+                f"X has {x.shape[1]} features, but {self.n_features_in_} were there in fit"
+            )
+        filled = self._filled(x, -(-len(x) // AT_ONCE) * AT_ONCE).reshape(
+            -1, AT_ONCE, self._columns
+        )
+        found = [np.asarray(_probabilities(self._predictors, jnp.asarray(part))) for part in filled]
+        p = np.concatenate(found)[: len(x), : len(self.classes_)].astype(float)
+        return p / p.sum(axis=1, keepdims=True)
+
+    def predict(self, X: Any) -> Shaped[np.ndarray, " n"]:
+        """The most probable class of each row. Raises as `predict_proba` does."""
+        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+
+    def score(self, X: Any, y: Any) -> float:
+        """The share of rows whose class is `y`. Raises as `predict_proba` does."""
+        return float(np.mean(self.predict(X) == np.asarray(y)))
+
+    def _filled(self, x: np.ndarray, rows: int) -> np.ndarray:
+        """Standardised, missing values at the mean, and with zeros up to the full shape."""
+        x = np.where(np.isnan(x), 0, (x - self._mean) * self._scale)
+        return np.pad(x, [(0, rows - len(x)), (0, self._columns - x.shape[1])]).astype(np.float32)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments it was made with, as scikit-learn asks for them."""
+        return {"views": self.views, "run": self.run}
+
+    def set_params(self, **parameters: Any) -> TableClassifier:
+        """Change them. Raises `UserError` for one that there is not."""
+        for name, value in parameters.items():
+            if name not in self.get_params():
+                raise UserError(f"TableClassifier has no {name!r}: views, run")
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "classes_")
+
+    def __sklearn_tags__(self) -> Any:
+        from quickstudy.recipes.scikit_learn import classifier_tags
+
+        return classifier_tags()
+
+
+def _learner(run: str | Path | None) -> InContext:
+    _, _, learner = shipped_learner("tables") if run is None else load_learner(Path(run))
+    if not isinstance(learner, InContext):
+        raise UserError(f"{run} is not a run of in-context, which reads tables")
+    return learner
+
+
+def _numbers(X: Any) -> Float[np.ndarray, "n d"]:
+    """Raises `UserError` where these are not rows of numbers."""
+    try:
+        x = np.asarray(X, dtype=float)
+    except (TypeError, ValueError):
+        raise UserError(
+            "X holds something that is not a number: encode it, say as 0 and 1"
+        ) from None
+    if x.ndim != 2 or 0 in x.shape:
+        raise UserError(f"X has shape {x.shape}: give it rows and columns, one of each at least")
+    if np.isinf(x).any():
+        raise UserError("X holds an infinite value: put a number there, or NaN where it is missing")
+    return x
+
+
+def _classes(y: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """The names of the classes, and the place of each row's among them. Raises `UserError` where
+    these are not the classes of so many rows."""
+    y = np.asarray(y)
+    if y.shape != (rows,):
+        raise UserError(
+            f"y has shape {y.shape}: give it one class for each of the {rows} rows of X"
+        )
+    if y.dtype.kind == "f" and not (np.isfinite(y) & (y == np.round(y))).all():
+        raise UserError("y holds fractions or NaN: it must name classes; this is not regression")
+    names, codes = np.unique(y, return_inverse=True)
+    if not 2 <= len(names) <= CLASSES:
+        raise UserError(f"y has {len(names)} classes: it tells 2 to {CLASSES} apart")
+    return names, codes
+
+
+@eqx.filter_jit
+def _read(learner: Learner, support: Examples, keys: PRNGKeyArray) -> Predictor:
+    """The predictors of several keys, with a leading axis on their arrays."""
+    return eqx.filter_vmap(lambda key: learner.adapt(support, Categorical(CLASSES), key=key))(keys)
+
+
+@eqx.filter_jit
+def _probabilities(predictors: Predictor, x: Array) -> Float[Array, "n classes"]:
+    logits = eqx.filter_vmap(lambda predictor: predictor(x))(predictors)
+    return jnp.mean(jax.nn.softmax(logits), axis=0)

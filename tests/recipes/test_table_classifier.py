@@ -1,0 +1,152 @@
+"""The trained learner of tables, in scikit-learn's manner."""
+
+from importlib import resources
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.datasets import make_blobs, make_classification
+from sklearn.model_selection import cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+
+import quickstudy
+from quickstudy.errors import UserError
+from quickstudy.likelihood import Categorical
+from quickstudy.recipes.scikit_learn import opponents
+from quickstudy.recipes.studies.tables import SHIPPED, draw
+from quickstudy.recipes.table_classifier import TableClassifier
+from quickstudy.recipes.wiring import TRAINED, shipped_learner
+from quickstudy.task import Examples
+
+NAMES = np.asarray(["robin", "wren", "tit"])
+
+
+@pytest.fixture(scope="module")
+def birds() -> tuple[np.ndarray, np.ndarray]:
+    x, y = make_blobs(60, 4, centers=3, cluster_std=2.0, random_state=0)
+    return x, NAMES[y]
+
+
+@pytest.fixture(scope="module")
+def fitted(birds) -> TableClassifier:
+    x, y = birds
+    return TableClassifier().fit(x[:16], y[:16])
+
+
+def test_the_shipped_weights_are_small_and_were_trained_as_the_study_says():
+    settings, _, learner = shipped_learner("tables")
+    assert settings == SHIPPED.resolved()
+    with resources.as_file(TRAINED / "tables.qs") as file:
+        assert file.stat().st_size < 2_000_000
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(learner) if hasattr(x, "dtype"))
+
+
+def test_it_names_classes_and_gives_them_probabilities(birds, fitted):
+    x, y = birds
+    np.testing.assert_array_equal(fitted.classes_, np.sort(NAMES))
+    p = fitted.predict_proba(x[16:])
+    assert p.shape == (44, 3)
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(fitted.predict(x[16:]), np.sort(NAMES)[p.argmax(1)])
+    assert fitted.score(x[16:], y[16:]) > 0.9
+
+
+def test_it_is_the_learner_whatever_its_shapes_are_filled_up_with(birds):
+    x, y = birds
+    x, y = np.pad(x, [(0, 0), (0, 1)]), np.searchsorted(np.sort(NAMES), y)
+    x[:, 4] = np.random.default_rng(0).normal(size=60)  # five features
+    found = TableClassifier(views=1).fit(x[:11], y[:11]).predict_proba(x[11:20])
+    learner = shipped_learner("tables")[2]
+    [key] = jax.random.split(jax.random.key(0), 1)
+    support = Examples(jnp.asarray(x[:11], jnp.float32), jnp.asarray(y[:11]))
+    p = np.exp(learner.adapt(support, Categorical(3), key=key)(jnp.asarray(x[11:20], jnp.float32)))
+    np.testing.assert_allclose(found, p / p.sum(1, keepdims=True), rtol=2e-3, atol=1e-4)
+
+
+def test_scikit_learn_takes_it_for_a_classifier(birds):
+    x, y = birds
+    made = TableClassifier(views=2)
+    assert is_classifier(made)
+    assert clone(made).get_params() == {"views": 2, "run": None}
+    assert made.set_params(views=4) is made
+    assert cross_val_score(made, x, y, cv=3).mean() > 0.9
+
+
+def test_it_does_better_than_neighbours_on_tables_of_another_maker():
+    ahead = []
+    for seed in range(12):
+        x, y = make_classification(
+            100, 8, n_informative=3, n_redundant=1, class_sep=1.0, random_state=seed
+        )
+        ours = TableClassifier().fit(x[:30], y[:30]).score(x[30:], y[30:])
+        ahead.append(ours - KNeighborsClassifier(3).fit(x[:30], y[:30]).score(x[30:], y[30:]))
+    assert np.mean(ahead) > 0.02
+
+
+def test_missing_values_are_the_mean_and_constant_columns_nothing(birds, fitted):
+    x, y = birds
+    gaps = x[16:].copy()
+    gaps[:, 2] = np.nan
+    filled = x[16:].copy()
+    filled[:, 2] = x[:16, 2].mean()
+    np.testing.assert_allclose(
+        fitted.predict_proba(gaps), fitted.predict_proba(filled), rtol=1e-3, atol=1e-5
+    )
+    odd = np.column_stack([x[:, :3], np.full(60, 0.1)])
+    odd[3, 3] = np.nan
+    other = np.column_stack([x[:, :3], np.zeros(60)])
+    a, b = (TableClassifier().fit(z[:16], y[:16]).predict_proba(z[16:]) for z in (odd, other))
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+X, Y = np.zeros((12, 3)), np.arange(12) % 2
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "says"),
+    [
+        ([["a", "b"]], [0], "not a number"),
+        (np.zeros(5), Y, "rows and columns"),
+        (np.full((12, 3), np.inf), Y, "infinite"),
+        (X, Y[:5], "one class for each of the 12 rows"),
+        (X, Y * 0, "1 classes"),
+        (X, np.arange(12), "12 classes: it tells 2 to 10 apart"),
+        (X, Y + 0.5, "not regression"),
+        (np.zeros((12, 129)), Y, "129 features: up to 128"),
+        (np.zeros((1002, 3)), np.arange(1002) % 2, "1002 labelled rows: up to 1000"),
+    ],
+)
+def test_what_it_cannot_read_is_refused(x, y, says: str):
+    with pytest.raises(UserError, match=says):
+        TableClassifier().fit(x, y)
+
+
+def test_misuse_is_told(fitted):
+    with pytest.raises(UserError, match="call fit first"):
+        TableClassifier().predict(X)
+    with pytest.raises(UserError, match="X has 3 features, but 4"):
+        fitted.predict(X)
+    with pytest.raises(UserError, match="has no 'deals'"):
+        TableClassifier().set_params(deals=2)
+    with pytest.raises(UserError, match="views 0"):
+        TableClassifier(views=0).fit(X + np.arange(12)[:, None], Y)
+    assert quickstudy.TableClassifier is TableClassifier
+
+
+def test_a_draw_has_a_row_of_each_class_and_does_not_tell_them():
+    y = np.asarray([0] * 90 + [1] * 9 + [2])
+    for seed in range(20):
+        some, told = draw(y, 5, seed)
+        assert len(some) == len(set(some)) == 5
+        assert set(y[some]) == {0, 1, 2}
+        assert not set(some) & set(told)
+        assert len(some) + len(told) == 100
+    assert not np.array_equal(*(draw(y, 5, seed)[0] for seed in (0, 1)))
+
+
+def test_opponents_learn(birds):
+    x, y = birds
+    for name, method in opponents().items():
+        assert np.mean(method(x[:30], y[:30], x[30:]) == y[30:]) > 0.8, name
