@@ -55,7 +55,7 @@ PER_HEAD = 16
 FLOOR = 1e-4
 """Probability that each class has whatever the support set says."""
 
-Memory = tuple[Float[Array, "c n width"], Float[Array, "c n width"]]
+Memory = tuple[Float[Array, "_ n _"], Float[Array, "_ n _"]]
 """Keys and values of the support rows in each column."""
 
 
