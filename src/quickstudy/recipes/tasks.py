@@ -308,7 +308,7 @@ def require_kind(settings: LearnerSettings, tasks: TaskSettings) -> None:
     if tasks.verify and not settings.compares:
         raise UserError("--verify is for learners that compare two inputs: siamese, arc")
     if tasks.letters and not settings.reads_sequences:
-        raise UserError("--letters is for learners that read sequences: mann, lstm")
+        raise UserError("--letters is for learners that read sequences: mann, lstm, snail")
 
 
 def require(tasks: TaskSettings, part: str, way: int, examples: int) -> None:
