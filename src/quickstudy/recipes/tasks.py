@@ -319,7 +319,7 @@ def require_kind(settings: LearnerSettings, tasks: TaskSettings) -> None:
     if tasks.tasks == "synthetic-tables" and settings.trains_on != "episodes":
         raise UserError(f"{settings.name} trains on classes; synthetic tables are tasks without")
     if tasks.letters and not settings.reads_sequences:
-        raise UserError("--letters is for learners that read sequences: mann, lstm")
+        raise UserError("--letters is for learners that read sequences: mann, lstm, snail")
 
 
 def require(tasks: TaskSettings, part: str, way: int, examples: int) -> None:
