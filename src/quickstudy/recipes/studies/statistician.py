@@ -56,7 +56,7 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel | Map]:
         yield pictures(
             "Given, and drawn after them",
             "given, then drawn",
-            {f"character {k + 1}": [*given[k, ..., 0], *new[k, ..., 0]] for k in range(CHARACTERS)},
+            {f"{k + 1}": [*given[k, ..., 0], *new[k, ..., 0]] for k in range(CHARACTERS)},
             ["given"] * GIVEN + ["drawn"] * DRAWN,
         )
 
