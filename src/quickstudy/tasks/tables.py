@@ -90,7 +90,7 @@ class SyntheticTables(TaskDistribution[Episode]):
         kind = jax.random.categorical(keys[3], jnp.log(jnp.asarray(KINDS)))
         nodes = flow(keys[4], causes(keys[5], drawn[0], self.way, kind == 0))
         late = jnp.repeat(2 * normal(keys[6], (DEPTH + 1,)), WIDTH)
-        chosen = jnp.resize(jnp.argsort(late + normal(keys[11], late.shape)), self.features)
+        chosen = jnp.resize(jnp.argsort(late + normal(keys[11], late.shape)), (self.features,))
         x = nodes[:, chosen]
         shown = jnp.zeros(late.shape).at[chosen].add(jnp.arange(self.features) < used) > 0
         scores = combined(keys[7], nodes, shown, self.way)
