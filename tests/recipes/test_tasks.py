@@ -77,7 +77,7 @@ def test_sequences_that_cannot_be_are_mistakes(tasks):
         require_kind(ProtoNet(), TaskSettings(sequence=9, letters=True))
     with pytest.raises(UserError, match="--sequence does not go with"):
         TaskSettings(sequence=9, verify=True)
-    with pytest.raises(UserError, match="about classes"):
+    with pytest.raises(UserError, match="sinusoid has none"):
         episode_tasks(TaskSettings("sinusoid", sequence=9), "test", 5, 1, 15)
     with pytest.raises(UserError, match="but an episode"):
         episode_tasks(tasks(sequence=20), "test", 5, 1, 15)  # 8 of each, and there are 3

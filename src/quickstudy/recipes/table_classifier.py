@@ -114,7 +114,8 @@ class TableClassifier:
 
     def predict(self, X: Any) -> Shaped[np.ndarray, " n"]:
         """The most probable class of each row. Raises as `predict_proba` does."""
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        best = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[best]
 
     def score(self, X: Any, y: Any) -> float:
         """The share of rows whose class is `y`. Raises as `predict_proba` does."""
