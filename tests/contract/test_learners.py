@@ -109,6 +109,10 @@ COSTLY = {
     "test_two_devices_give_the_gradient_of_one": "=none of them",
 }
 """What compiles longest is tried for each learner's default form, and these options."""
+SHARED_ALIKE = (
+    *("mann", "lstm", "snail", "memory-module", "meta-networks", "statistician", "in-context"),
+)
+"""Devices share their tasks as they share a prototypical network's, and these compile longer."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -120,6 +124,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for name in names
             for case, settings in variants(name)
             if case == settings.name or option in case
+            if name not in SHARED_ALIKE or "two_devices" not in metafunc.function.__name__
         ]  # the tests of one case share what was compiled for it: they stay in one process
         metafunc.parametrize("case", cases, indirect=True, scope="module")
 

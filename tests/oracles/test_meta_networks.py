@@ -91,11 +91,16 @@ def test_without_fast_weights_an_augmented_network_is_the_network(stride):
     network = Conv4((16, 16, 1), filters=3, stride=stride, key=KEY)
     none = jax.tree.map(jnp.zeros_like, network)
     x = jnp.asarray(RNG.normal(size=(4, 16, 16, 1)), jnp.float32)
-    z, used = augmented(network, none, x)
-    expected, statistics = network(x)
-    np.testing.assert_allclose(z, expected, rtol=1e-5, atol=1e-6)
-    again, _ = augmented(network, none, x[:1], used)
-    np.testing.assert_allclose(again, network(x[:1], statistics)[0], rtol=1e-5, atol=1e-6)
+
+    @jax.jit
+    def both(x):
+        z, used = augmented(network, none, x)
+        expected, statistics = network(x)
+        again, _ = augmented(network, none, x[:1], used)
+        return (z, again), (expected, network(x[:1], statistics)[0])
+
+    for found, expected in zip(*both(x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_other_tasks_are_refused():

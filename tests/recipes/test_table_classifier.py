@@ -2,6 +2,7 @@
 
 from importlib import resources
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,8 +60,12 @@ def test_it_is_the_learner_whatever_its_shapes_are_filled_up_with(birds):
     found = TableClassifier(views=1).fit(x[:11], y[:11]).predict_proba(x[11:20])
     learner = shipped_learner("tables")[2]
     [key] = jax.random.split(jax.random.key(0), 1)
-    support = Examples(jnp.asarray(x[:11], jnp.float32), jnp.asarray(y[:11]))
-    p = np.exp(learner.adapt(support, Categorical(3), key=key)(jnp.asarray(x[11:20], jnp.float32)))
+
+    @eqx.filter_jit
+    def log_p(learner, x, y):
+        return learner.adapt(Examples(x[:11], y), Categorical(3), key=key)(x[11:20])
+
+    p = np.exp(log_p(learner, jnp.asarray(x, jnp.float32), jnp.asarray(y[:11])))
     np.testing.assert_allclose(found, p / p.sum(1, keepdims=True), rtol=2e-3, atol=1e-4)
 
 
