@@ -74,7 +74,9 @@ def mann_omniglot(budget: Budget) -> Recipe:
         return tuple(
             Figure(
                 f"{label}, {called}",
-                RunSettings(NETWORKS[label], replace(tasks, distort=True), training),
+                RunSettings(NETWORKS[label], replace(tasks, distort=True), training)
+                if NETWORKS[label] is not PIXELS
+                else RunSettings(PIXELS, tasks),
                 tasks,
                 None,
                 presentations=accuracies,
