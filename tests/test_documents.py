@@ -46,44 +46,33 @@ def test_a_learner_in_one_file_as_contributing_tells_it(tmp_path):
     assert re.search(r"\d+ passed", said)
 
 
-def test_the_library_example_of_the_readme_runs(tmp_path):
-    example = blocks(ROOT / "README.md", "python")[-1]
+def said_by(program: str, folder: Path) -> str:
+    """What a program prints that ends well, run by a user in a folder."""
     done = subprocess.run(
-        [sys.executable, "-c", example],
-        cwd=tmp_path,
+        [sys.executable, "-c", program],
+        cwd=folder,
         env=AS_USERS_HAVE_IT,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "±" in done.stdout
+    return done.stdout
+
+
+def test_the_library_example_of_the_readme_runs(tmp_path):
+    example = blocks(ROOT / "README.md", "python")[-1]
+    assert "±" in said_by(example, tmp_path)
 
 
 def test_a_table_is_classified_as_its_page_tells(tmp_path):
     (use,) = blocks(ROOT / "docs/methods/in-context.md", "python")
-    done = subprocess.run(
-        [sys.executable, "-c", use],
-        cwd=tmp_path,
-        env=AS_USERS_HAVE_IT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert float(done.stdout.split()[-1]) > 0.7
+    assert float(said_by(use, tmp_path).split()[-1]) > 0.7
 
 
 def test_a_trained_optimiser_is_used_as_its_page_tells(tmp_path):
     *uses, problem = blocks(ROOT / "docs/methods/learned-optimizers.md", "python")
     for use in uses:
-        done = subprocess.run(
-            [sys.executable, "-c", use],
-            cwd=tmp_path,
-            env=AS_USERS_HAVE_IT,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert float(done.stdout) < 0.5  # the targets' variance is about 1.4
+        assert float(said_by(use, tmp_path)) < 0.5  # the targets' variance is about 1.4
     (tmp_path / "regression.py").write_text(problem)
     sampled = problems_of(ProblemSettings(str(tmp_path / "regression.py"))).sample(
         jax.random.key(0)

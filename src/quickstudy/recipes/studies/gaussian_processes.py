@@ -99,34 +99,34 @@ class Nearest(Learner):
 LEARNERS = {"CNP": CNP(), "CNP with attention": CNP(attention=True)}
 
 
+def each_learner(
+    tasks: TaskSettings, steps: int, meta_batch: int, looks: int, episodes: int
+) -> dict[str, RunSettings]:
+    """The same training for each of the `LEARNERS`, with so many looks at so many validation
+    episodes."""
+    training = TrainingSettings(
+        steps=steps,
+        meta_batch=meta_batch,
+        learning_rate=1e-3,
+        decay="cosine",
+        validate_every=steps // looks,
+        validation_episodes=episodes,
+    )
+    return {name: RunSettings(learner, tasks, training) for name, learner in LEARNERS.items()}
+
+
 def on_functions(budget: Budget) -> dict[str, RunSettings]:
     """Those trained on one Gaussian process; contexts of up to 20 points."""
     steps = 25_000 if budget == "cpu" else 200_000
-    tasks = TaskSettings("fixed-gaussian-process", shot=20, query=30)
-    training = TrainingSettings(
-        steps=steps,
-        meta_batch=16,
-        learning_rate=1e-3,
-        decay="cosine",
-        validate_every=steps // 10,
-        validation_episodes=500,
+    return each_learner(
+        TaskSettings("fixed-gaussian-process", shot=20, query=30), steps, 16, 10, 500
     )
-    return {name: RunSettings(learner, tasks, training) for name, learner in LEARNERS.items()}
 
 
 def on_digits(budget: Budget) -> dict[str, RunSettings]:
     """Those trained on digits; contexts of up to 100 pixels."""
     steps = 12_000 if budget == "cpu" else 100_000
-    tasks = TaskSettings("mnist-completion", shot=100, query=100)
-    training = TrainingSettings(
-        steps=steps,
-        meta_batch=8,
-        learning_rate=1e-3,
-        decay="cosine",
-        validate_every=steps // 5,
-        validation_episodes=100,
-    )
-    return {name: RunSettings(learner, tasks, training) for name, learner in LEARNERS.items()}
+    return each_learner(TaskSettings("mnist-completion", shot=100, query=100), steps, 8, 5, 100)
 
 
 class FirstFew(Learner):
