@@ -54,7 +54,7 @@ NUMBERS_15: dict[str, Accuracies] = {
     "nearest neighbour on pixels": (0.5, 18.7, 23.3, 26.5, 29.1, 37.0),
 }
 
-SMALL_STEPS = 15_000
+SMALL_STEPS = 40_000
 
 
 def mann_omniglot(budget: Budget) -> Recipe:
