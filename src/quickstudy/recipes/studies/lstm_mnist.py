@@ -48,8 +48,8 @@ def cases(budget: Budget) -> dict[str, tuple[ProblemSettings, int]]:
 
 
 def training(budget: Budget, *activation: Literal["sigmoid", "relu"]) -> OptimizerRun:
-    """Of an optimiser on networks of 20 such units; the small budget begins with sigmoid units
-    alone, at a higher rate."""
+    """Of an optimiser on networks of 20 such units. The small budget goes from windows of 20 steps
+    to whole trainings, and from sigmoid units to others."""
     long = TrainingSettings(
         steps=5000 if budget == "cpu" else 50_000,
         meta_batch=2 if budget == "cpu" else 8,
@@ -59,12 +59,22 @@ def training(budget: Budget, *activation: Literal["sigmoid", "relu"]) -> Optimiz
         validation_episodes=10,
     )
     problems = networks(budget)
-    first = OptimizerRun(LSTMOptimizer(), problems, UnrollSettings(weights="linear"), long)
-    asked = replace(first, problems=replace(problems, activation=activation))
+    windows = OptimizerRun(LSTMOptimizer(), problems, UnrollSettings(weights="linear"), long)
+    asked = replace(windows, problems=replace(problems, activation=activation))
     if budget == "full":
         return asked
-    then = replace(long, steps=3000, learning_rate=1e-3, validate_every=500, validation_episodes=20)
-    return replace(asked, training=then, start=first)
+    then = replace(long, steps=1600, learning_rate=1e-3, validate_every=200, validation_episodes=20)
+    whole = replace(
+        windows,
+        unrolling=UnrollSettings(unroll=100, weights="linear"),
+        training=then,
+        start=windows,
+    )
+    if activation == ("sigmoid",):
+        return whole
+    return replace(
+        whole, problems=asked.problems, training=replace(then, steps=1000), start=whole
+    )
 
 
 def panels(budget: Budget, trained: Trained) -> Iterator[Panel]:
