@@ -1,5 +1,11 @@
-"""What stands beside every measured figure: which code, which machine, which versions."""
+"""What stands beside every measured figure: which code, which machine, which versions; and where
+the training lies that it was measured on.
+"""
 
+from __future__ import annotations
+
+import hashlib
+import json
 import os
 import platform
 import shlex
@@ -7,7 +13,11 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quickstudy.recipes.optimizers import OptimizerRun
+    from quickstudy.recipes.settings import RunSettings
 
 PACKAGES = ("jax", "equinox", "optax", "numpy")
 
@@ -59,3 +69,9 @@ def provenance() -> dict[str, Any]:
         },
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
+
+
+def run_folder(runs: Path, settings: RunSettings | OptimizerRun) -> Path:
+    """Where a training lies: the same settings, the same folder, whatever the recipe."""
+    words = json.dumps(settings.resolved().to_json(), sort_keys=True)
+    return runs / f"{settings.name}-{hashlib.sha256(words.encode()).hexdigest()[:10]}"

@@ -16,7 +16,7 @@ from quickstudy.devices import is_first_process
 from quickstudy.errors import UserError, nearest
 from quickstudy.optimization import final_loss
 from quickstudy.optimizers import LearnedOptimizer
-from quickstudy.recipes.evidence import provenance
+from quickstudy.recipes.evidence import provenance, run_folder
 from quickstudy.recipes.optimizers import OptimizerRun, OptimizerSettings
 from quickstudy.recipes.problems import problems_of
 from quickstudy.recipes.settings import run_file
@@ -43,7 +43,7 @@ def start_of(settings: OptimizerRun, run: Path, **options: Any) -> LearnedOptimi
     if start is None:
         return build(settings.optimizer, settings.training.seed)
     if isinstance(start, OptimizerRun):
-        return train_optimizer(start, run.with_name(f"{run.name}-start"), **options)
+        return train_optimizer(start, run_folder(run.parent, start), **options)
     before, optimizer = find_trained(start)
     if before.optimizer != settings.optimizer:
         raise UserError(f"--start {start} is {before.optimizer}, not {settings.optimizer}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from quickstudy.checkpoint import read_header, write_atomically
 from quickstudy.errors import UserError, nearest
 from quickstudy.evaluation import Result, paired_difference, same_episodes
-from quickstudy.recipes.evidence import provenance
+from quickstudy.recipes.evidence import provenance, run_folder
 from quickstudy.recipes.optimizers import OptimizerRun
 from quickstudy.recipes.published import EXPERIMENTS, RECIPES
 from quickstudy.recipes.published.recipe import PRESENTATIONS, Budget, Figure, Recipe
@@ -25,12 +24,6 @@ def recipe(name: str, budget: Budget) -> Recipe:
         names = sorted([*RECIPES, *EXPERIMENTS])
         raise UserError(f"there is no recipe {name!r}: {nearest(name, names)}")
     return RECIPES[name](budget)
-
-
-def run_folder(runs: Path, settings: RunSettings | OptimizerRun) -> Path:
-    """Where a training lies: the same settings, the same folder, whatever the recipe."""
-    words = json.dumps(settings.resolved().to_json(), sort_keys=True)
-    return runs / f"{settings.name}-{hashlib.sha256(words.encode()).hexdigest()[:10]}"
 
 
 def reproduce(

@@ -72,9 +72,7 @@ def training(budget: Budget, *activation: Literal["sigmoid", "relu"]) -> Optimiz
     )
     if activation == ("sigmoid",):
         return whole
-    return replace(
-        whole, problems=asked.problems, training=replace(then, steps=1000), start=whole
-    )
+    return replace(whole, problems=asked.problems, training=replace(then, steps=1000), start=whole)
 
 
 def panels(budget: Budget, trained: Trained) -> Iterator[Panel]:

@@ -12,11 +12,10 @@ import numpy as np
 
 from quickstudy.checkpoint import write_atomically
 from quickstudy.evaluation import Estimate
-from quickstudy.recipes.evidence import provenance
+from quickstudy.recipes.evidence import provenance, run_folder
 from quickstudy.recipes.optimizers import OptimizerRun
 from quickstudy.recipes.optimizing import OPTIMIZER_FILE, load_trained, train_optimizer
 from quickstudy.recipes.published.recipe import Budget
-from quickstudy.recipes.reproduce import run_folder
 from quickstudy.recipes.settings import RunSettings
 from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, train
 
