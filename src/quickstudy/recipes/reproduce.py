@@ -11,10 +11,8 @@ from quickstudy.checkpoint import read_header, write_atomically
 from quickstudy.errors import UserError, nearest
 from quickstudy.evaluation import Result, paired_difference, same_episodes
 from quickstudy.recipes.evidence import provenance, run_folder
-from quickstudy.recipes.optimizers import OptimizerRun
 from quickstudy.recipes.published import EXPERIMENTS, RECIPES
 from quickstudy.recipes.published.recipe import PRESENTATIONS, Budget, Figure, Recipe
-from quickstudy.recipes.settings import RunSettings
 from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, measure_seeds, train_seeds
 
 
