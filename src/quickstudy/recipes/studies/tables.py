@@ -28,8 +28,8 @@ from quickstudy.task import Examples
 
 SHIPPED = RunSettings(
     InContext(),
-    TaskSettings("synthetic-tables", way=10, shot=6, query=2, features=12),
-    TrainingSettings(validate_every=340, validation_episodes=100),
+    TaskSettings("synthetic-tables", way=10, shot=8, query=3, features=30),
+    TrainingSettings(validate_every=1000, validation_episodes=200),
 )
 """What the weights that come with the package were trained by."""
 
