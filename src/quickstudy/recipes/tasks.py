@@ -418,6 +418,7 @@ def episodes(
             *(classes, way, shot, query, tasks.fixed_labels),
             labelled=round(tasks.labelled * shot),
             distractors=tasks.distractors,
+            anywhere=tasks.anywhere,
         )
     except ValueError as error:
         raise UserError(f"--labelled {tasks.labelled}: {error}") from error
