@@ -136,7 +136,6 @@ def functions(tasks: TaskSettings, part: str, shot: int, query: int) -> TaskDist
         raise UserError(f"--shot {shot} --query {query}: {error}") from error
 
 
-@functools.lru_cache(maxsize=1)
 def lake_runs(image_size: int) -> FixedTasks[Episode]:
     """Lake's 20 one-shot runs on Omniglot."""
     runs, x = omniglot.lake_runs(), omniglot.load(image_size).grouped.x
@@ -151,6 +150,7 @@ def lake_runs(image_size: int) -> FixedTasks[Episode]:
     )
 
 
+@functools.lru_cache(maxsize=1)
 def mnist_pictures(size: int) -> dict[str, np.ndarray]:
     """The digits of each part, (n, size, size, 1) bytes."""
     digits = mnist.load()
