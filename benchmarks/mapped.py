@@ -73,7 +73,7 @@ def train(folder: Path, contender: str, steps: int) -> dict[str, float]:
     from quickstudy.datasets import packed
     from quickstudy.learners.metric.protonet import ProtoNet
     from quickstudy.networks import Conv4
-    from quickstudy.recipes.tasks import source_of
+    from quickstudy.recipes.sources import source_of
     from quickstudy.tasks.few_shot import FewShot
 
     data = packed.load(folder)

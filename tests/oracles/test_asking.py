@@ -25,9 +25,12 @@ def numbered() -> ArraySource:
     return ArraySource(x, EACH * np.arange(CLASSES), np.full(CLASSES, EACH), {"data": "numbers"})
 
 
-def partly(labelled=1, distractors=0, fixed=False) -> PartlyLabelled:
+def partly(labelled=1, distractors=0, fixed=False, anywhere=False) -> PartlyLabelled:
     return PartlyLabelled(
-        numbered(), WAY, SHOT, QUERY, fixed, labelled=labelled, distractors=distractors
+        *(numbered(), WAY, SHOT, QUERY, fixed),
+        labelled=labelled,
+        distractors=distractors,
+        anywhere=anywhere,
     )
 
 
@@ -73,6 +76,21 @@ def test_distractors_are_unlabelled_examples_of_other_classes():
     for x in many.support.x[:, n:, 0]:
         assert len(set(x)) == 2 * (SHOT - 1)
         assert len(set(x // EACH)) == 2
+
+
+def test_labels_anywhere_are_of_any_support_examples():
+    keys = jax.random.split(jax.random.key(1), 4000)
+    few, any_ = drawn(partly(2), keys), drawn(partly(2, anywhere=True), keys)
+    np.testing.assert_array_equal(any_.support.x, few.support.x)
+    np.testing.assert_array_equal(any_.answers, few.answers)
+    known = any_.support.y >= 0
+    np.testing.assert_array_equal(any_.support.y[known], any_.answers[known])
+    assert (known.sum(1) == 2 * WAY).all()
+    assert stats.chisquare(known.sum(0)).pvalue > 1e-3
+    missed = np.mean([(any_.support.y == k).sum(1) == 0 for k in range(WAY)])
+    expected = stats.hypergeom(WAY * SHOT, SHOT, 2 * WAY).pmf(0)
+    assert abs(missed - expected) < 4 * np.sqrt(expected / len(keys))
+    assert partly(2, anywhere=True).protocol()["labelled per class"] == "2 on average"
 
 
 def test_distinct_others_are_every_choice_of_what_is_left():

@@ -12,16 +12,8 @@ from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.learners.memory import LSTM
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import RunSettings, TaskSettings
-from quickstudy.recipes.tasks import (
-    _grouped,
-    class_names,
-    episode_tasks,
-    grouped,
-    require_kind,
-    seen_in_training,
-    sources,
-    training_tasks,
-)
+from quickstudy.recipes.sources import _grouped, class_names, grouped, seen_in_training, sources
+from quickstudy.recipes.tasks import episode_tasks, require_kind, training_tasks
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sequences import Sequences
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from quickstudy.datasets import mnist
 from quickstudy.errors import UserError
 from quickstudy.likelihood import HeteroscedasticGaussian
 from quickstudy.recipes import tasks as kinds
@@ -102,8 +103,8 @@ def test_pictures_are_their_pixels_and_no_pixel_comes_twice():
 
 def test_each_part_has_pictures_of_its_own(monkeypatch):
     x = np.arange(8, dtype=np.uint8)[:, None, None, None] * np.ones((1, 16, 16, 1), np.uint8)
-    digits = kinds.mnist.MNIST(x[:6], np.zeros(6), x[6:], np.zeros(2))
-    monkeypatch.setattr(kinds.mnist, "load", lambda: digits)
+    digits = mnist.MNIST(x[:6], np.zeros(6), x[6:], np.zeros(2))
+    monkeypatch.setattr(mnist, "load", lambda: digits)
     monkeypatch.setattr(kinds, "VALIDATION_PICTURES", 2)
     kinds.mnist_pictures.cache_clear()
     t = TaskSettings("mnist-completion", image_size=16)

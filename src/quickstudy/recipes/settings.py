@@ -80,6 +80,9 @@ class TaskSettings:
     """Train on pictures under random affine maps."""
     labelled: float = 1.0
     """Share of each class's support examples that carry a label; the others are unlabelled."""
+    anywhere: bool = False
+    """That share of all support examples together, whatever their class: some classes may have no
+    label."""
     distractors: int = 0
     """Classes that are not in the episode, of which it has unlabelled examples all the same."""
     image_size: int = 28
@@ -115,6 +118,8 @@ class TaskSettings:
             raise UserError("--letters is about sequences: add --sequence 50")
         if not 0 < self.labelled <= 1:
             raise UserError(f"--labelled {self.labelled}: it is a share, above 0 and at most 1")
+        if self.anywhere and self.labelled == 1:
+            raise UserError("--anywhere is about where labels are missing: add --labelled 0.2")
         partly = self.labelled < 1 or self.distractors
         others = self.within or self.zero_shot or self.verify
         if partly and others:

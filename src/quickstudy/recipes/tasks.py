@@ -1,21 +1,16 @@
-"""Tasks from settings: which data, cut into which episodes. Every kind of data is known here."""
+"""Tasks from settings: classes and functions, cut into episodes."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quickstudy.datasets import arrays, cub, folder, mnist, omniglot, packed, penn_treebank, table
-from quickstudy.datasets.grouped import SPLITS, Grouped, read_split, split, standardise
-from quickstudy.datasets.images import ImageFormat, resized
-from quickstudy.errors import UserError, nearest
+from quickstudy.datasets import mnist, omniglot
+from quickstudy.datasets.images import resized
+from quickstudy.errors import UserError
 from quickstudy.learner import AskingLearner, Learner
 from quickstudy.likelihood import Categorical
 from quickstudy.recipes.settings import (
@@ -23,286 +18,39 @@ from quickstudy.recipes.settings import (
     LearnerSettings,
     RunSettings,
     TaskSettings,
-    TokenShape,
+)
+from quickstudy.recipes.sources import (
+    CLASSES_OF_A_CLASSIFIER,
+    classes_of,
+    describing,
+    division,
+    grouped,
+    input_shape,
 )
 from quickstudy.task import Episode, Examples, FixedTasks, TaskDistribution
-from quickstudy.tasks import cloze
 from quickstudy.tasks.any_shot import AnyShot
 from quickstudy.tasks.asking import Asked, AsLearned, AtRandom, LeastCertain
-from quickstudy.tasks.cloze import BlankedWords, Cloze, blanked_words
+from quickstudy.tasks.cloze import BlankedWords, Cloze
 from quickstudy.tasks.completion import Completion
 from quickstudy.tasks.few_shot import (
-    ArraySource,
     Batches,
     Distorted,
     FewShot,
-    RotationMode,
-    rotated,
     shares,
 )
 from quickstudy.tasks.gaussian_processes import GaussianProcesses, fixed_gaussian_process
-from quickstudy.tasks.glyphs import Glyphs, glyph_splits
-from quickstudy.tasks.mapped import MappedSource
+from quickstudy.tasks.glyphs import Glyphs
 from quickstudy.tasks.pairs import Pairs
 from quickstudy.tasks.partly_labelled import PartlyLabelled
 from quickstudy.tasks.sequences import Sequences, examples_each
 from quickstudy.tasks.sinusoid import Sinusoid
-from quickstudy.tasks.source import ClassSource, DescribedSource
+from quickstudy.tasks.source import ClassSource
 from quickstudy.tasks.tables import SyntheticTables
-from quickstudy.tasks.within import Division, WithinGroup
-from quickstudy.tasks.zero_shot import Described, ZeroShot
-
-OWN = ("folder", "npz", "table", "packed", "cub")
-"""The user's own data."""
-
-TEST_ONLY = ("mnist", "lake-runs")
-
-FUNCTIONS = ("sinusoid", "gaussian-processes", "fixed-gaussian-process", "mnist-completion")
-"""Tasks that are not classification: a function in each episode."""
-
-KINDS = (
-    *("glyphs", "omniglot", "penn-treebank", "synthetic-tables", *FUNCTIONS),
-    *("folder:PATH", "npz:PATH", "table:PATH", "packed:FOLDER", "cub:FOLDER"),
-    *TEST_ONLY,
-)
-
-CLASSES_OF_A_CLASSIFIER = 200
-"""Glyphs are endless; a classifier of all training classes gets this many."""
+from quickstudy.tasks.within import WithinGroup
+from quickstudy.tasks.zero_shot import ZeroShot
 
 VALIDATION_PICTURES = 5000
 """Of MNIST's training part: its last ones."""
-
-HELD_OUT_WORDS = (1000, 1000)
-"""Words to validate and to test on, of some ten thousand (Vinyals et al. 2016, section 4.1.3)."""
-
-
-# Data
-
-
-def image_format(tasks: TaskSettings) -> ImageFormat:
-    """What the user's own images become."""
-    return ImageFormat(tasks.image_size, 3 if tasks.color else 1, ink=not tasks.color)
-
-
-def read_own(tasks: TaskSettings, kind: str, path: Path) -> Grouped:
-    """The user's own examples: a folder of images, packed or not, an npz archive, or a table."""
-    if kind == "folder":
-        return folder.load(path, image_format(tasks))
-    if kind == "npz":
-        return arrays.load(path)
-    if kind == "packed":
-        return packed.load(path)
-    if kind == "cub":
-        return cub.load(path)
-    return table.load(path, tasks.label_column)
-
-
-def grouped(tasks: TaskSettings) -> dict[str, Grouped]:
-    """Real data by split."""
-    chosen = (tasks.tasks, tasks.split, tasks.split_seed, tasks.image_size, tasks.color)
-    parts = _grouped(*chosen, tasks.label_column)
-    if tasks.train_classes is None:
-        return parts
-    train, wanted = parts["train"], tasks.train_classes
-    if wanted > train.classes:
-        raise UserError(f"--train-classes {wanted}: there are {train.classes} to train on")
-    some = np.random.default_rng(0).permutation(train.classes)[:wanted]
-    return {**parts, "train": train.select(np.sort(some))}
-
-
-@functools.lru_cache(maxsize=4)
-def _grouped(*chosen: Any) -> dict[str, Grouped]:
-    """`grouped`, read once for each choice."""
-    words = ("tasks", "split", "split_seed", "image_size", "color", "label_column")
-    tasks = TaskSettings(**dict(zip(words, chosen, strict=True)))
-    kind, _, path = tasks.tasks.partition(":")
-    if kind == "omniglot":
-        return omniglot.load(tasks.image_size).split(tasks.split or "vinyals")
-    if kind == "mnist":
-        digits = mnist.load()
-        pictures = resized(digits.test_x, tasks.image_size)
-        return {"test": Grouped.from_labels(pictures, digits.test_y)}
-    return split_own(read_own(tasks, kind, Path(path)), tasks)
-
-
-def split_own(everything: Grouped, tasks: TaskSettings) -> dict[str, Grouped]:
-    """The user's own classes by split, features standardised."""
-    if tasks.split is None:
-        parts = split(everything, seed=tasks.split_seed)
-    else:
-        parts = read_split(everything, Path(tasks.split))
-    return standardise(parts) if everything.x.ndim == 2 else parts
-
-
-def feature_scaling(tasks: TaskSettings) -> dict[str, Any] | None:
-    """What the user's own features are standardised by, and their names if they have any, as plain
-    JSON values; None where inputs are not such features."""
-    if tasks.tasks.partition(":")[0] not in OWN:
-        return None
-    train = grouped(tasks)["train"]
-    if train.scaling is None:
-        return None
-    by = {"mean": train.scaling.mean.tolist(), "deviation": train.scaling.deviation.tolist()}
-    return by if train.columns is None else {**by, "columns": list(train.columns)}
-
-
-@functools.lru_cache(maxsize=2)
-def treebank_words(seed: int) -> tuple[dict[str, BlankedWords], dict[str, list[str]]]:
-    """Words to blank out in each part of Penn Treebank, and their names by label."""
-    text = penn_treebank.load()
-    tokens = cloze.vocabulary(text.values())
-    words = cloze.divided(tokens, HELD_OUT_WORDS, seed)
-    made, names = {}, {}
-    for part in SPLITS:
-        said = {"data": "penn-treebank", "split": f"random, seed {seed}", "part": part}
-        made[part], names[part] = blanked_words(text[part], words[part], tokens, said)
-    return made, names
-
-
-def seen_in_training(trained: TaskSettings, tested: TaskSettings) -> int:
-    """How many characters of Lake's runs, if these are what is tested on, were trained on."""
-    if (trained.tasks, tested.tasks) != ("omniglot", "lake-runs"):
-        return 0
-    names = omniglot.load(trained.image_size).grouped.names
-    tested_on = {names[row // omniglot.DRAWINGS] for row in omniglot.lake_runs().test.ravel()}
-    return len(tested_on.intersection(grouped(trained)["train"].names))
-
-
-def lake_runs(image_size: int) -> FixedTasks[Episode]:
-    """Lake's 20 one-shot runs on Omniglot."""
-    runs, x = omniglot.lake_runs(), omniglot.load(image_size).grouped.x
-    way = runs.train.shape[1]
-    support = Examples(
-        shares(jnp.asarray(x[runs.train])), jnp.tile(jnp.arange(way), (len(runs.train), 1))
-    )
-    query = Examples(shares(jnp.asarray(x[runs.test])), jnp.asarray(runs.label))
-    words = {"data": "lake-runs", "way": way, "shot": 1, "queries per class": 1}
-    return FixedTasks(
-        Episode(support, query, Categorical(way)), (*words.items(), ("within", "one group"))
-    )
-
-
-# Classes
-
-
-def rotation_mode(tasks: TaskSettings) -> RotationMode:
-    """What was asked for; by default rotations are classes of their own on Omniglot alone."""
-    return tasks.rotations or ("classes" if tasks.tasks == "omniglot" else "none")
-
-
-def source_of(examples: Grouped, words: dict[str, Any]) -> ClassSource:
-    """Examples to draw, from memory or from the file that they lie in."""
-    x, first, count = examples.x, examples.first, examples.count
-    if isinstance(x, np.memmap):
-        return MappedSource(x, first, count, words)
-    return ArraySource(x, first, count, words)
-
-
-def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
-    """Training, validation and test classes; None for tasks that are not cut out of classes.
-
-    Raises `UserError` for tasks that there are not, with the nearest names.
-    """
-    kind, _, path = tasks.tasks.partition(":")
-    if kind in (*FUNCTIONS, "synthetic-tables"):
-        return None
-    if kind == "glyphs":
-        made: dict[str, ClassSource] = {**glyph_splits(tasks.image_size)}
-        if tasks.train_classes is not None:
-            made["train"] = dataclasses.replace(made["train"], classes=tasks.train_classes)
-    elif kind == "penn-treebank":
-        made = {**treebank_words(tasks.split_seed)[0]}
-    elif kind in ("omniglot", "mnist") or (kind in OWN and path):
-        named = {"omniglot": "vinyals", "mnist": "its own"}.get(
-            kind, f"random, seed {tasks.split_seed}"
-        )
-        made = {
-            part: source_of(g, {"data": tasks.tasks, "split": tasks.split or named, "part": part})
-            for part, g in grouped(tasks).items()
-        }
-        if kind == "cub" and tasks.zero_shot:
-            described = split_own(cub.attributes(Path(path)), tasks)
-            made = {part: Described(source, described[part].x) for part, source in made.items()}
-    else:
-        raise UserError(f"there are no tasks {tasks.tasks!r}: {nearest(kind, list(KINDS))}")
-    rotations = rotation_mode(tasks)
-    shape = input_shape(made["test"])
-    if rotations != "none" and (len(shape) != 3 or shape[0] != shape[1]):
-        raise UserError(f"--rotations turns square images; these inputs are {shape}")
-    return {part: rotated(source, rotations) for part, source in made.items()}
-
-
-def classes_of(tasks: TaskSettings, part: str) -> ClassSource | None:
-    """The classes of one part; None for tasks that are not cut out of classes. Raises `UserError`
-    as `sources` does, and where there is nothing to train on."""
-    if tasks.tasks in TEST_ONLY and part != "test":
-        raise UserError(
-            f"--tasks {tasks.tasks} is there to test on: train on --tasks omniglot --split koch, "
-            f"then quickstudy evaluate --tasks {tasks.tasks}"
-        )
-    made = sources(tasks)
-    return None if made is None else made[part]
-
-
-def class_names(tasks: TaskSettings, part: str) -> Callable[[int], str]:
-    """The name of each class of a split, by its label in the (rotated) source."""
-    kind = tasks.tasks.partition(":")[0]
-    if kind == "glyphs":
-        first = glyph_splits()[part].first  # pyright: ignore[reportArgumentType]
-        return lambda label: f"glyph {int(first) + label}"
-    if kind == "penn-treebank":
-        words = treebank_words(tasks.split_seed)[1][part]
-        return lambda label: words[label]
-    names = grouped(tasks)[part].names
-    if rotation_mode(tasks) == "classes":
-        return lambda label: f"{names[label // 4]} turned {label % 4 * 90}°"
-    return lambda label: names[label]
-
-
-def input_shape(source: ClassSource) -> tuple[int, ...]:
-    """Of one example."""
-    drawn = jax.eval_shape(lambda key: source.draw(key, jnp.asarray(0), 1), jax.random.key(0))
-    if isinstance(source, BlankedWords):
-        return TokenShape(drawn.shape[1:], source.vocabulary)
-    return drawn.shape[1:]
-
-
-def describing(tasks: TaskSettings, source: ClassSource) -> DescribedSource:
-    """A source whose classes have descriptions. Raises `UserError` where they have none."""
-    if not isinstance(source, DescribedSource):
-        turned = " once they are rotated" if rotation_mode(tasks) != "none" else ""
-        raise UserError(
-            f"the classes of {tasks.tasks} have no descriptions{turned}: --zero-shot is for "
-            "glyphs and cub:FOLDER, without --rotations"
-        )
-    return source
-
-
-def description_shape(tasks: TaskSettings, source: ClassSource) -> tuple[int, ...] | None:
-    """Of the description of one class; None where support sets hold examples."""
-    if not tasks.zero_shot:
-        return None
-    described = describing(tasks, source)
-    return jax.eval_shape(lambda: described.describe(jnp.asarray(0))).shape
-
-
-def division(tasks: TaskSettings, part: str, way: int) -> Division:
-    """The groups that the (rotated) classes of a split are in, if they have as many as `way`.
-    Raises `UserError` where there are none."""
-    names = grouped(tasks)[part].names if tasks.tasks != "glyphs" else ("glyph 0",)
-    for name in names:
-        if "/" not in name:
-            raise UserError(
-                f"--within needs classes with names like group/class; {tasks.tasks} has {name!r}"
-            )
-    turns = range(4 if rotation_mode(tasks) == "classes" else 1)
-    try:
-        return Division.of([f"{n.partition('/')[0]}/{turn}" for n in names for turn in turns], way)
-    except ValueError as error:
-        raise UserError(f"{tasks.tasks} ({part}), --within: {error}") from error
-
-
-# Tasks
 
 
 def require_kind(settings: LearnerSettings, tasks: TaskSettings) -> None:
@@ -388,6 +136,20 @@ def functions(tasks: TaskSettings, part: str, shot: int, query: int) -> TaskDist
         raise UserError(f"--shot {shot} --query {query}: {error}") from error
 
 
+def lake_runs(image_size: int) -> FixedTasks[Episode]:
+    """Lake's 20 one-shot runs on Omniglot."""
+    runs, x = omniglot.lake_runs(), omniglot.load(image_size).grouped.x
+    way = runs.train.shape[1]
+    support = Examples(
+        shares(jnp.asarray(x[runs.train])), jnp.tile(jnp.arange(way), (len(runs.train), 1))
+    )
+    query = Examples(shares(jnp.asarray(x[runs.test])), jnp.asarray(runs.label))
+    words = {"data": "lake-runs", "way": way, "shot": 1, "queries per class": 1}
+    return FixedTasks(
+        Episode(support, query, Categorical(way)), (*words.items(), ("within", "one group"))
+    )
+
+
 @functools.lru_cache(maxsize=1)
 def mnist_pictures(size: int) -> dict[str, np.ndarray]:
     """The digits of each part, (n, size, size, 1) bytes."""
@@ -418,6 +180,7 @@ def episodes(
             *(classes, way, shot, query, tasks.fixed_labels),
             labelled=round(tasks.labelled * shot),
             distractors=tasks.distractors,
+            anywhere=tasks.anywhere,
         )
     except ValueError as error:
         raise UserError(f"--labelled {tasks.labelled}: {error}") from error

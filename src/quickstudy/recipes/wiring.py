@@ -39,14 +39,16 @@ from quickstudy.recipes.settings import (
     run_file,
     seeds_in,
 )
-from quickstudy.recipes.tasks import (
-    asked_tasks,
+from quickstudy.recipes.sources import (
     description_shape,
-    episode_tasks,
     feature_scaling,
     input_shape,
-    require_kind,
     seen_in_training,
+)
+from quickstudy.recipes.tasks import (
+    asked_tasks,
+    episode_tasks,
+    require_kind,
     training_source,
     training_tasks,
 )

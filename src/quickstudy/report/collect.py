@@ -21,7 +21,7 @@ from quickstudy.progress import progress
 from quickstudy.recipes import wiring
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.settings import TaskSettings
-from quickstudy.recipes.tasks import FUNCTIONS, grouped
+from quickstudy.recipes.sources import FUNCTIONS, grouped
 from quickstudy.report.confusions import confused
 from quickstudy.report.data import Calibration, Curve, Line, ReportData, Row, Sweep
 from quickstudy.report.drawn import drawn

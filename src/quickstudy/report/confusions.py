@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import Learner
-from quickstudy.recipes.tasks import class_names
+from quickstudy.recipes.sources import class_names
 from quickstudy.report.data import Confusion
 from quickstudy.report.opened import Run, is_image, shown
 from quickstudy.task import task_keys

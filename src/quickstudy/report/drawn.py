@@ -14,7 +14,7 @@ from quickstudy.learners.adapted import NetworkPredictor
 from quickstudy.learners.metric.protonet import Prototypes
 from quickstudy.learners.metric.tadam import ScaledPrototypes
 from quickstudy.networks import WithHead
-from quickstudy.recipes.tasks import class_names
+from quickstudy.recipes.sources import class_names
 from quickstudy.report.data import CurveEpisode, Embedding, ImageEpisode
 from quickstudy.report.opened import Run, is_image, shown
 from quickstudy.task import Episode, task_keys

@@ -12,11 +12,15 @@ from quickstudy.task import ActiveEpisode, Examples
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.source import distinct
 
+ANYWHERE = 2**31 - 1
+"""Folded into an episode's key: where labels are. Small numbers are for questions (`asking.py`)."""
+
 
 class PartlyLabelled(FewShot):
     """The episodes of `FewShot`, of whose `shot` support examples of each class only the first
-    `labelled` carry their label, and the others -1. The support set ends with as many unlabelled
-    examples of each of `distractors` classes that are not in the episode.
+    `labelled` carry their label, and the others -1; or `anywhere`, as many of all support examples
+    whatever their class, so that some classes may have no label. The support set ends with as many
+    unlabelled examples of each of `distractors` classes that are not in the episode.
 
     The same key draws the same examples as it does from `FewShot`, whatever is labelled.
 
@@ -27,6 +31,7 @@ class PartlyLabelled(FewShot):
 
     labelled: int = eqx.field(static=True, kw_only=True)
     distractors: int = eqx.field(static=True, kw_only=True, default=0)
+    anywhere: bool = eqx.field(static=True, kw_only=True, default=False)
 
     def __check_init__(self):
         if not 1 <= self.labelled <= self.shot:
@@ -42,6 +47,8 @@ class PartlyLabelled(FewShot):
         episode = super().sample(key, examples)
         x, answers = episode.support.x, episode.support.y
         known = jnp.tile(jnp.arange(self.shot) < self.labelled, self.way)
+        if self.anywhere:
+            known = jax.random.permutation(jax.random.fold_in(key, ANYWHERE), known)
         if self.distractors:
             more = self.distracting(key)
             x = jnp.concatenate([x, more])
@@ -74,6 +81,8 @@ class PartlyLabelled(FewShot):
         words = super().protocol()
         if self.labelled < self.shot:
             words["labelled per class"] = self.labelled
+        if self.anywhere:
+            words["labelled per class"] = f"{self.labelled} on average"
         if self.distractors:
             words["distractor classes"] = self.distractors
         return words

@@ -17,6 +17,7 @@ from quickstudy.recipes.published.comparing import (
 from quickstudy.recipes.published.glyphs import zero_shot_glyphs
 from quickstudy.recipes.published.graph import (
     gnn_active_omniglot,
+    gnn_asking_omniglot,
     gnn_omniglot,
     gnn_semi_omniglot,
 )
@@ -62,6 +63,7 @@ RECIPES = {
     "gnn-omniglot": gnn_omniglot,
     "gnn-semi-omniglot": gnn_semi_omniglot,
     "gnn-active-omniglot": gnn_active_omniglot,
+    "gnn-asking-omniglot": gnn_asking_omniglot,
     "mann-omniglot": mann_omniglot,
     "cnp-omniglot": cnp_omniglot,
     "statistician-omniglot": statistician_omniglot,

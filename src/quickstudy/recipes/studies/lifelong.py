@@ -24,8 +24,8 @@ from quickstudy.recipes.learners.reading import MemoryModule as MemoryModuleSett
 from quickstudy.recipes.published.omniglot import OMNIGLOT
 from quickstudy.recipes.published.reading import memory_module_omniglot
 from quickstudy.recipes.published.recipe import Budget
+from quickstudy.recipes.sources import classes_of
 from quickstudy.recipes.studies.study import Panel, Study, Trained
-from quickstudy.recipes.tasks import classes_of
 
 CLASSES = 1000
 EACH = 10

@@ -27,8 +27,8 @@ from quickstudy.recipes.published.omniglot import gradient_omniglot, maml_omnigl
 from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.published.sinusoid import maml_sinusoid
 from quickstudy.recipes.settings import NetworkSettings, RunSettings, TrainingSettings
+from quickstudy.recipes.sources import sources
 from quickstudy.recipes.studies.study import Panel, Study, Trained
-from quickstudy.recipes.tasks import sources
 from quickstudy.tasks.few_shot import FewShot, Warped
 from quickstudy.tasks.sinusoid import Sinusoid
 
