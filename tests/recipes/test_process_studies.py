@@ -52,7 +52,7 @@ def test_pictures_lie_in_rows_and_columns():
     np.testing.assert_array_equal(found.values[0], [0.5, 0.5, 0.5, 0, 0, 0])
     np.testing.assert_array_equal(found.values[3], [0, 0, 0, 0.5, 0.5, 0.5])
     assert found.columns == ("", "one", "", "", "two", "")
-    assert found.y == "second · first"
+    assert found.rows == ("", "first", "", "second")
 
 
 def test_a_digit_is_drawn_with_what_is_told_of_it():

@@ -56,7 +56,7 @@ def result_row(name: str, result: Result) -> list[str]:
     return [
         name,
         amount(result.estimate(), result.headline),
-        f"{result.estimate('nll').mean:.3f}",
+        "" if result.headline == "nll" else f"{result.estimate('nll').mean:.3f}",
         f"{result.calibration_error:.3f}",
         str(result.protocol["batch norm"]).partition("(")[2].rstrip(")") or "none",
     ]

@@ -179,10 +179,14 @@ def _panel(axes: Axes, panel: Panel) -> None:
 
 
 def _map(axes: Axes, panel: Map) -> None:
-    """Numbers as shades, 0 white, with the words of the columns below."""
+    """Numbers as shades, 0 white, with the words of columns below, and those of rows beside."""
     axes.imshow(panel.values, cmap="Blues", vmin=0, aspect="auto", interpolation="nearest")
     axes.set_xticks(range(len(panel.columns)), panel.columns, fontsize=5)
     axes.tick_params(axis="x", length=0)
+    if panel.rows:
+        named = [(at, word) for at, word in enumerate(panel.rows) if word]
+        axes.set_yticks(*zip(*named, strict=True), fontsize=7)
+        axes.tick_params(axis="y", length=0)
     axes.grid(False)
     axes.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)
 

@@ -50,16 +50,26 @@ class Map:
     values: np.ndarray
     columns: tuple[str, ...]
     """A word for each column."""
+    rows: tuple[str, ...] = ()
+    """A word for each row; without them, rows are numbered."""
 
 
 def pictures(title: str, x: str, rows: dict[str, list[np.ndarray]], columns: list[str]) -> Map:
     """A map of pictures in rows, each with a name, and columns; all of one height and width."""
-    tiles = [np.concatenate(row, axis=1) for row in rows.values()]
-    width = tiles[0].shape[1] // len(columns)
-    words = [""] * tiles[0].shape[1]
-    words[width // 2 :: width] = columns
-    named = " · ".join(reversed(rows))  # an axis is read upwards
-    return Map(title, x, named, np.clip(np.concatenate(tiles), 0, None), tuple(words))
+    values = np.concatenate([np.concatenate(row, axis=1) for row in rows.values()])
+
+    def at_the_middle(words: list[str], pixels: int) -> tuple[str, ...]:
+        each = pixels // len(words)
+        made = [""] * pixels
+        made[each // 2 :: each] = words
+        return tuple(made)
+
+    height, width = values.shape
+    return Map(
+        *(title, x, "", np.clip(values, 0, None)),
+        columns=at_the_middle(columns, width),
+        rows=at_the_middle(list(rows), height),
+    )
 
 
 Trained = Callable[[RunSettings | OptimizerRun], Any]
@@ -131,7 +141,8 @@ def to_json(panel: Panel | Map) -> dict[str, Any]:
     words: dict[str, Any] = {"title": panel.title, "x": panel.x, "y": panel.y}
     if isinstance(panel, Map):
         values = np.round(panel.values.astype(float), 3).tolist()
-        return {**words, "columns": list(panel.columns), "values": values}
+        named = {"rows": list(panel.rows)} if panel.rows else {}
+        return {**words, **named, "columns": list(panel.columns), "values": values}
     lines = {
         name: {
             x: {"mean": e.mean, "interval_95": e.half_width, "episodes": e.episodes}
