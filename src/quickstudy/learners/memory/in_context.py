@@ -19,8 +19,8 @@ With e_i = y_i - softmax f(x_i) what the labelled row i has not yet explained, a
     h ← h - γ Σ_i κ_i h_i                                   von Oswald's GD++: what S has most of
                                                             shrinks, so that later steps go further
 
-Sums are over labelled rows; ‖K‖ is the Frobenius norm of their inner products, so that steps below
-4 cannot diverge, and D the mean of their squared distances. At first
+Sums are over labelled rows; ‖K‖ is the Frobenius norm of their inner products, so that the steps η,
+below 4 together, cannot diverge, and D the mean of their squared distances. At first
 
     h = (a_c v_c for each column c, the constant 1)
 
@@ -28,7 +28,8 @@ with v the columns' values as `Features` has them. The scales a of all columns, 
 all layers and heads, are what a small network says of this table, from what each column looks like:
 
     t_c = mean_i φ(v_ic, v_ic - the mean of i's class, 1 / size of i's class)
-    g = ψ(mean_c t_c, size of the table),   a_c = exp χ(t_c, g),   (η, β, ρ, γ) = exp(b + W g)
+    g = ψ(mean_c t_c, size of the table),   a_c = ζ(χ(t_c, g)),   ζ(z) = log(1 + exp z)
+    η = 4 σ(b_η + W_η g) / heads,   β = ζ(b_β + W_β g),   ρ = σ(b_ρ + W_ρ g),   γ = σ(b_γ + W_γ g)
 
 Rows look at labelled rows alone. So unlabelled examples are passed over, queries do not see each
 other, and neither the order of rows nor that of columns matters, nor which class has which number;
@@ -44,6 +45,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import logit
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from quickstudy.learner import Learner, Predictor
@@ -167,10 +169,10 @@ class Reader(eqx.Module):
         )
         alike = jnp.zeros((layers, heads))
         self.steps = Steps(
-            alike + jnp.log(1.5 / heads),
-            alike + jnp.linspace(jnp.log(2.0), jnp.log(12.0), heads),
-            alike + jnp.log(0.3 / heads),
-            alike + jnp.log(0.3),
+            alike + logit(1.5 / 4),
+            alike + jnp.log(jnp.expm1(jnp.geomspace(2.0, 12.0, heads))),
+            alike + logit(0.3 / heads),
+            alike + logit(0.3),
         )
         self.change = jnp.zeros((width, layers, heads, len(Steps._fields)))
 
@@ -180,7 +182,7 @@ class Reader(eqx.Module):
         y: Float[Array, "n classes"],
         used: Bool[Array, " features"],
     ) -> tuple[Float[Array, "heads features views"], Steps]:
-        """The scales a, and the steps."""
+        """The scales a, over the root of the number of columns, and the steps."""
         of_class = jnp.sum(y, axis=0)
         share = y / jnp.maximum(of_class, 1)
         labelled = jnp.sum(y, axis=1)[:, None, None]
@@ -196,10 +198,16 @@ class Reader(eqx.Module):
         g = jax.nn.gelu(self.table(jnp.concatenate([mean, size])))
         first, second = self.scale
         both = jnp.concatenate([t, jnp.broadcast_to(g, t.shape)], axis=1)
-        a = jnp.exp(second(jax.nn.gelu(first(both)))) / jnp.sqrt(columns)
+        a = jax.nn.softplus(second(jax.nn.gelu(first(both)))) / jnp.sqrt(columns)
         a = a.reshape(len(t), VIEWS, -1).transpose(2, 0, 1)
         change = jnp.moveaxis(jnp.tensordot(g, self.change, axes=1), -1, 0)
-        return a, Steps(*(jnp.exp(b + w) for b, w in zip(self.steps, change, strict=True)))
+        linear, nearness, smooth, whiten = map(jnp.add, self.steps, change)
+        return a, Steps(
+            4 * jax.nn.sigmoid(linear) / linear.shape[1],
+            jax.nn.softplus(nearness),
+            jax.nn.sigmoid(smooth),
+            jax.nn.sigmoid(whiten),
+        )
 
 
 class InformedNetwork(Predictor):

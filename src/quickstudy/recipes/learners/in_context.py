@@ -24,10 +24,10 @@ class InContext(LearnerSettings):
 
     name: ClassVar[str] = "in-context"
     defaults: ClassVar[dict[str, Any]] = {
-        "steps": 10_000,
+        "steps": 5000,
         "meta_batch": 16,
         "tasks_at_once": 4,
-        "learning_rate": 3e-3,
+        "learning_rate": 2e-3,
         "clip": 1.0,
         "decay": "cosine",
     }
@@ -36,7 +36,7 @@ class InContext(LearnerSettings):
     """Hidden units of the network that looks at columns."""
     layers: int = 8
     """Layers of attention: steps on the loss of the support set."""
-    heads: int = 2
+    heads: int = 3
     """Heads in each."""
 
     def __post_init__(self):

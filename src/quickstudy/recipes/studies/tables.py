@@ -29,7 +29,7 @@ from quickstudy.task import Examples
 SHIPPED = RunSettings(
     InContext(),
     TaskSettings("synthetic-tables", way=10, shot=8, query=3, features=30),
-    TrainingSettings(validate_every=1000, validation_episodes=200),
+    TrainingSettings(validate_every=500, validation_episodes=300),
 )
 """What the weights that come with the package were trained by."""
 
