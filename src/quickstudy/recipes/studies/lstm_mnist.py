@@ -21,7 +21,7 @@ from quickstudy.recipes.settings import TrainingSettings
 from quickstudy.recipes.studies.lstm_quadratics import adam_reached, ahead
 from quickstudy.recipes.studies.study import Panel, Study, Trained
 
-PROBLEMS = 50
+PROBLEMS = 100
 TUNING = 10
 SMALL = 14
 """Pixels across on the small budget: a quarter of the coordinates."""
