@@ -2,7 +2,7 @@
 
 Real tables that it was not trained on, nor chosen by: so many rows are labelled, one of each class
 at least, and the rest are told. Opponents see the same draws, so differences are taken draw by
-draw. One episode is drawn: whose labels the rows take.
+draw. One episode is drawn: which rows the rows look at.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def accuracies(
 
 
 def looks(x: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"]) -> Map:
-    """Whose labels rows take in one episode, both ordered by class."""
+    """Which labelled rows are near others in one episode, both ordered by class."""
     order = np.random.default_rng(0).permutation(len(y))
     of_class = [order[y[order] == k] for k in np.unique(y)]
     some = np.concatenate([rows[:SHOWN_EACH] for rows in of_class])
@@ -81,7 +81,7 @@ def looks(x: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"]) -> Map:
     support = Examples(jnp.asarray(x[some], jnp.float32), jnp.asarray(y[some]))
     read = learner.adapt(support, Categorical(len(of_class)), key=jax.random.key(0))
     return Map(
-        f"Whose label each row takes, {SHOWN}",
+        f"How near labelled rows are, {SHOWN}",
         "labelled row, by its class",
         "row to be told, by its class",
         np.asarray(read.attention(jnp.asarray(x[told], jnp.float32))),
