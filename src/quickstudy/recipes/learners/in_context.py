@@ -24,7 +24,7 @@ class InContext(LearnerSettings):
 
     name: ClassVar[str] = "in-context"
     defaults: ClassVar[dict[str, Any]] = {
-        "steps": 5000,
+        "steps": 3000,
         "meta_batch": 16,
         "tasks_at_once": 4,
         "learning_rate": 2e-3,
