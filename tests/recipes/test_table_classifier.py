@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.base import clone, is_classifier
-from sklearn.datasets import make_blobs
+from sklearn.datasets import make_blobs, make_classification
 from sklearn.model_selection import cross_val_score
 
 import quickstudy
 from quickstudy.errors import UserError
+from quickstudy.evaluation import Estimate
 from quickstudy.likelihood import Categorical
 from quickstudy.recipes.scikit_learn import opponents
 from quickstudy.recipes.studies.tables import SHIPPED, draw
@@ -66,6 +67,18 @@ def test_it_is_the_learner_whatever_its_shapes_are_filled_up_with(birds):
 
     p = np.exp(log_p(learner, jnp.asarray(x, jnp.float32), jnp.asarray(y[:11])))
     np.testing.assert_allclose(found, p / p.sum(1, keepdims=True), rtol=2e-3, atol=1e-4)
+
+
+def test_where_classes_are_several_clusters_it_is_ahead_of_logistic_regression():
+    linear, differences = opponents()["logistic regression"], []
+    for seed in range(20):
+        x, y = make_classification(
+            130, 8, n_informative=5, n_classes=3, class_sep=1.5, random_state=seed
+        )
+        ours = TableClassifier().fit(x[:30], y[:30]).score(x[30:], y[30:])
+        differences.append(ours - np.mean(linear(x[:30], y[:30], x[30:]) == y[30:]))
+    ahead = Estimate.of(np.asarray(differences))
+    assert ahead.mean > ahead.half_width
 
 
 def test_it_tells_many_classes_apart():
