@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from quickstudy.evaluation import Estimate
 from quickstudy.learners.memory.in_context import InContext as Learner
 from quickstudy.likelihood import Categorical
+from quickstudy.progress import progress
 from quickstudy.recipes.learners.in_context import InContext
 from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.scikit_learn import data_sets, opponents
@@ -54,19 +55,22 @@ def draw(
 
 
 def accuracies(
-    x: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"]
+    name: str, x: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"]
 ) -> dict[str, dict[str, np.ndarray]]:
-    """By method, then by number of labelled rows: one accuracy a draw."""
+    """On the table `name`, by method, then by number of labelled rows: one accuracy a draw."""
     ours = TableClassifier()
     methods = {OURS: lambda x, y, others: ours.fit(x, y).predict(others), **opponents()}
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in methods}
-    for labelled in LABELLED:
-        if labelled < len(np.unique(y)):
-            continue
-        draws = [draw(y, labelled, seed) for seed in range(DRAWS)]
-        for name, method in methods.items():
-            right = [np.mean(method(x[some], y[some], x[told]) == y[told]) for some, told in draws]
-            found[name][str(labelled)] = np.asarray(right)
+    counts = [labelled for labelled in LABELLED if labelled >= len(np.unique(y))]
+    with progress(name, len(counts) * len(methods)) as reporter:
+        for labelled in counts:
+            draws = [draw(y, labelled, seed) for seed in range(DRAWS)]
+            for method, fitted in methods.items():
+                right = [
+                    np.mean(fitted(x[some], y[some], x[told]) == y[told]) for some, told in draws
+                ]
+                found[method][str(labelled)] = np.asarray(right)
+                reporter.at(sum(map(len, found.values())), method)
     return found
 
 
@@ -93,7 +97,7 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel | Map]:
     """Accuracies, and differences from each opponent, for each table; and one episode."""
     tables = data_sets()
     for name, (x, y) in tables.items():
-        found = accuracies(x, y)
+        found = accuracies(name, x, y)
         yield Panel(
             f"{name.capitalize()}: accuracy",
             "labelled rows",
