@@ -37,7 +37,7 @@ the same weights serve any numbers of each. A feature with a single value in S i
 columns of zeros may fill a table up.
 
 Differences from TabPFN: there all of this is left to a general transformer of millions of weights,
-trained on millions of tables; here some thousands of weights are.
+trained on millions of tables; here some twenty thousand choose steps.
 """
 
 from typing import NamedTuple
