@@ -65,7 +65,7 @@ QUICKER: dict[str, dict[str, Any]] = {
     "snail": {"embedding": 16, "temporal_filters": 8, "length": 2},
     "memory-module": {"key_width": 16},
     "meta-networks": {"base_width": 8},
-    "in-context": {"width": 16, "cells": 1, "row_width": 16, "rows": 1},
+    "in-context": {"layers": 3},
 }
 """Options for training as short as here, where a paper's are for long training."""
 QUICKER["gnn"] = QUICKER["active-gnn"] = {"graph_width": 16, "edge_width": 4}

@@ -1,13 +1,15 @@
-"""The transformer that learns in context: its attention against loops, and what it cannot see."""
+"""The transformer that learns in context: its layers against loops and against gradient descent,
+and what it cannot see."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from quickstudy.errors import UserError
-from quickstudy.learners.memory.in_context import CLASSES, FLOOR, Attention, Features, InContext
+from quickstudy.learners.memory.in_context import Features, InContext, Steps, layer, remember
 from quickstudy.likelihood import Categorical, Gaussian
 from quickstudy.recipes.learners.in_context import InContext as Settings
 from quickstudy.recipes.settings import Problem
@@ -19,12 +21,16 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(ROWS, FEATURES)).astype(np.float32)
 Y = np.asarray([0, 1, 2] * 3)
 QUERIES = RNG.normal(size=(5, FEATURES)).astype(np.float32)
+ALL = jnp.ones(ROWS, bool)
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 @pytest.fixture(scope="module")
 def learner() -> InContext:
-    return InContext(width=16, cells=2, row_width=32, rows=1, key=KEY)
+    """With steps that differ from table to table, as trained ones do."""
+    made = InContext(width=16, layers=3, heads=2, key=KEY)
+    change = 0.2 * jax.random.normal(KEY, made.reader.change.shape)
+    return eqx.tree_at(lambda made: made.reader.change, made, change)
 
 
 @eqx.filter_jit
@@ -37,33 +43,85 @@ def logits(learner, x, y, queries):
     return np.asarray(adapted(learner, *map(jnp.asarray, (x, y, queries)))[0])
 
 
-def test_attention_is_the_equation():
-    """A(u; V) = W_o Σ_v softmax_v((W_q u)ᵀ W_k v / √d - b δ(u, v)) W_v v, over what is seen."""
-    attention = Attention(32, near=True, key=KEY)
-    u, v = RNG.normal(size=(2, 3, 32)), RNG.normal(size=(2, 5, 32))
-    seen = np.asarray([True, False, True, True, False])
-    memory = attention.remember(jnp.asarray(v, jnp.float32))
-    apart = RNG.random(size=(2, 3, 5)).astype(np.float32)
-    found = attention(jnp.asarray(u, jnp.float32), memory, jnp.asarray(seen), jnp.asarray(apart))
-    linear = lambda layer, z: z @ np.asarray(layer.weight) + np.asarray(layer.bias)  # noqa: E731
-    for c in range(2):
-        q, kv = linear(attention.query, u[c]), linear(attention.memory, v[c])
-        for m in range(3):
-            read = np.zeros(32)
-            for b, head in enumerate((slice(0, 16), slice(16, 32))):  # at first 0 and 1
-                k, values = kv[:, :32][:, head], kv[:, 32:][:, head]
-                scores = (
-                    np.exp([q[m, head] @ k[i] / 4 - b * apart[c, m, i] for i in range(5)]) * seen
-                )
-                read[head] = sum(scores[i] / scores.sum() * values[i] for i in range(5))
-            np.testing.assert_allclose(found[c, m], linear(attention.output, read), **CLOSE)
+def softmax(z):
+    return np.exp(z) / np.exp(z).sum(-1, keepdims=True)
 
 
-def test_a_row_takes_the_labels_of_those_that_it_looks_at(learner):
-    found, attention = adapted(learner, *map(jnp.asarray, (X, Y, QUERIES)))
-    np.testing.assert_allclose(attention.sum(1), 1, rtol=1e-5)
-    by_class = np.stack([np.asarray(attention)[:, k == Y].sum(1) for k in range(WAY)], axis=1)
-    np.testing.assert_allclose(np.exp(found), by_class + FLOOR, rtol=1e-4)
+def test_a_layer_is_its_equations():
+    heads, n, m, d = 2, 4, 3, 5
+    h, rows = RNG.normal(size=(heads, m, d)), RNG.normal(size=(heads, n, d))
+    f, f_rows = RNG.normal(size=(m, WAY)), RNG.normal(size=(n, WAY))
+    y = np.asarray([[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]])  # the third has no label
+    steps = Steps(*RNG.uniform(0.1, 2.0, size=(4, heads)))
+    known = [0, 1, 3]
+    expected_h, expected_f = h.copy(), f.copy()
+    for k in range(heads):
+        norm = np.sqrt(sum((rows[k, i] @ rows[k, j]) ** 2 for i in known for j in known))
+        apart = [((rows[k, i] - rows[k, j]) ** 2).sum() for i in known for j in known]
+        for q in range(m):
+            kappa = {i: h[k, q] @ rows[k, i] / norm for i in known}
+            near = {
+                i: np.exp(-steps.nearness[k] * ((h[k, q] - rows[k, i]) ** 2).sum() / np.mean(apart))
+                for i in known
+            }
+            for i in known:
+                error = y[i] - softmax(f_rows[i])
+                delta = near[i] / sum(near.values())
+                expected_f[q] += (steps.linear[k] * kappa[i] + steps.smooth[k] * delta) * error
+                expected_h[k, q] -= steps.whiten[k] * kappa[i] * rows[k, i]
+    memory = remember(*(jnp.asarray(z, jnp.float32) for z in (rows, f_rows, y)))
+    found_h, found_f, _ = layer(
+        jnp.asarray(h), jnp.asarray(f), memory, steps, jnp.asarray(y.any(1))
+    )
+    np.testing.assert_allclose(found_h, expected_h, **CLOSE)
+    np.testing.assert_allclose(found_f, expected_f, **CLOSE)
+
+
+def test_linear_layers_are_gradient_descent_on_logistic_regression():
+    """von Oswald et al., proposition 1, for the cross-entropy."""
+    h = jnp.asarray(np.column_stack([X, np.ones(ROWS)]))[None]
+    queries = jnp.asarray(np.column_stack([QUERIES, np.ones(5)]))[None]
+    y, rate = jax.nn.one_hot(Y, WAY), 1.7
+    none = jnp.zeros(1)
+    steps = Steps(jnp.full(1, rate), none, none, none)
+    f, of_queries = jnp.zeros((ROWS, WAY)), jnp.zeros((5, WAY))
+    weight = jnp.zeros((FEATURES + 1, WAY))
+
+    def loss(weight):
+        return jnp.sum(optax.softmax_cross_entropy(h[0] @ weight, y))
+
+    for _ in range(10):
+        memory = remember(h, f, y)
+        _, of_queries, _ = layer(queries, of_queries, memory, steps, ALL)
+        _, f, _ = layer(h, f, memory, steps, ALL)
+        weight = weight - rate / memory.norm[0] * jax.grad(loss)(weight)
+    np.testing.assert_allclose(f, h[0] @ weight, **CLOSE)
+    np.testing.assert_allclose(of_queries, queries[0] @ weight, **CLOSE)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_steps_below_4_never_raise_the_loss_of_the_support_set(scale: float):
+    y, f = jax.nn.one_hot(Y, WAY), jnp.zeros((ROWS, WAY))
+    h = scale * jax.random.normal(KEY, (1, ROWS, 2))
+    none, losses = jnp.zeros(1), []
+    for _ in range(30):
+        losses.append(float(jnp.mean(optax.softmax_cross_entropy(f, y))))
+        _, f, _ = layer(h, f, remember(h, f, y), Steps(none + 3.99, none, none, none), ALL)
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] - 0.01
+
+
+def test_whitening_makes_all_directions_alike():
+    h = jnp.asarray(RNG.normal(size=(1, 50, 3)) * [10, 3, 1])
+    y, none = jax.nn.one_hot(np.arange(50) % WAY, WAY), jnp.zeros(1)
+    spread = [np.linalg.svd(h[0], compute_uv=False)]
+    for _ in range(20):
+        h, _, _ = layer(
+            h, y, remember(h, y, y), Steps(none, none, none, none + 0.3), jnp.ones(50, bool)
+        )
+        spread.append(np.linalg.svd(h[0], compute_uv=False))
+    assert spread[0][0] / spread[0][2] > 8
+    assert spread[-1][0] / spread[-1][2] < 1.5
 
 
 def test_features_are_distances_and_ranks_among_labelled_rows():
@@ -72,9 +130,9 @@ def test_features_are_distances_and_ranks_among_labelled_rows():
     np.testing.assert_array_equal(features.used, [True, False])
     found = np.asarray(features(jnp.asarray([[2.0, 6.0], [8.0, 5.0]])))
     mean, spread = x[:3, 0].mean(), x[:3, 0].std()
-    np.testing.assert_allclose(found[0, :, 0], np.arcsinh((np.asarray([2, 8]) - mean) / spread))
-    np.testing.assert_allclose(found[0, :, 1], [-1 / 3, 2 / 3], rtol=1e-6)
-    assert (found[1] == 0).all()  # a single value among them
+    np.testing.assert_allclose(found[:, 0, 0], np.arcsinh((np.asarray([2, 8]) - mean) / spread))
+    np.testing.assert_allclose(found[:, 0, 1], [-1 / 3, 2 / 3], rtol=1e-6)
+    assert (found[:, 1] == 0).all()  # a single value among them
 
 
 def test_neither_the_order_of_columns_nor_units_nor_columns_of_one_value_matter(learner):
@@ -102,15 +160,31 @@ def test_queries_are_told_one_by_one(learner):
     np.testing.assert_allclose(logits(learner, X, Y, QUERIES[:1]), together[:1], **CLOSE)
 
 
+def test_classes_may_change_numbers(learner):
+    turned = np.asarray([2, 0, 1])
+    np.testing.assert_allclose(
+        logits(learner, X, turned[Y], QUERIES)[:, turned], logits(learner, X, Y, QUERIES), **CLOSE
+    )
+
+
+def test_a_class_without_a_row_is_hardly_expected(learner):
+    found = softmax(logits(learner, X, np.where(Y == 2, -1, Y), QUERIES))
+    assert (found[:, 2] < 1e-3).all()
+    nothing = softmax(logits(learner, X, np.full(ROWS, -1), QUERIES))
+    np.testing.assert_allclose(nothing, 1 / WAY, rtol=1e-5)
+
+
+def test_attention_is_to_labelled_rows_alone(learner):
+    _, attention = adapted(learner, *map(jnp.asarray, (X, np.where(Y == 2, -1, Y), QUERIES)))
+    np.testing.assert_allclose(attention.sum(1), 1, rtol=1e-5)
+    assert (np.asarray(attention)[:, Y == 2] == 0).all()
+
+
 def test_what_it_cannot_serve_is_refused(learner):
     support = Examples(jnp.asarray(X), jnp.asarray(Y))
-    with pytest.raises(ValueError, match="11 classes: it tells up to 10 apart"):
-        learner.adapt(support, Categorical(CLASSES + 1), key=KEY)
     with pytest.raises(ValueError, match="not classes"):
         learner.adapt(support, Gaussian(1), key=KEY)
-    with pytest.raises(UserError, match="up to 128 features; these inputs have 784"):
-        Settings().build(Problem((28, 28, 1), Categorical(5), 10), KEY)
-    with pytest.raises(UserError, match="smaller --way"):
-        Settings().build(Problem((8,), Categorical(20), 30), KEY)
-    with pytest.raises(UserError, match="--row-width 50: it must be a multiple of 16"):
-        Settings(row_width=50)
+    with pytest.raises(UserError, match="up to 1000 features; these inputs have 3072"):
+        Settings().build(Problem((32, 32, 3), Categorical(5), 10), KEY)
+    with pytest.raises(UserError, match="--heads"):
+        Settings(heads=0)

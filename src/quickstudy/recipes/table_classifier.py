@@ -3,7 +3,8 @@
     TableClassifier().fit(X, y).predict_proba(X_new)
 
 `fit` reads the table and trains nothing. Shapes are filled up to powers of two, with rows without a
-label and columns of one value, which the learner passes over: few programs serve all tables.
+label, columns of one value and classes without a row, which the learner passes over: few programs
+serve all tables.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Predictor
-from quickstudy.learners.memory.in_context import CLASSES, InContext
+from quickstudy.learners.memory.in_context import InContext
 from quickstudy.likelihood import Categorical
 from quickstudy.recipes.learners.in_context import MOST_FEATURES
 from quickstudy.recipes.wiring import load_learner, shipped_learner
@@ -32,26 +33,25 @@ MOST_ROWS = 1000
 AT_ONCE = 64
 """New rows in a call of the compiled program."""
 
-LEAST = (16, 4)
-"""Rows and columns of the smallest table that a program is compiled for."""
+LEAST = (16, 4, 4)
+"""Rows, columns and classes of the smallest table that a program is compiled for."""
 
 
 class TableClassifier:
     """Classifies rows of small tables by a transformer that has been trained on synthetic ones.
 
-    Up to `CLASSES` classes, which may have any names, `MOST_FEATURES` features and `MOST_ROWS`
-    labelled rows; made for 5 to 100 of these. Features are numbers in any units. Where one is
-    missing (NaN), the mean over the labelled rows is put in its place.
+    Classes may have any names. Up to `MOST_FEATURES` features and `MOST_ROWS` labelled rows; made
+    for 5 to 100 of these. Features are numbers in any units. Where one is missing (NaN), the mean
+    over the labelled rows is put in its place.
 
-    Predictions are averaged over `views`: deals of the codes that stand for classes. `run` is the
-    folder of an `in-context` run of your own in place of the weights that come with the package.
+    `run` is the folder of an `in-context` run of your own in place of the weights that come with
+    the package.
 
     >>> TableClassifier().fit(x, ["setosa", "virginica", ...]).predict(x_new)
     array(['virginica', ...], dtype='<U9')
     """
 
-    def __init__(self, views: int = 4, run: str | Path | None = None):
-        self.views = views
+    def __init__(self, run: str | Path | None = None):
         self.run = run
 
     def fit(self, X: Any, y: Any) -> TableClassifier:
@@ -70,8 +70,6 @@ class TableClassifier:
             raise UserError(
                 f"{x.shape[1]} features: up to {MOST_FEATURES}; leave some out, or combine them"
             )
-        if self.views < 1:
-            raise UserError(f"views {self.views}: at least 1")
         learner = _learner(self.run)
         enable_compilation_cache()
         self.classes_, self.n_features_in_ = names, x.shape[1]
@@ -82,15 +80,14 @@ class TableClassifier:
         self._scale = np.where(
             spread > 1e-12 * np.abs(self._mean), 1 / np.maximum(spread, 1e-300), 0
         )
-        rows, columns = (
-            max(least, 1 << (n - 1).bit_length()) for least, n in zip(LEAST, x.shape, strict=True)
+        size = (*x.shape, len(names))
+        rows, self._columns, classes = (
+            max(least, 1 << (n - 1).bit_length()) for least, n in zip(LEAST, size, strict=True)
         )
-        self._columns = columns
         labels = np.full(rows, -1)
         labels[: len(codes)] = codes
         support = Examples(jnp.asarray(self._filled(x, rows)), jnp.asarray(labels))
-        keys = jax.random.split(jax.random.key(0), self.views)
-        self._predictors = _read(learner, support, keys)
+        self._predictor = _read(learner, support, Categorical(classes))
         return self
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "n classes"]:
@@ -108,7 +105,7 @@ class TableClassifier:
         filled = self._filled(x, -(-len(x) // AT_ONCE) * AT_ONCE).reshape(
             -1, AT_ONCE, self._columns
         )
-        found = [np.asarray(_probabilities(self._predictors, jnp.asarray(part))) for part in filled]
+        found = [np.asarray(_probabilities(self._predictor, jnp.asarray(part))) for part in filled]
         p = np.concatenate(found)[: len(x), : len(self.classes_)].astype(float)
         return p / p.sum(axis=1, keepdims=True)
 
@@ -128,13 +125,13 @@ class TableClassifier:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments it was made with, as scikit-learn asks for them."""
-        return {"views": self.views, "run": self.run}
+        return {"run": self.run}
 
     def set_params(self, **parameters: Any) -> TableClassifier:
         """Change them. Raises `UserError` for one that there is not."""
         for name, value in parameters.items():
             if name not in self.get_params():
-                raise UserError(f"TableClassifier has no {name!r}: views, run")
+                raise UserError(f"TableClassifier has no {name!r}: run")
             setattr(self, name, value)
         return self
 
@@ -180,18 +177,16 @@ def _classes(y: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
     if y.dtype.kind == "f" and not (np.isfinite(y) & (y == np.round(y))).all():
         raise UserError("y holds fractions or NaN: it must name classes; this is not regression")
     names, codes = np.unique(y, return_inverse=True)
-    if not 2 <= len(names) <= CLASSES:
-        raise UserError(f"y has {len(names)} classes: it tells 2 to {CLASSES} apart")
+    if len(names) < 2:
+        raise UserError("y has one class: there is nothing to tell apart")
     return names, codes
 
 
 @eqx.filter_jit
-def _read(learner: Learner, support: Examples, keys: PRNGKeyArray) -> Predictor:
-    """The predictors of several keys, with a leading axis on their arrays."""
-    return eqx.filter_vmap(lambda key: learner.adapt(support, Categorical(CLASSES), key=key))(keys)
+def _read(learner: Learner, support: Examples, likelihood: Categorical) -> Predictor:
+    return learner.adapt(support, likelihood, key=jax.random.key(0))
 
 
 @eqx.filter_jit
-def _probabilities(predictors: Predictor, x: Array) -> Float[Array, "n classes"]:
-    logits = eqx.filter_vmap(lambda predictor: predictor(x))(predictors)
-    return jnp.mean(jax.nn.softmax(logits), axis=0)
+def _probabilities(predictor: Predictor, x: Array) -> Float[Array, "n classes"]:
+    return jax.nn.softmax(predictor(x))

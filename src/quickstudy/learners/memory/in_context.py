@@ -1,4 +1,4 @@
-"""A transformer that learns tables in context: support set in, predictions out, no gradient steps.
+"""A transformer that learns tables in context: support set in, predictions out, no training.
 
 Trained over very many task distributions at once, a network that reads data sets becomes a method
 of learning (Müller et al., ICLR 2022; Kirsch et al. 2022; for tables TabPFN, Hollmann et al.,
@@ -7,144 +7,59 @@ the support set is the posterior predictive of the distribution p(T) that tasks 
 
     min_ω E_T E_(S, x, y)~T [ -log q_ω(y | x, S) ]   at   q_ω = p(y | x, S)          (Müller, eq. 2)
 
-A table is rows and columns, and each of its cells is a token: one for each feature, and one for
-the label, which is a code of the class, or in a query one that says nothing. With z a cell of a row
-r in a column c, S the labelled rows, n( ) layer normalisation and A attention over several heads,
+Layers of attention can descend a gradient: with the right weights a layer of linear attention is
+a step on the loss of the support set, if what rows pass on is their errors (von Oswald et al., ICML
+2023, proposition 1), and other attention is such a step in another space of functions (Cheng, Chen
+and Sra, ICML 2024). Trained transformers are found to do so; this one does so by construction, and
+what is left to learn is which steps. Each row has a vector h for each of a few heads, and logits f.
+With e_i = y_i - softmax f(x_i) what the labelled row i has not yet explained, a layer is
 
-    A(u; V) = W_o Σ_v∈V softmax_v((W_q u)ᵀ W_k v / √d - b δ(u, v)) W_v v
-    z_rc ← z_rc + A(n(z_rc); {n(z_rc') : all columns c' of the row})
-    z_rc ← z_rc + A(n(z_rc); {n(z_ic) : i ∈ S})                              the same column
-    z_rc ← z_rc + W_2 gelu(W_1 n(z_rc))
+    κ_i = ⟨h, h_i⟩ / ‖K‖,    δ_i = softmax_i(-β ‖h - h_i‖² / D)
+    f ← f + Σ_heads Σ_i (η κ_i + ρ δ_i) e_i                 a linear model, and a kernel smoother
+    h ← h - γ Σ_i κ_i h_i                                   von Oswald's GD++: what S has most of
+                                                            shrinks, so that later steps go further
 
-After some such layers, the label's cell alone stands for its row, and is widened: further layers
-look from rows to S. What comes out for a query looks at what came out for S and takes their labels:
+Sums are over labelled rows; ‖K‖ is the Frobenius norm of their inner products, so that the steps η,
+below 4 together, cannot diverge, and D the mean of their squared distances. At first
 
-    p(y = k | x, S) = Σ_{i ∈ S: y_i = k} softmax_i((W_q h)ᵀ W_k h_i / √d - b δ(x, x_i))
+    h = (a_c v_c for each column c, the constant 1)
 
-δ is the squared distance of two rows, in the feature of their column or in all features (cells of
-one row have none), and b one number for each head, from 0 to 1 at first: the network starts as a
-kernel smoother.
+with v the columns' values as `Features` has them. The scales a of all columns, and η, β, ρ, γ of
+all layers and heads, are what a small network says of this table, from what each column looks like:
+
+    t_c = mean_i φ(v_ic, v_ic - the mean of i's class, 1 / size of i's class)
+    g = ψ(mean_c t_c, size of the table),   a_c = ζ(χ(t_c, g)),   ζ(z) = log(1 + exp z)
+    η = 4 σ(b_η + W_η g) / heads,   β = ζ(b_β + W_β g),   ρ = σ(b_ρ + W_ρ g),   γ = σ(b_γ + W_γ g)
 
 Rows look at labelled rows alone. So unlabelled examples are passed over, queries do not see each
-other, and neither the order of rows nor that of columns matters; any numbers of these and of up to
-`CLASSES` classes are served by the same weights. What the network sees of a feature is how far a
-value is from the mean, in standard deviations, and its rank, both by S; a feature with a single
-value in S is left out, so that columns of zeros may fill a table up. Codes are dealt out to classes
-anew for each key, in the order of the classes' mean features, so that names do not matter either.
+other, and neither the order of rows nor that of columns matters, nor which class has which number;
+the same weights serve any numbers of each. A feature with a single value in S is left out, so that
+columns of zeros may fill a table up.
 
-Differences from TabPFN: its first form has one token a row, its second one for a pair of features,
-with an identity for each; both have an output for each class in place of the last equation, and
-millions of weights, where this has a few hundred thousand.
+Differences from TabPFN: there all of this is left to a general transformer of millions of weights,
+trained on millions of tables; here some twenty thousand choose steps.
 """
+
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
+from jax.scipy.special import logit
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Categorical, Likelihood
 from quickstudy.networks.layers import Linear
 from quickstudy.task import Examples
 
-CLASSES = 10
-"""The most classes that are served: as many codes are learned."""
+ABSENT = -9.0
+"""The logit of a class that has no labelled row."""
 
-PER_HEAD = 16
+VIEWS = 2
+"""Numbers for each value of a feature."""
 
-FLOOR = 1e-4
-"""Probability that each class has whatever the support set says."""
-
-Memory = tuple[Float[Array, "_ n _"], Float[Array, "_ n _"]]
-"""Keys and values of the support rows in each column."""
-
-
-def normalised(z: Float[Array, "*n width"]) -> Float[Array, "*n width"]:
-    """Each token with mean 0 and variance 1."""
-    z = z - jnp.mean(z, axis=-1, keepdims=True)
-    return z * jax.lax.rsqrt(jnp.mean(z**2, axis=-1, keepdims=True) + 1e-5)
-
-
-class Attention(eqx.Module):
-    """A(u; V), for sequences along the last axis but one."""
-
-    query: Linear
-    memory: Linear
-    output: Linear
-
-    nearness: Float[Array, " heads"] | None
-
-    def __init__(self, width: int, *, near: bool, key: PRNGKeyArray):
-        for_query, for_memory, for_output = jax.random.split(key, 3)
-        self.query = Linear(width, width, key=for_query)
-        self.memory = Linear(width, 2 * width, key=for_memory)
-        self.output = Linear(width, width, key=for_output)
-        self.nearness = jnp.linspace(0.0, 1.0, width // PER_HEAD) if near else None
-
-    def remember(self, v: Float[Array, "c n width"]) -> Memory:
-        keys, values = jnp.split(self.memory(v), 2, axis=-1)
-        return keys, values
-
-    def __call__(
-        self,
-        u: Float[Array, "c m width"],
-        memory: Memory,
-        seen: Bool[Array, " n"],
-        apart: Float[Array, "c m n"] | None = None,
-    ) -> Float[Array, "c m width"]:
-        q, k, v = heads(self.query(u)), heads(memory[0]), heads(memory[1])
-        scores = jnp.einsum("cmhd,cnhd->chmn", q, k) * PER_HEAD**-0.5
-        if self.nearness is not None and apart is not None:
-            scores = scores - self.nearness[:, None, None] * apart[:, None]
-        weights = jax.nn.softmax(scores, where=seen)
-        read = jnp.einsum("chmn,cnhd->cmhd", weights, v)
-        return self.output(read.reshape(u.shape))
-
-
-def heads(z: Float[Array, "c n width"]) -> Float[Array, "c n heads d"]:
-    """Each head's share of the numbers."""
-    return z.reshape(*z.shape[:-1], -1, PER_HEAD)
-
-
-class Layer(eqx.Module):
-    """Attention within each row, unless rows are one token; attention to the support rows; and a
-    perceptron for each token."""
-
-    within: Attention | None
-    down: Attention
-    rise: Linear
-    fall: Linear
-
-    def __init__(self, width: int, *, within: bool, key: PRNGKeyArray):
-        for_within, for_down, for_rise, for_fall = jax.random.split(key, 4)
-        self.within = Attention(width, near=False, key=for_within) if within else None
-        self.down = Attention(width, near=True, key=for_down)
-        self.rise = Linear(width, 2 * width, key=for_rise)
-        self.fall = Linear(2 * width, width, key=for_fall)
-
-    def along(
-        self, z: Float[Array, "c n width"], used: Bool[Array, " columns"]
-    ) -> Float[Array, "c n width"]:
-        """The first of the three."""
-        if self.within is None:
-            return z
-        rows = normalised(z).swapaxes(0, 1)
-        return z + self.within(rows, self.within.remember(rows), used).swapaxes(0, 1)
-
-    def remember(self, z: Float[Array, "c n width"]) -> Memory:
-        """What rows look at, of support rows that are `along`."""
-        return self.down.remember(normalised(z))
-
-    def rest(
-        self,
-        z: Float[Array, "c m width"],
-        memory: Memory,
-        labelled: Bool[Array, " n"],
-        apart: Float[Array, "c m n"],
-    ) -> Float[Array, "c m width"]:
-        """The other two."""
-        z = z + self.down(normalised(z), memory, labelled, apart)
-        return z + self.fall(jax.nn.gelu(self.rise(normalised(z))))
+TINY = 1e-12
 
 
 class Features(eqx.Module):
@@ -160,159 +75,217 @@ class Features(eqx.Module):
         low = jnp.min(jnp.where(known, self.x, jnp.inf), axis=0)
         return low < jnp.max(jnp.where(known, self.x, -jnp.inf), axis=0)
 
-    def __call__(self, x: Float[Array, "m features"]) -> Float[Array, "features m 2"]:
-        """Distances from the mean, and ranks from -1 to 1; 0 in columns that are left out."""
+    def __call__(self, x: Float[Array, "m features"]) -> Float[Array, "m features views"]:
+        """How far values are from the mean, in standard deviations and compressed by arsinh, and
+        their ranks from -1 to 1; 0 in columns that are left out."""
         known = self.labelled[:, None]
         count = jnp.maximum(jnp.sum(known), 1)
         mean = jnp.sum(self.x, axis=0, where=known) / count
         spread = jnp.sqrt(jnp.sum((self.x - mean) ** 2, axis=0, where=known) / count)
         distance = jnp.arcsinh((x - mean) / jnp.where(self.used, spread, 1))
-        above = jnp.sign(x[:, None] - self.x)
-        rank = jnp.sum(above, axis=1, where=known) / count
-        return jnp.where(self.used[:, None, None], jnp.stack([distance.T, rank.T], axis=-1), 0)
+        rank = jnp.sum(jnp.sign(x[:, None] - self.x), axis=1, where=known) / count
+        return jnp.where(self.used[:, None], jnp.stack([distance, rank], axis=-1), 0)
 
 
-def distances(
-    values: Float[Array, "f m 2"], others: Float[Array, "f n 2"]
-) -> Float[Array, "c m n"]:
-    """Squared, between rows: in each feature, and last in all of them, as their sum over the root
-    of their number, whose spread does not grow with that."""
-    each = jnp.sum((values[:, :, None] - others[:, None]) ** 2, axis=-1)
-    used = jnp.sum(jnp.any(others != 0, axis=(1, 2)))
-    every = jnp.sum(each, axis=0) * jax.lax.rsqrt(jnp.maximum(used, 1).astype(each.dtype))
-    return jnp.concatenate([each, every[None]])
+class Steps(NamedTuple):
+    """How far each head goes: in one layer, or with a leading axis in all."""
+
+    linear: Float[Array, "*layers heads"]
+    """η"""
+    nearness: Float[Array, "*layers heads"]
+    """β"""
+    smooth: Float[Array, "*layers heads"]
+    """ρ"""
+    whiten: Float[Array, "*layers heads"]
+    """γ"""
 
 
-class Network(eqx.Module):
-    """All that is learned but the codes."""
+class Memory(NamedTuple):
+    """What rows look at in one layer, or with a leading axis in all: the labelled rows."""
 
-    value: Linear
-    feature: Linear
-    cells: tuple[Layer, ...]
-    widen: Linear
-    rows: tuple[Layer, ...]
-    ask: Linear
-    answer: Linear
-    nearness: Float[Array, ""]
+    rows: Float[Array, "*layers heads n d"]
+    errors: Float[Array, "*layers n classes"]
+    norm: Float[Array, "*layers heads"]
+    """‖K‖"""
+    spread: Float[Array, "*layers heads"]
+    """D"""
 
-    def __init__(self, width: int, cells: int, row_width: int, rows: int, *, key: PRNGKeyArray):
+
+def remember(
+    h: Float[Array, "heads n d"], f: Float[Array, "n classes"], y: Float[Array, "n classes"]
+) -> Memory:
+    """What the support rows are to others, with `y` one-hot, and zeros where there is no label."""
+    labelled = jnp.sum(y, axis=1, keepdims=True)
+    count, h = jnp.maximum(jnp.sum(labelled), 1), h * labelled
+    middle = jnp.sum(h, axis=1) / count
+    return Memory(
+        h,
+        (y - jax.nn.softmax(f)) * labelled,
+        jnp.sqrt(jnp.sum((h.swapaxes(1, 2) @ h) ** 2, axis=(1, 2)) + TINY),
+        2 * (jnp.sum(h**2, axis=(1, 2)) / count - jnp.sum(middle**2, axis=1)) + TINY,
+    )
+
+
+def layer(
+    h: Float[Array, "heads m d"],
+    f: Float[Array, "m classes"],
+    memory: Memory,
+    steps: Steps,
+    labelled: Bool[Array, " n"],
+) -> tuple[Float[Array, "heads m d"], Float[Array, "m classes"], Float[Array, "heads m n"]]:
+    """h and f of some rows one layer on, and δ."""
+    each = lambda numbers: numbers[:, None, None]  # noqa: E731
+    squares = jnp.sum(memory.rows**2, axis=-1)[:, None]
+    inner = h @ memory.rows.swapaxes(1, 2)
+    kappa = inner / each(memory.norm)
+    # ‖h‖² is left out of the squared distance: the softmax is the same without it.
+    apart = each(steps.nearness / memory.spread) * (squares - 2 * inner)
+    delta = jax.nn.softmax(-apart, where=labelled)
+    weights = each(steps.linear) * kappa + each(steps.smooth) * delta
+    f = f + jnp.sum(weights, axis=0) @ memory.errors
+    return h - each(steps.whiten) * kappa @ memory.rows, f, delta
+
+
+class Reader(eqx.Module):
+    """φ, ψ, χ, b and W: what a table looks like, and what to do with it."""
+
+    cell: Linear
+    column: Linear
+    table: Linear
+    scale: tuple[Linear, Linear]
+    steps: Steps
+    """b, at first of steps that go well on their own."""
+    change: Float[Array, "width layers heads 4"]
+    """W"""
+
+    def __init__(self, width: int, layers: int, heads: int, *, key: PRNGKeyArray):
         keys = jax.random.split(key, 5)
-        self.value = Linear(2, width, key=keys[0])
-        self.feature = Linear(width, width, key=keys[1])
-        for_cells, for_rows = (jax.random.split(k, max(cells, rows)) for k in keys[2:4])
-        self.cells = tuple(Layer(width, within=True, key=k) for k in for_cells[:cells])
-        self.rows = tuple(Layer(row_width, within=False, key=k) for k in for_rows[:rows])
-        for_widen, for_ask, for_answer = jax.random.split(keys[4], 3)
-        self.widen = Linear(width, row_width, key=for_widen)
-        self.ask = Linear(row_width, row_width, key=for_ask)
-        self.answer = Linear(row_width, row_width, key=for_answer)
-        self.nearness = jnp.asarray(1.0)
+        self.cell = Linear(2 * VIEWS + 1, width, key=keys[0])
+        self.column = Linear(width, width, key=keys[1])
+        self.table = Linear(width + 3, width, key=keys[2])
+        self.scale = (
+            Linear(2 * width, width, key=keys[3]),
+            Linear(width, VIEWS * heads, key=keys[4]),
+        )
+        alike = jnp.zeros((layers, heads))
+        self.steps = Steps(
+            alike + logit(1.5 / 4),
+            alike + jnp.log(jnp.expm1(jnp.geomspace(2.0, 12.0, heads))),
+            alike + logit(0.3 / heads),
+            alike + logit(0.3),
+        )
+        self.change = jnp.zeros((width, layers, heads, len(Steps._fields)))
 
     def __call__(
         self,
-        values: Float[Array, "f m 2"],
-        label: Float[Array, "#m width"],
-        used: Bool[Array, " f"],
-        labelled: Bool[Array, " n"],
-        apart: Float[Array, "c m n"],
-        memories: tuple[Memory, ...] | None = None,
-    ) -> tuple[Float[Array, "m row_width"], tuple[Memory, ...]]:
-        """What comes out for some rows, and what further rows look at in each layer: the
-        `memories` of the support rows, or what these rows make of themselves if they are it."""
-        z = self.feature(jax.nn.gelu(self.value(values)))
-        label = jnp.broadcast_to(label, (1, z.shape[1], z.shape[2]))
-        z, used = jnp.concatenate([z, label]), jnp.append(used, True)
-        made = []
-        for layer in (*self.cells, None, *self.rows):
-            if layer is None:
-                z = self.widen(normalised(z[-1:]))
-                continue
-            z = layer.along(z, used)
-            made.append(layer.remember(z) if memories is None else memories[len(made)])
-            z = layer.rest(z, made[-1], labelled, apart[-len(z) :])
-        return normalised(z[0]), tuple(made)
+        v: Float[Array, "n features views"],
+        y: Float[Array, "n classes"],
+        used: Bool[Array, " features"],
+    ) -> tuple[Float[Array, "heads features views"], Steps]:
+        """The scales a, over the root of the number of columns, and the steps."""
+        of_class = jnp.sum(y, axis=0)
+        share = y / jnp.maximum(of_class, 1)
+        labelled = jnp.sum(y, axis=1)[:, None, None]
+        within = v - jnp.einsum("nc,kc,kfv->nfv", y, share, v)
+        alone = jnp.broadcast_to(jnp.sum(share, axis=1)[:, None, None], (*v.shape[:2], 1))
+        seen = self.column(jax.nn.gelu(self.cell(jnp.concatenate([v, within, alone], axis=-1))))
+        count = jnp.maximum(jnp.sum(of_class), 1)
+        t = jnp.sum(seen * labelled, axis=0) / count
+
+        columns = jnp.maximum(jnp.sum(used), 1).astype(v.dtype)
+        size = jnp.log(jnp.stack([count, jnp.sum(of_class > 0) + 1.0, columns])) / 3
+        mean = jnp.sum(t, axis=0, where=used[:, None]) / columns
+        g = jax.nn.gelu(self.table(jnp.concatenate([mean, size])))
+        first, second = self.scale
+        both = jnp.concatenate([t, jnp.broadcast_to(g, t.shape)], axis=1)
+        a = jax.nn.softplus(second(jax.nn.gelu(first(both)))) / jnp.sqrt(columns)
+        a = a.reshape(len(t), VIEWS, -1).transpose(2, 0, 1)
+        change = jnp.moveaxis(jnp.tensordot(g, self.change, axes=1), -1, 0)
+        linear, nearness, smooth, whiten = map(jnp.add, self.steps, change)
+        return a, Steps(
+            4 * jax.nn.sigmoid(linear) / linear.shape[1],
+            jax.nn.softplus(nearness),
+            jax.nn.sigmoid(smooth),
+            jax.nn.sigmoid(whiten),
+        )
 
 
 class InformedNetwork(Predictor):
     """A support set that has been read: what new rows look at."""
 
-    network: Network
-    unknown: Float[Array, " width"]
     features: Features
-    values: Float[Array, "f n 2"]
-    memories: tuple[Memory, ...]
-    answers: Float[Array, "n row_width"]
-    belongs: Bool[Array, "n classes"]
+    scales: Float[Array, "heads features views"]
+    steps: Steps
+    memory: Memory
+    start: Float[Array, " classes"]
 
     def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m classes"]:
-        return jnp.log(self.attention(x) @ self.belongs + FLOOR)
+        return self.read(x)[0]
 
     def attention(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m n"]:
-        """How much each row takes the label of each support row."""
-        values, labelled = self.features(flat(x)), self.features.labelled
-        apart = distances(values, self.values)
-        h, _ = self.network(
-            values, self.unknown[None], self.features.used, labelled, apart, self.memories
-        )
-        scores = self.network.ask(h) @ self.answers.T * self.answers.shape[-1] ** -0.5
-        return jax.nn.softmax(scores - self.network.nearness * apart[-1], where=labelled)
+        """How near each support row is to each row: δ, over all layers and heads."""
+        return self.read(x)[1]
+
+    def read(
+        self, x: Shaped[Array, "m ..."]
+    ) -> tuple[Float[Array, "m classes"], Float[Array, "m n"]]:
+        labelled = self.features.labelled
+
+        def one(rows: tuple[Array, Array], of_layer: tuple[Memory, Steps]):
+            h, f, delta = layer(*rows, *of_layer, labelled)
+            return (h, f), jnp.mean(delta, axis=0)
+
+        begun = begin(self.features(flat(x)), self.scales, self.start)
+        (_, f), delta = jax.lax.scan(one, begun, (self.memory, self.steps))
+        return f, jnp.mean(delta, axis=0)
 
 
 class InContext(Learner):
     """Reads a labelled table, and predicts the labels of other rows of it.
 
-    `width` is of cells, `row_width` of rows, multiples of 16; there are `cells` and `rows` layers
-    of each.
+    `width` is of the network that looks at columns; there are `layers` of `heads` each.
 
-    >>> learner = InContext(width=48, cells=3, row_width=96, rows=3, key=key)
+    >>> learner = InContext(width=32, layers=8, heads=3, key=key)
     >>> learner.adapt(support, Categorical(3), key=key)(queries).shape
     (75, 3)
     """
 
-    network: Network
-    codes: Float[Array, "codes width"]
-    unknown: Float[Array, " width"]
+    reader: Reader
 
-    def __init__(self, width: int, cells: int, row_width: int, rows: int, *, key: PRNGKeyArray):
-        for_network, for_codes, for_unknown = jax.random.split(key, 3)
-        self.network = Network(width, cells, row_width, rows, key=for_network)
-        self.codes = jax.random.normal(for_codes, (CLASSES, width))
-        self.unknown = jax.random.normal(for_unknown, (width,))
+    def __init__(self, width: int, layers: int, heads: int, *, key: PRNGKeyArray):
+        self.reader = Reader(width, layers, heads, key=key)
 
     def adapt(
         self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> InformedNetwork:
-        """Raises `ValueError` where targets are not classes, or these are more than `CLASSES`."""
+        """Raises `ValueError` where targets are not classes."""
         if not isinstance(likelihood, Categorical):
             raise ValueError("it tells classes apart; this task's targets are not classes")
-        if likelihood.size > CLASSES:
-            raise ValueError(f"{likelihood.size} classes: it tells up to {CLASSES} apart")
-        features = Features(flat(support.x), support.y >= 0)
-        values, belongs = features(features.x), likelihood.encode(support.y)
-        dealt = jax.random.permutation(key, CLASSES)[order(values, belongs)]
-        label = self.codes[dealt[support.y]]
-        h, memories = self.network(
-            values, label, features.used, features.labelled, distances(values, values)
-        )
-        return InformedNetwork(
-            self.network,
-            self.unknown,
-            features,
-            values,
-            memories,
-            self.network.answer(h),
-            belongs > 0,
-        )
+        labelled = support.y >= 0
+        features = Features(flat(support.x), labelled)
+        values, y = features(features.x), likelihood.encode(support.y)
+        scales, steps = self.reader(values, y, features.used)
+        start = jnp.where(jnp.any(y > 0, axis=0), 0.0, ABSENT)
+
+        def one(rows: tuple[Array, Array], of_layer: Steps):
+            memory = remember(*rows, y)
+            h, f, _ = layer(*rows, memory, of_layer, labelled)
+            return (h, f), memory
+
+        _, memory = jax.lax.scan(one, begin(values, scales, start), steps)
+        return InformedNetwork(features, scales, steps, memory, start)
 
 
-def order(
-    values: Float[Array, "f n 2"], belongs: Float[Array, "n classes"]
-) -> Int[Array, " classes"]:
-    """The place of each class among all, by its mean over rows and features."""
-    of_rows = jnp.mean(values, axis=(0, 2))
-    count = jnp.sum(belongs, axis=0)
-    means = jnp.where(count > 0, of_rows @ belongs / jnp.maximum(count, 1), jnp.inf)
-    return jnp.argsort(jnp.argsort(means))
+def begin(
+    values: Float[Array, "m features views"],
+    scales: Float[Array, "heads features views"],
+    start: Float[Array, " classes"],
+) -> tuple[Float[Array, "heads m d"], Float[Array, "m classes"]]:
+    """h and f before the first layer."""
+    scaled = (values * scales[:, None]).reshape(len(scales), len(values), -1)
+    constant = jnp.ones((*scaled.shape[:2], 1))
+    h = jnp.concatenate([scaled, constant], axis=-1)
+    return h, jnp.broadcast_to(start, (len(values), len(start)))
 
 
 def flat(x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:

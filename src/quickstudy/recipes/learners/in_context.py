@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from quickstudy.learner import Learner
 
-MOST_FEATURES = 128
-"""Each cell of a table is a token: more of them take more memory than they bring."""
+MOST_FEATURES = 1000
+"""Each value is compared with that of every labelled row."""
 
 
 @dataclass(frozen=True)
@@ -24,29 +24,23 @@ class InContext(LearnerSettings):
 
     name: ClassVar[str] = "in-context"
     defaults: ClassVar[dict[str, Any]] = {
-        "steps": 1700,
+        "steps": 3000,
         "meta_batch": 16,
         "tasks_at_once": 4,
-        "learning_rate": 7e-4,
+        "learning_rate": 2e-3,
         "clip": 1.0,
         "decay": "cosine",
     }
 
-    width: int = 48
-    """Numbers in the token of a cell, a multiple of 16."""
-    cells: int = 3
-    """Layers in which each cell of the table is a token."""
-    row_width: int = 96
-    """Numbers in the token of a row, a multiple of 16."""
-    rows: int = 3
-    """Layers after these, in which each row is a token."""
+    width: int = 64
+    """Hidden units of the network that looks at columns."""
+    layers: int = 8
+    """Layers of attention: steps on the loss of the support set."""
+    heads: int = 3
+    """Heads in each."""
 
     def __post_init__(self):
-        at_least(self, width=16, cells=1, row_width=16, rows=0)
-        for name in ("width", "row_width"):
-            if getattr(self, name) % 16:
-                flag = "--" + name.replace("_", "-")
-                raise UserError(f"{flag} {getattr(self, name)}: it must be a multiple of 16")
+        at_least(self, width=1, layers=1, heads=1)
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         from quickstudy.learners.memory import in_context
@@ -59,9 +53,4 @@ class InContext(LearnerSettings):
                 f"in-context takes up to {MOST_FEATURES} features; these inputs have {features}: "
                 "make them smaller, or take protonet"
             )
-        if problem.likelihood.size > in_context.CLASSES:
-            raise UserError(
-                f"in-context tells up to {in_context.CLASSES} classes apart, not "
-                f"{problem.likelihood.size}: ask for a smaller --way"
-            )
-        return in_context.InContext(self.width, self.cells, self.row_width, self.rows, key=key)
+        return in_context.InContext(self.width, self.layers, self.heads, key=key)

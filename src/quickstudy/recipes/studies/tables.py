@@ -2,7 +2,7 @@
 
 Real tables that it was not trained on, nor chosen by: so many rows are labelled, one of each class
 at least, and the rest are told. Opponents see the same draws, so differences are taken draw by
-draw. One episode is drawn: whose labels the rows take.
+draw. One episode is drawn: which rows the rows look at.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from quickstudy.evaluation import Estimate
 from quickstudy.learners.memory.in_context import InContext as Learner
 from quickstudy.likelihood import Categorical
+from quickstudy.progress import progress
 from quickstudy.recipes.learners.in_context import InContext
 from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.scikit_learn import data_sets, opponents
@@ -28,8 +29,8 @@ from quickstudy.task import Examples
 
 SHIPPED = RunSettings(
     InContext(),
-    TaskSettings("synthetic-tables", way=10, shot=6, query=2, features=12),
-    TrainingSettings(validate_every=340, validation_episodes=100),
+    TaskSettings("synthetic-tables", way=10, shot=8, query=3, features=30),
+    TrainingSettings(validate_every=500, validation_episodes=300),
 )
 """What the weights that come with the package were trained by."""
 
@@ -54,24 +55,27 @@ def draw(
 
 
 def accuracies(
-    x: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"]
+    name: str, x: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"]
 ) -> dict[str, dict[str, np.ndarray]]:
-    """By method, then by number of labelled rows: one accuracy a draw."""
+    """On the table `name`, by method, then by number of labelled rows: one accuracy a draw."""
     ours = TableClassifier()
     methods = {OURS: lambda x, y, others: ours.fit(x, y).predict(others), **opponents()}
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in methods}
-    for labelled in LABELLED:
-        if labelled < len(np.unique(y)):
-            continue
-        draws = [draw(y, labelled, seed) for seed in range(DRAWS)]
-        for name, method in methods.items():
-            right = [np.mean(method(x[some], y[some], x[told]) == y[told]) for some, told in draws]
-            found[name][str(labelled)] = np.asarray(right)
+    counts = [labelled for labelled in LABELLED if labelled >= len(np.unique(y))]
+    with progress(name, len(counts) * len(methods)) as reporter:
+        for labelled in counts:
+            draws = [draw(y, labelled, seed) for seed in range(DRAWS)]
+            for method, fitted in methods.items():
+                right = [
+                    np.mean(fitted(x[some], y[some], x[told]) == y[told]) for some, told in draws
+                ]
+                found[method][str(labelled)] = np.asarray(right)
+                reporter.at(sum(map(len, found.values())), method)
     return found
 
 
 def looks(x: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"]) -> Map:
-    """Whose labels rows take in one episode, both ordered by class."""
+    """Which labelled rows are near others in one episode, both ordered by class."""
     order = np.random.default_rng(0).permutation(len(y))
     of_class = [order[y[order] == k] for k in np.unique(y)]
     some = np.concatenate([rows[:SHOWN_EACH] for rows in of_class])
@@ -81,7 +85,7 @@ def looks(x: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"]) -> Map:
     support = Examples(jnp.asarray(x[some], jnp.float32), jnp.asarray(y[some]))
     read = learner.adapt(support, Categorical(len(of_class)), key=jax.random.key(0))
     return Map(
-        f"Whose label each row takes, {SHOWN}",
+        f"How near labelled rows are, {SHOWN}",
         "labelled row, by its class",
         "row to be told, by its class",
         np.asarray(read.attention(jnp.asarray(x[told], jnp.float32))),
@@ -93,7 +97,7 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel | Map]:
     """Accuracies, and differences from each opponent, for each table; and one episode."""
     tables = data_sets()
     for name, (x, y) in tables.items():
-        found = accuracies(x, y)
+        found = accuracies(name, x, y)
         yield Panel(
             f"{name.capitalize()}: accuracy",
             "labelled rows",
