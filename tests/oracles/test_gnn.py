@@ -213,15 +213,20 @@ def asking() -> ActiveGNN:
     return ActiveGNN(graph_network(), key=jax.random.key(2))
 
 
-def test_it_asks_by_the_first_layer_of_the_graph_of_the_support_set_alone():
+def test_it_asks_by_the_graph_of_the_support_set_and_the_entropy_of_its_answers():
     learner = asking()
     z = np.asarray(NETWORK(X)[0])
     labels = np.where((PARTLY >= 0)[:, None], np.eye(WAY)[PARTLY], 1 / WAY)
     x = np.concatenate([z, labels], 1)
-    new = slow_layer(learner.gnn.layers[0], x, list(range(len(x))))
-    new = (new - new.mean(1, keepdims=True)) / np.sqrt(new.var(1, keepdims=True) + 1e-5)
+    for layer in learner.gnn.layers[:-1]:
+        new = slow_layer(layer, x, list(range(len(x))))
+        new = (new - new.mean(1, keepdims=True)) / np.sqrt(new.var(1, keepdims=True) + 1e-5)
+        x = np.concatenate([x, leaky(new)], 1)
+    told = learner.adapt(examples(PARTLY), Categorical(WAY), key=KEY)(jnp.asarray(X))
+    p = np.asarray(jax.nn.softmax(told))
+    x = np.column_stack([x, -(p * np.log(p)).sum(1)])
     first, second = learner.attention
-    h = np.concatenate([x, leaky(new)], 1) @ np.asarray(first.weight) + np.asarray(first.bias)
+    h = x @ np.asarray(first.weight) + np.asarray(first.bias)
     expected = leaky(h) @ np.asarray(second.weight) + np.asarray(second.bias)
     found = learner.acquire(examples(PARTLY), Categorical(WAY), key=KEY)
     np.testing.assert_allclose(found, expected[:, 0], rtol=1e-4, atol=1e-4)

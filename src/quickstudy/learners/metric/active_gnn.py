@@ -1,9 +1,10 @@
 """Graph networks that ask for labels (Garcia and Bruna, ICLR 2018, section 3 and 5.2.3).
 
-After its first layer the graph network points at the unlabelled node whose label it wants:
+Before its last layer the graph network points at the unlabelled node whose label it wants:
 
-    a = softmax(g(x_1^(1)), …, g(x_r^(1)))          over the unlabelled nodes, g a small network
+    a = softmax(g(x_1^(k), H_1), …, g(x_r^(k), H_r))    over the unlabelled nodes, g a small network
 
+with x^(k) the nodes after all layers but the last, and H_i the entropy of what it answers about i.
 At test the largest is asked about. In training a few questions i ∈ Q are tried, drawn at random:
 the true label of each is put on the graph, and the loss of the queries, L_i, says how good it was
 to ask. The network learns from the mean of L_i, and g from what its attention would have made of
@@ -17,12 +18,14 @@ Differences from the paper: it asks once for a task, before it sees the queries 
 support set alone), where the paper's graphs hold their query; the answer is on the graph from the
 first layer on, so that what comes after is an ordinary support set with one more label. The paper
 draws one question by a and lets the loss reach all of the network through the weight a_i of its
-answer; here questions are compared, and how it asks does not change what the network learns.
+answer; here questions are compared, and how it asks does not change what the network learns. And
+the paper's g sees x^(1) alone.
 """
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import entr
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import AskingLearner, Metrics
@@ -47,7 +50,7 @@ class ActiveGNN(AskingLearner):
     attention: tuple[Linear, Linear]
 
     def __init__(self, gnn: GNN, *, key: PRNGKeyArray):
-        width = gnn.layers[1].theta.shape[1]  # of x^(1)
+        width = gnn.layers[-1].theta.shape[1] + 1  # of x^(k), and H
         first, second = jax.random.split(key)
         self.gnn = gnn
         self.attention = (Linear(width, width, key=first), Linear(width, 1, key=second))
@@ -60,8 +63,10 @@ class ActiveGNN(AskingLearner):
     ) -> Float[Array, " n"]:
         graph = self.adapt(support, likelihood, key=key)
         first, second = self.attention
-        nodes = jax.lax.stop_gradient(self.gnn.hidden(graph.nodes, graph.present, layers=1))
-        return second(jax.nn.leaky_relu(first(nodes)))[:, 0]
+        nodes = self.gnn.hidden(graph.nodes, graph.present)
+        unsure = jnp.sum(entr(jax.nn.softmax(graph(support.x))), axis=-1)
+        seen = jax.lax.stop_gradient(jnp.column_stack([nodes, unsure]))
+        return second(jax.nn.leaky_relu(first(seen)))[:, 0]
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """That of the queries once a label has been asked for, where there is one to ask for: the

@@ -213,11 +213,9 @@ class GNN(Learner):
             present=present,
         )
 
-    def hidden(
-        self, x: Float[Array, "v d"], present: Bool[Array, " v"], layers: int | None = None
-    ) -> Float[Array, "v e"]:
-        """x^(k): the nodes after the first k = `layers` layers, by default all but the last."""
-        for layer in self.layers[:-1][:layers]:
+    def hidden(self, x: Float[Array, "v d"], present: Bool[Array, " v"]) -> Float[Array, "v e"]:
+        """x^(k): the nodes after all layers but the last."""
+        for layer in self.layers[:-1]:
             new = jax.nn.leaky_relu(jax.nn.standardize(layer(x, present)))
             x = jnp.concatenate([x, new], -1)
         return x
