@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from quickstudy.datasets import penn_treebank
 from quickstudy.errors import UserError
-from quickstudy.recipes import tasks as recipe_tasks
+from quickstudy.recipes import sources as classes
 from quickstudy.recipes import wiring
 from quickstudy.recipes.learners.baseline import FineTuning
 from quickstudy.recipes.settings import (
@@ -14,6 +15,7 @@ from quickstudy.recipes.settings import (
     TokenShape,
     TrainingSettings,
 )
+from quickstudy.recipes.tasks import episode_tasks
 
 TASKS = TaskSettings("penn-treebank", way=3, shot=1, query=1, train_query=2)
 TRAINING = TrainingSettings(steps=2, validate_every=2, validation_episodes=2)
@@ -28,20 +30,20 @@ def text(monkeypatch):
         part: [tuple(rng.choice(words, 12).tolist()) for _ in range(200)]
         for part in ("train", "validation", "test")
     }
-    monkeypatch.setattr(recipe_tasks.penn_treebank, "load", lambda: sentences)
-    monkeypatch.setattr(recipe_tasks, "HELD_OUT_WORDS", (10, 10))
-    recipe_tasks.treebank_words.cache_clear()
+    monkeypatch.setattr(penn_treebank, "load", lambda: sentences)
+    monkeypatch.setattr(classes, "HELD_OUT_WORDS", (10, 10))
+    classes.treebank_words.cache_clear()
     yield
-    recipe_tasks.treebank_words.cache_clear()
+    classes.treebank_words.cache_clear()
 
 
 def test_no_word_that_is_tested_is_an_answer_in_training():
-    sources, names = recipe_tasks.treebank_words(0)
+    sources, names = classes.treebank_words(0)
     assert [len(names[part]) for part in ("train", "validation", "test")] == [40, 10, 10]
     assert len({word for part in names.values() for word in part}) == 60
     blanked = {part: set(np.asarray(source.word).tolist()) for part, source in sources.items()}
     assert not blanked["train"] & (blanked["validation"] | blanked["test"])
-    called = recipe_tasks.class_names(TASKS, "test")
+    called = classes.class_names(TASKS, "test")
     assert [called(label) for label in range(10)] == names["test"]
 
 
@@ -58,10 +60,10 @@ def test_a_learner_of_tokens_is_trained_kept_and_measured(tmp_path):
 
 def test_what_cannot_be_is_said():
     with pytest.raises(UserError, match="words that are in 150 sentences"):
-        recipe_tasks.episode_tasks(TASKS, "test", 3, 149, 1)
+        episode_tasks(TASKS, "test", 3, 149, 1)
     with pytest.raises(UserError, match="take --network text"):
         NetworkSettings("mlp").build(TokenShape((21,), 62), None)
     with pytest.raises(UserError, match="numbers, not tokens"):
         NetworkSettings("text").build((21,), None)
     with pytest.raises(UserError, match="rotations"):
-        recipe_tasks.sources(TaskSettings("penn-treebank", rotations="classes"))
+        classes.sources(TaskSettings("penn-treebank", rotations="classes"))
