@@ -43,6 +43,9 @@ def test_labels_that_are_asked_for_help_and_are_named(run, capsys):
     assert words["labelled per class"] == 1
     assert (words["asked"], words["labels asked for"]) == ("random", 9)
     assert "labelled per class" not in whole["protocol"]
+    anywhere = evaluated(run, capsys, *partly, "--anywhere", "True")
+    assert anywhere["protocol"]["labelled per class"] == "1 on average"
+    assert anywhere["accuracy"]["mean"] < without["accuracy"]["mean"]
     unsure = evaluated(run, capsys, *partly, "--ask", "uncertainty", "--distractors", "1")
     assert unsure["protocol"]["asked"] == "uncertainty"
     assert unsure["protocol"]["distractor classes"] == 1
@@ -57,6 +60,7 @@ def test_mistakes_are_said_in_one_line(run, capsys):
 
     partly = ("--labelled", "0.25")
     assert "every label is known" in mistake("--ask", "random")
+    assert "add --labelled" in mistake("--anywhere", "True")
     assert "has not learned to ask" in mistake(*partly, "--ask", "learned")
     assert "9 unlabelled" in mistake(*partly, "--ask", "random", "--asked", "10")
     assert "--asked 2: say how" in mistake(*partly, "--asked", "2")

@@ -40,6 +40,8 @@ class TestOptions:
     """Whether to ask of pairs if they are of one class."""
     labelled: float | None = None
     """Share of each class's support examples that carry a label."""
+    anywhere: bool | None = None
+    """Whether that share is of all support examples together: some classes may have no label."""
     distractors: int | None = None
     """Classes that are not in the episode, of which it has unlabelled examples all the same."""
     sequence: int | None = None
