@@ -10,7 +10,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import ndtri
+from jax.scipy.special import entr, ndtri
 from jaxtyping import Array, Bool, Float, Int
 
 CALIBRATION_BINS = 15
@@ -112,6 +112,11 @@ class Categorical(Likelihood):
     def encode(self, y: Int[Array, " n"]) -> Float[Array, "n size"]:
         """One-hot vectors, zeros where there is no label: labels that a network can read."""
         return jax.nn.one_hot(y, self.size)
+
+
+def entropy(logits: Float[Array, "*n classes"]) -> Float[Array, "*n"]:
+    """How unsure an answer is: -Σ_k p_k log p_k, in nats."""
+    return jnp.sum(entr(jax.nn.softmax(logits)), axis=-1)
 
 
 def claims(

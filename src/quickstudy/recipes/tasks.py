@@ -32,12 +32,7 @@ from quickstudy.tasks.any_shot import AnyShot
 from quickstudy.tasks.asking import Asked, AsLearned, AtRandom, LeastCertain
 from quickstudy.tasks.cloze import BlankedWords, Cloze
 from quickstudy.tasks.completion import Completion
-from quickstudy.tasks.few_shot import (
-    Batches,
-    Distorted,
-    FewShot,
-    shares,
-)
+from quickstudy.tasks.few_shot import Batches, Distorted, FewShot, shares
 from quickstudy.tasks.gaussian_processes import GaussianProcesses, fixed_gaussian_process
 from quickstudy.tasks.glyphs import Glyphs
 from quickstudy.tasks.pairs import Pairs

@@ -12,11 +12,10 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import entr
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import AskingLearner, Learner
-from quickstudy.likelihood import Likelihood
+from quickstudy.likelihood import Likelihood, entropy
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.tasks.partly_labelled import PartlyLabelled
 
@@ -54,7 +53,7 @@ class LeastCertain(Strategy):
         self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> Float[Array, " n"]:
         logits = self.learner.adapt(support, likelihood, key=key)(support.x)
-        return jnp.sum(entr(jax.nn.softmax(logits)), -1)
+        return entropy(logits)
 
 
 class AsLearned(Strategy):

@@ -25,12 +25,11 @@ the paper's g sees x^(1) alone.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import entr
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import AskingLearner, Metrics
 from quickstudy.learners.metric.gnn import GNN, Graph
-from quickstudy.likelihood import Likelihood
+from quickstudy.likelihood import Likelihood, entropy
 from quickstudy.networks.layers import Linear
 from quickstudy.networks.network import Normalisation
 from quickstudy.task import ActiveEpisode, Episode, Examples, TaskDistribution
@@ -64,8 +63,8 @@ class ActiveGNN(AskingLearner):
         graph = self.adapt(support, likelihood, key=key)
         first, second = self.attention
         nodes = self.gnn.hidden(graph.nodes, graph.present)
-        unsure = jnp.sum(entr(jax.nn.softmax(graph(support.x))), axis=-1)
-        seen = jax.lax.stop_gradient(jnp.column_stack([nodes, unsure]))
+        seen = jnp.column_stack([nodes, entropy(graph(support.x))])
+        seen = jax.lax.stop_gradient(seen)
         return second(jax.nn.leaky_relu(first(seen)))[:, 0]
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:

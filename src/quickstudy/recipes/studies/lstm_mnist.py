@@ -99,7 +99,7 @@ STUDY = Study(
     "An LSTM optimiser trains networks on MNIST",
     "Andrychowicz et al. 2016, figures 4 to 6",
     "the loss is that of each step's minibatch of 128 training images, on the small budget of "
-    f"{SMALL} × {SMALL} pixels; trained on 100 steps, 20 at a time; {PROBLEMS} fresh trainings; "
+    f"{SMALL} × {SMALL} pixels; trained on 100 steps; {PROBLEMS} fresh trainings; "
     f"opponents' learning rates chosen on {TUNING} others of the same kind and length",
     panels,
 )
