@@ -10,13 +10,9 @@ import pytest
 from quickstudy.datasets import cub
 from quickstudy.errors import UserError
 from quickstudy.recipes import wiring
+from quickstudy.recipes.learner_settings import NetworkSettings
 from quickstudy.recipes.learners.metric import ZeroShot as ZeroShotSettings
-from quickstudy.recipes.settings import (
-    NetworkSettings,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-)
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.recipes.tasks import episode_tasks
 from quickstudy.tasks.zero_shot import ZeroShot
 

@@ -14,9 +14,10 @@ from quickstudy.errors import UserError
 from quickstudy.learners.baseline.transfer import by_layer, groups, slanted_triangle
 from quickstudy.learners.descent import descend
 from quickstudy.networks import MLP, Conv4, WithHead
+from quickstudy.recipes.learner_settings import NetworkSettings
 from quickstudy.recipes.learners.baseline import FineTuning
 from quickstudy.recipes.search import search
-from quickstudy.recipes.settings import NetworkSettings, RunSettings, TaskSettings, TrainingSettings
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.recipes.wiring import train
 
 KEY = jax.random.key(0)

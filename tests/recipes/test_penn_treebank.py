@@ -7,14 +7,9 @@ from quickstudy.datasets import penn_treebank
 from quickstudy.errors import UserError
 from quickstudy.recipes import sources as classes
 from quickstudy.recipes import wiring
+from quickstudy.recipes.learner_settings import NetworkSettings, TokenShape
 from quickstudy.recipes.learners.baseline import FineTuning
-from quickstudy.recipes.settings import (
-    NetworkSettings,
-    RunSettings,
-    TaskSettings,
-    TokenShape,
-    TrainingSettings,
-)
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.recipes.tasks import episode_tasks
 
 TASKS = TaskSettings("penn-treebank", way=3, shot=1, query=1, train_query=2)

@@ -9,17 +9,12 @@ import numpy as np
 import pytest
 
 from quickstudy.evaluation import Comparison
+from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
 from quickstudy.recipes.learners.baseline import Pixels
 from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.learners.memory import LSTM
 from quickstudy.recipes.learners.metric import ProtoNet
-from quickstudy.recipes.settings import (
-    LearnerSettings,
-    NetworkSettings,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-)
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.recipes.wiring import train
 from quickstudy.report import collect as collecting
 from quickstudy.report import confusions as confusing

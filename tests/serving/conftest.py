@@ -6,16 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
 from quickstudy.recipes.learners.baseline import Pixels
 from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.learners.metric import ProtoNet
-from quickstudy.recipes.settings import (
-    LearnerSettings,
-    NetworkSettings,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-)
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.recipes.wiring import train
 
 SMALL = NetworkSettings("mlp-norm", hidden=(16, 16))

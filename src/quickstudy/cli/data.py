@@ -9,7 +9,7 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.errors import UserError, nearest
-from quickstudy.recipes.settings import at_least
+from quickstudy.recipes.learner_settings import at_least
 
 FETCHED = ("omniglot", "mnist", "lake-runs")
 

@@ -9,16 +9,11 @@ from pathlib import Path
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
 from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.learners.metric import ProtoNet
-from quickstudy.recipes.settings import (
-    LearnerSettings,
-    NetworkSettings,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-)
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from quickstudy.recipes.settings import at_least
+from quickstudy.recipes.learner_settings import at_least
 
 
 @dataclasses.dataclass(frozen=True)

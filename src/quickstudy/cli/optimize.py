@@ -12,8 +12,8 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.errors import UserError
+from quickstudy.recipes.learner_settings import Flat, at_least
 from quickstudy.recipes.optimizers import ProblemSettings
-from quickstudy.recipes.settings import Flat, at_least
 
 
 @dataclass(frozen=True)

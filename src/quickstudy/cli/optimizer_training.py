@@ -11,6 +11,7 @@ import tyro
 from quickstudy.cli import show
 from quickstudy.cli.machines import Machines
 from quickstudy.errors import UserError
+from quickstudy.recipes.learner_settings import Flat
 from quickstudy.recipes.optimizers import (
     OptimizerRun,
     OptimizerSettings,
@@ -18,7 +19,7 @@ from quickstudy.recipes.optimizers import (
     UnrollSettings,
     optimizer_settings,
 )
-from quickstudy.recipes.settings import Flat, TrainingSettings
+from quickstudy.recipes.settings import TrainingSettings
 
 START = """A trained optimiser to begin with, in place of random weights: by name (lstm), or the
 folder or file of your own."""

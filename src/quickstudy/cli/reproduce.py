@@ -9,7 +9,7 @@ from typing import Literal
 import tyro
 
 from quickstudy.cli import show
-from quickstudy.recipes.settings import at_least
+from quickstudy.recipes.learner_settings import at_least
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.errors import UserError
-from quickstudy.recipes.settings import LearnerSettings, RunSettings, run_file, seeds_in
+from quickstudy.recipes.learner_settings import LearnerSettings
+from quickstudy.recipes.run_folders import run_file, seeds_in
+from quickstudy.recipes.settings import RunSettings
 
 USAGE = """usage: quickstudy search RUN --OPTION VALUE VALUE … [--OPTION VALUE …] [--episodes 200]
 

@@ -11,17 +11,11 @@ import tyro
 from quickstudy.cli import show
 from quickstudy.cli.machines import Machines
 from quickstudy.errors import UserError
+from quickstudy.recipes.learner_settings import Flat, LearnerSettings, at_least
 from quickstudy.recipes.optimizers import OPTIMIZERS
 from quickstudy.recipes.registry import LEARNERS, learner_settings
-from quickstudy.recipes.settings import (
-    Flat,
-    LearnerSettings,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-    at_least,
-    seed_folder,
-)
+from quickstudy.recipes.run_folders import seed_folder
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 
 SEEDS = """How many runs to train that differ in the seed alone, from --seed on, together on an
 accelerator: in seed-0, seed-1 … in the folder --run, each a run like any other. By default one, in

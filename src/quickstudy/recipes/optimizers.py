@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from quickstudy.errors import UserError, nearest
-from quickstudy.recipes.settings import TrainingSettings, at_least, filled
+from quickstudy.recipes.learner_settings import at_least
+from quickstudy.recipes.settings import TrainingSettings, filled
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray

@@ -19,7 +19,7 @@ from quickstudy.optimizers import LearnedOptimizer
 from quickstudy.recipes.evidence import provenance, run_folder
 from quickstudy.recipes.optimizers import OptimizerRun, OptimizerSettings
 from quickstudy.recipes.problems import problems_of
-from quickstudy.recipes.settings import run_file
+from quickstudy.recipes.run_folders import run_file
 from quickstudy.recipes.wiring import outer_optimizer
 from quickstudy.record import Record
 from quickstudy.training import SECONDS_PER_CHECKPOINT, Validation, meta_train

@@ -1,6 +1,7 @@
 """The learners that the command line knows by name, and those that a file defines."""
 
 from quickstudy.errors import UserError, nearest
+from quickstudy.recipes.learner_settings import LearnerSettings
 from quickstudy.recipes.learners.baseline import FineTuning, MultiTask, Pixels
 from quickstudy.recipes.learners.comparing import ARC, Siamese
 from quickstudy.recipes.learners.gradient import (
@@ -22,7 +23,6 @@ from quickstudy.recipes.learners.memory import LSTM, MANN
 from quickstudy.recipes.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet, ZeroShot
 from quickstudy.recipes.learners.processes import CNP, Statistician
 from quickstudy.recipes.learners.reading import SNAIL, MemoryModule, MetaNetworks
-from quickstudy.recipes.settings import LearnerSettings
 from quickstudy.recipes.user_file import class_in_file
 
 LEARNERS: dict[str, type[LearnerSettings]] = {

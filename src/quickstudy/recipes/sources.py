@@ -18,10 +18,8 @@ from quickstudy.datasets import arrays, cub, folder, mnist, omniglot, packed, pe
 from quickstudy.datasets.grouped import SPLITS, Grouped, read_split, split, standardise
 from quickstudy.datasets.images import ImageFormat, resized
 from quickstudy.errors import UserError, nearest
-from quickstudy.recipes.settings import (
-    TaskSettings,
-    TokenShape,
-)
+from quickstudy.recipes.learner_settings import TokenShape
+from quickstudy.recipes.settings import TaskSettings
 from quickstudy.tasks import cloze
 from quickstudy.tasks.cloze import BlankedWords, blanked_words
 from quickstudy.tasks.few_shot import (

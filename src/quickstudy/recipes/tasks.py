@@ -13,12 +13,8 @@ from quickstudy.datasets.images import resized
 from quickstudy.errors import UserError
 from quickstudy.learner import AskingLearner, Learner
 from quickstudy.likelihood import Categorical
-from quickstudy.recipes.settings import (
-    Asking,
-    LearnerSettings,
-    RunSettings,
-    TaskSettings,
-)
+from quickstudy.recipes.learner_settings import LearnerSettings
+from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings
 from quickstudy.recipes.sources import (
     CLASSES_OF_A_CLASSIFIER,
     classes_of,

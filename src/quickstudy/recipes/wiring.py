@@ -27,18 +27,14 @@ from quickstudy.likelihood import (
     Likelihood,
 )
 from quickstudy.recipes.evidence import provenance
-from quickstudy.recipes.settings import (
-    Asking,
+from quickstudy.recipes.learner_settings import (
     LearnerSettings,
     Problem,
-    RunSettings,
-    TaskSettings,
     TokenShape,
-    TrainingSettings,
     optax_optimizer,
-    run_file,
-    seeds_in,
 )
+from quickstudy.recipes.run_folders import run_file, seeds_in
+from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings, TrainingSettings
 from quickstudy.recipes.sources import (
     description_shape,
     feature_scaling,

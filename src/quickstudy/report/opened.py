@@ -12,7 +12,8 @@ from jaxtyping import Float
 from quickstudy.evaluation import Result
 from quickstudy.learner import Learner
 from quickstudy.recipes import wiring
-from quickstudy.recipes.settings import Problem, RunSettings, TaskSettings
+from quickstudy.recipes.learner_settings import Problem
+from quickstudy.recipes.settings import RunSettings, TaskSettings
 from quickstudy.recipes.tasks import episode_tasks
 from quickstudy.task import Episode, TaskDistribution
 

@@ -32,7 +32,9 @@ from quickstudy.compilation import enable_compilation_cache
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Categorical
-from quickstudy.recipes.settings import Problem, RunSettings, run_file
+from quickstudy.recipes.learner_settings import Problem
+from quickstudy.recipes.run_folders import run_file
+from quickstudy.recipes.settings import RunSettings
 from quickstudy.recipes.wiring import (
     LEARNER_FILE,
     load_learner,

@@ -14,7 +14,8 @@ from quickstudy.datasets import arrays, folder, table
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.images import ImageFormat, read_image
 from quickstudy.errors import UserError
-from quickstudy.recipes.settings import Problem, TaskSettings, TokenShape
+from quickstudy.recipes.learner_settings import Problem, TokenShape
+from quickstudy.recipes.settings import TaskSettings
 
 TABLES = (".csv", ".parquet")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from quickstudy.errors import UserError, nearest
-from quickstudy.recipes.settings import (
+from quickstudy.recipes.learner_settings import (
     Flat,
     LearnerSettings,
     NetworkSettings,

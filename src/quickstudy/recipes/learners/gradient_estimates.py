@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from quickstudy.errors import UserError
+from quickstudy.recipes.learner_settings import Problem, at_least, optax_optimizer
 from quickstudy.recipes.learners.gradient import InnerLoop
-from quickstudy.recipes.settings import Problem, at_least, optax_optimizer
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray

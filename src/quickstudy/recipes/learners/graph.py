@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from quickstudy.recipes.settings import (
+from quickstudy.recipes.learner_settings import (
     Flat,
     LearnerSettings,
     NetworkSettings,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from quickstudy.errors import UserError
-from quickstudy.recipes.settings import LearnerSettings, Problem, TokenShape, at_least
+from quickstudy.recipes.learner_settings import LearnerSettings, Problem, TokenShape, at_least
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from quickstudy.recipes.learner_settings import NetworkSettings
 from quickstudy.recipes.learners.baseline import Pixels
 from quickstudy.recipes.learners.comparing import ARC, Siamese
 from quickstudy.recipes.published.omniglot import (
@@ -13,12 +14,7 @@ from quickstudy.recipes.published.omniglot import (
     omniglot_test,
 )
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
-from quickstudy.recipes.settings import (
-    NetworkSettings,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-)
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 
 
 def siamese_omniglot(budget: Budget) -> Recipe:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from quickstudy.recipes.learner_settings import NetworkSettings
 from quickstudy.recipes.learners.metric import ProtoNet, ZeroShot
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
-from quickstudy.recipes.settings import NetworkSettings, RunSettings, TaskSettings, TrainingSettings
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 
 
 def zero_shot_glyphs(budget: Budget) -> Recipe:

@@ -5,17 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
 from quickstudy.recipes.learners.graph import GNN, ActiveGNN
 from quickstudy.recipes.published.omniglot import COLUMNS, OMNIGLOT, omniglot_test
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
-from quickstudy.recipes.settings import (
-    Asking,
-    LearnerSettings,
-    NetworkSettings,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-)
+from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings, TrainingSettings
 
 SPLIT = "the vinyals split instead of a random one of 1,200 / 423 characters"
 

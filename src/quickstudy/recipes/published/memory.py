@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from quickstudy.recipes.learner_settings import LearnerSettings
 from quickstudy.recipes.learners.baseline import Pixels
 from quickstudy.recipes.learners.memory import LSTM, MANN
 from quickstudy.recipes.published.omniglot import OMNIGLOT
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
-from quickstudy.recipes.settings import (
-    LearnerSettings,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-)
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 
 FIVE = replace(OMNIGLOT, way=5, sequence=50, image_size=20)
 FIFTEEN = replace(OMNIGLOT, way=15, sequence=100, image_size=20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
 from quickstudy.recipes.learners.gradient import (
     ANIL,
@@ -21,13 +22,7 @@ from quickstudy.recipes.learners.gradient import (
 from quickstudy.recipes.learners.gradient_estimates import ImplicitMAML
 from quickstudy.recipes.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, same_budget
-from quickstudy.recipes.settings import (
-    LearnerSettings,
-    NetworkSettings,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-)
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 
 OMNIGLOT = TaskSettings(tasks="omniglot", split="vinyals", rotations="classes")
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from quickstudy.recipes.learner_settings import LearnerSettings
 from quickstudy.recipes.learners.metric import MatchingNet, ProtoNet
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
-from quickstudy.recipes.settings import (
-    LearnerSettings,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-)
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 
 
 def matching_penn_treebank(budget: Budget) -> Recipe:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
 from quickstudy.recipes.learners.baseline import Pixels
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.learners.processes import CNP, Statistician
 from quickstudy.recipes.published.omniglot import COLUMNS, FEWER_QUERIES, OMNIGLOT, omniglot_test
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
-from quickstudy.recipes.settings import (
-    LearnerSettings,
-    NetworkSettings,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-)
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 
 SMALL = NetworkSettings("mlp", hidden=(256, 256))
 """Trains ten times as fast as convolutions on a CPU."""

@@ -5,14 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from quickstudy.recipes.learner_settings import LearnerSettings
 from quickstudy.recipes.learners.gradient import TAML, Reptile
-from quickstudy.recipes.settings import (
-    Asking,
-    LearnerSettings,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-)
+from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings, TrainingSettings
 
 Budget = Literal["cpu", "full"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quickstudy.recipes.learner_settings import LearnerSettings
 from quickstudy.recipes.learners.baseline import MultiTask
 from quickstudy.recipes.learners.gradient import (
     ANIL,
@@ -16,12 +17,7 @@ from quickstudy.recipes.learners.gradient import (
 )
 from quickstudy.recipes.learners.gradient_estimates import EvolutionMAML, ImplicitMAML
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, same_budget
-from quickstudy.recipes.settings import (
-    LearnerSettings,
-    RunSettings,
-    TaskSettings,
-    TrainingSettings,
-)
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 
 
 def maml_sinusoid(budget: Budget) -> Recipe:

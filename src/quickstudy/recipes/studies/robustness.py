@@ -21,12 +21,13 @@ from dataclasses import replace
 import jax.numpy as jnp
 
 from quickstudy.evaluation import evaluate
+from quickstudy.recipes.learner_settings import NetworkSettings
 from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.published.omniglot import gradient_omniglot, maml_omniglot
 from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.published.sinusoid import maml_sinusoid
-from quickstudy.recipes.settings import NetworkSettings, RunSettings, TrainingSettings
+from quickstudy.recipes.settings import RunSettings, TrainingSettings
 from quickstudy.recipes.sources import sources
 from quickstudy.recipes.studies.study import Panel, Study, Trained
 from quickstudy.tasks.few_shot import FewShot, Warped

@@ -1,0 +1,190 @@
+"""What a learner is built from: its options, its network's, and what it is built for.
+
+Nothing here imports JAX, so that `--help` answers at once; building does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import tyro
+
+from quickstudy.errors import UserError
+
+if TYPE_CHECKING:
+    from jaxtyping import PRNGKeyArray
+
+    from quickstudy.learner import Learner
+    from quickstudy.likelihood import Likelihood
+    from quickstudy.networks import Network
+
+Flat = tyro.conf.OmitArgPrefixes
+"""Options of nested settings carry no prefix: --way, not --tasks.way."""
+
+
+def at_least(settings: Any, **least: int) -> None:
+    """Raise `UserError` unless each of these options is None or no less than its number."""
+    for name, smallest in least.items():
+        value = getattr(settings, name)
+        if value is not None and value < smallest:
+            flag = "--" + name.replace("_", "-")
+            raise UserError(f"{flag} {value}: it must be at least {smallest}")
+
+
+class TokenShape(tuple[int, ...]):
+    """The shape of one input that is tokens, integers below `vocabulary`, and not numbers."""
+
+    vocabulary: int
+
+    def __new__(cls, shape: Iterable[int], vocabulary: int):
+        made = super().__new__(cls, shape)
+        made.vocabulary = vocabulary
+        return made
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a learner is built for."""
+
+    shape: tuple[int, ...]
+    """Of one input."""
+    likelihood: Likelihood
+    """Of the tasks at test."""
+    training_classes: int | None
+    """How many classes there are to train on; None where tasks are not classification."""
+    description: tuple[int, ...] | None = None
+    """The shape of a description of a class, where tasks have these in the support set."""
+
+    @property
+    def classifies(self) -> bool:
+        """Whether targets are classes."""
+        return self.training_classes is not None
+
+
+TrainingTasks = Literal["episodes", "batches", "pairs"]
+"""Episodes; batches of all training classes; or pairs of examples, of one class or of two."""
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """The options of one learner, and how to build it from them. One subclass a learner."""
+
+    name: ClassVar[str]
+    """What the command line calls it."""
+    defaults: ClassVar[dict[str, Any]] = {}
+    """Task and training settings that suit it, where the user says nothing."""
+    reads_descriptions: ClassVar[bool] = False
+    """Whether its support sets hold descriptions of classes in place of examples."""
+    compares: ClassVar[bool] = False
+    """Whether it tells of two inputs if they are of one class."""
+    reads_sequences: ClassVar[bool] = False
+    """Whether it learns from a sequence as it comes, label by label."""
+
+    @property
+    def trains_on(self) -> TrainingTasks:
+        """What its `loss` takes: by default episodes."""
+        return "episodes"
+
+    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+        """The untrained learner. Raises `UserError` where it cannot serve the problem."""
+        raise NotImplementedError
+
+    def meta_gradient(self) -> Any:
+        """How ∂ω is estimated; by default back-propagation."""
+        from quickstudy.metagradients import backpropagation
+
+        return backpropagation
+
+    def grouped(self, tasks: Any) -> Any:
+        """The training tasks as the meta-objective takes them: by default one at a time, each
+        anew."""
+        return tasks
+
+    def only_classifies(self, problem: Problem) -> None:
+        """For learners that cannot regress: raise `UserError` where they should."""
+        if problem.training_classes is None:
+            raise UserError(
+                f"{self.name} classifies; these tasks have real targets: take maml, or other tasks"
+            )
+
+
+NetworkKind = Literal[
+    "auto", "conv4", "conv4-stride", "resnet12", "koch", "mlp", "mlp-norm", "text"
+]
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The network inside a learner."""
+
+    network: NetworkKind = "auto"
+    """conv4 (pooled), conv4-stride (MAML's form), resnet12, koch (Siamese networks' own, for
+    --image-size 105), mlp, mlp-norm (with batch normalisation), text (embeds tokens); auto takes a
+    conv4 for images, text for tokens, an mlp for
+    anything else."""
+    filters: int = 64
+    """Channels of each convolution; of a resnet12's first block, and 2, 4 and 8 times as many of
+    the next ones."""
+    hidden: tuple[int, ...] = (40, 40)
+    """Widths of an mlp's layers."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What matrix products and convolutions are computed in; bfloat16 is faster where the hardware
+    has it. Parameters, normalisation, losses and the optimiser stay float32."""
+
+    def build(self, shape: tuple[int, ...], key: PRNGKeyArray, *, auto: str = "conv4") -> Network:
+        """`auto` is what kind of network the learner prefers for images."""
+        from quickstudy.networks import MLP, Conv4, ResNet12, Text
+
+        kind = self.network
+        tokens = isinstance(shape, TokenShape)
+        if kind == "auto":
+            kind = "text" if tokens else auto if len(shape) == 3 else "mlp"
+        if tokens != (kind == "text"):
+            takes = "tokens: take --network text" if tokens else "numbers, not tokens"
+            raise UserError(f"--network {kind}: these inputs are {takes}")
+        if isinstance(shape, TokenShape):
+            return Text(shape, shape.vocabulary, precision=self.precision, key=key)
+        if kind.startswith("mlp"):
+            return MLP(
+                shape,
+                hidden=self.hidden,
+                normalise=kind == "mlp-norm",
+                precision=self.precision,
+                key=key,
+            )
+        if len(shape) != 3:
+            raise UserError(f"--network {kind} needs images; these inputs have shape {shape}")
+        if kind == "resnet12":
+            return ResNet12(shape, filters=self.filters, precision=self.precision, key=key)
+        if kind == "koch":
+            from quickstudy.networks.koch import SMALLEST, Koch
+
+            if min(shape[:2]) < SMALLEST:
+                raise UserError(
+                    f"--network koch needs pictures of {SMALLEST} × {SMALLEST} pixels or more: "
+                    "--image-size 105 is what it was made for"
+                )
+            return Koch(shape, precision=self.precision, key=key)
+        stride = 2 if kind == "conv4-stride" else 1
+        return Conv4(shape, filters=self.filters, stride=stride, precision=self.precision, key=key)
+
+
+def optax_optimizer(name: str, learning_rate: Any) -> Any:
+    """`optax.<name>(learning_rate)`, of a number or a schedule. Raises `UserError` for a name that
+    Optax does not have."""
+    import optax
+
+    from quickstudy.errors import nearest
+
+    factory = getattr(optax, name, None)
+    try:
+        if factory is not None:
+            made = factory(learning_rate)
+            if isinstance(made, optax.GradientTransformation):
+                return made
+    except TypeError:
+        pass
+    common = ["adagrad", "adam", "adamw", "lion", "nadam", "rmsprop", "sgd"]
+    raise UserError(f"Optax has no optimiser {name!r} of a learning rate: {nearest(name, common)}")
