@@ -24,9 +24,9 @@ from quickstudy.recipes.published import RECIPES
 from quickstudy.recipes.published.recipe import Figure, Recipe
 from quickstudy.recipes.reproduce import reproduce, table
 from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.seeds import SeedRun
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.training import (
-    SeedRun,
     TrainingStopped,
     Validation,
     meta_train,

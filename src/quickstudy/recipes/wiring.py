@@ -49,9 +49,10 @@ from quickstudy.recipes.tasks import (
     training_tasks,
 )
 from quickstudy.record import Record, warn
+from quickstudy.seeds import SeedRun
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.source import ClassSource
-from quickstudy.training import SECONDS_PER_CHECKPOINT, SeedRun, Validation, meta_train_seeds
+from quickstudy.training import SECONDS_PER_CHECKPOINT, Validation, meta_train_seeds
 
 LEARNER_FILE = "learner.qs"
 TRAINED = resources.files("quickstudy.learners") / "trained"

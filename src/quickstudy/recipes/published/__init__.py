@@ -15,6 +15,12 @@ from quickstudy.recipes.published.comparing import (
     siamese_omniglot,
 )
 from quickstudy.recipes.published.glyphs import zero_shot_glyphs
+from quickstudy.recipes.published.gradient import (
+    fixed_labels_omniglot,
+    gradient_omniglot,
+    maml_omniglot,
+    meta_lstm_omniglot,
+)
 from quickstudy.recipes.published.graph import (
     gnn_active_omniglot,
     gnn_asking_omniglot,
@@ -25,11 +31,7 @@ from quickstudy.recipes.published.memory import mann_omniglot
 from quickstudy.recipes.published.omniglot import (
     baselines_omniglot,
     finetune_omniglot,
-    fixed_labels_omniglot,
-    gradient_omniglot,
-    maml_omniglot,
     matching_omniglot,
-    meta_lstm_omniglot,
     metric_omniglot,
     pixels_omniglot,
     protonet_glyphs_to_omniglot,

@@ -30,7 +30,7 @@ from quickstudy.evaluation import Estimate, evaluate
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.networks import Conv4, WithHead
-from quickstudy.recipes.published.omniglot import maml_omniglot
+from quickstudy.recipes.published.gradient import maml_omniglot
 from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.studies.study import Panel, Study, Trained
 from quickstudy.recipes.tasks import episode_tasks

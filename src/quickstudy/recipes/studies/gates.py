@@ -21,7 +21,7 @@ from quickstudy.evaluation import Estimate
 from quickstudy.learners.gradient.meta_lstm import MetaLSTM
 from quickstudy.networks import Conv4, WithHead
 from quickstudy.recipes.learners.gradient import MetaLSTM as MetaLSTMSettings
-from quickstudy.recipes.published.omniglot import meta_lstm_omniglot
+from quickstudy.recipes.published.gradient import meta_lstm_omniglot
 from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.studies.feature_reuse import LAYERS
 from quickstudy.recipes.studies.study import Panel, Study, Trained

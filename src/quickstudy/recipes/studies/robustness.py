@@ -24,7 +24,7 @@ from quickstudy.evaluation import evaluate
 from quickstudy.recipes.learner_settings import NetworkSettings
 from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.learners.metric import ProtoNet
-from quickstudy.recipes.published.omniglot import gradient_omniglot, maml_omniglot
+from quickstudy.recipes.published.gradient import gradient_omniglot, maml_omniglot
 from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.published.sinusoid import maml_sinusoid
 from quickstudy.recipes.settings import RunSettings, TrainingSettings
