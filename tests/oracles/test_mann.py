@@ -42,7 +42,8 @@ def softmax(x):
 
 
 def cosine(a, b):
-    return a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-9)
+    """Towards 0 of what is all but empty."""
+    return a @ b / np.sqrt((a @ a + 1e-12) * (b @ b + 1e-12))
 
 
 def test_least_recently_used_access_follows_its_equations():
@@ -103,15 +104,28 @@ def test_turing_machines_follow_their_equations():
     for t, h in enumerate(np.asarray(HIDDEN_STATES)):
         made = h @ weight + bias
         erase, add = sigmoid(made[-2 * WIDTH : -WIDTH]), made[-WIDTH:]
-        weights[0] = address(0, made, memory)
+        before = memory.copy()
+        for head in range(1 + HEADS):
+            weights[head] = address(head, made, before)
         for i in range(SLOTS):
             memory[i] = memory[i] * (1 - weights[0, i] * erase) + weights[0, i] * add
-        for head in range(1, 1 + HEADS):
-            weights[head] = address(head, made, memory)
         np.testing.assert_allclose(found.written[t], weights[:1], rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(found.memory[t], memory, rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(found.read[t], weights[1:], rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(contents[t], weights[1:] @ memory, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(contents[t], weights[1:] @ before, rtol=1e-3, atol=1e-4)
+
+
+def test_turing_machines_first_go_on_from_slot_to_slot_and_look_up_what_they_write():
+    access = NeuralTuringMachine(HIDDEN, **FORM, key=A)
+    made = jax.vmap(access.interface)(HIDDEN_STATES[:SLOTS] / 3)
+    memory = made[:, -WIDTH:]
+    everywhere = jnp.full((HEADS, SLOTS), 1 / SLOTS)
+    for slot, h in enumerate(made):
+        heads = h[: -2 * WIDTH].reshape(1 + HEADS, -1)
+        found = access.address(heads[1:], memory, everywhere)
+        np.testing.assert_array_equal(np.argmax(found, axis=1), slot)
+        here = jax.nn.one_hot(jnp.asarray([slot]), SLOTS)
+        assert np.argmax(access.address(heads[:1], memory, here)) == (slot + 1) % SLOTS
 
 
 def make(kind: str, size: int = WAY, inputs: int = INPUTS, width: int = HIDDEN) -> Recurrent:

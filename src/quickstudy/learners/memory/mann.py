@@ -27,10 +27,11 @@ from slot to slot. A head has a key k, strength β, gate g, shift s, sharpness �
 
 and one more head of the same kind writes: M_t(i) = M_{t-1}(i) (1 - w(i) e) + w(i) a (eqs. 3, 4).
 
-Differences from the paper: with LRUA, β is 1 there, and what is read is M_t; here β is 10, and it
-reads M_{t-1}, since the keys that have just been written would be likest to themselves.
-docs/methods/mann.md has what that changes. All n least used slots are erased; of equal usages the
-first count as less.
+Differences from the papers: what is read there is M_t; here it is M_{t-1}, since what has just been
+written would be likest to itself. With LRUA β is 1 there, and here 10. All n least used slots are
+erased; of equal usages the first count as less. With NTM addressing, of which it is not said how
+heads start, they start as LRUA does by its form: the writer goes on from slot to slot, and readers
+look for what is like that which they would write. docs/methods/mann.md has what that changes.
 """
 
 from __future__ import annotations
@@ -142,8 +143,15 @@ ABOVE_ZERO = 1e-6
 """Added to weights before they are sharpened: the power has no derivative at 0."""
 
 
+WRITER = (10.0, -2.0, 2.0, 0.0, 0.0, 3.0)
+"""What β, g, γ and the three shifts of a head that writes start from, before they are brought into
+their ranges: on from where it was, by one slot."""
+READER = (10.0, 2.0, 2.0, 0.0, 3.0, 0.0)
+"""Those of one that reads: where the memory is like its key."""
+
+
 class NeuralTuringMachine(Access):
-    """The addressing of neural Turing machines. All heads start at the first slot."""
+    """The addressing of neural Turing machines. All heads begin a sequence at the first slot."""
 
     def __init__(
         self,
@@ -155,8 +163,14 @@ class NeuralTuringMachine(Access):
         key: PRNGKeyArray,
     ):
         """`hidden` is the controller's width."""
-        of_head = width + 3 + len(SHIFTS)
-        self.interface = Linear(hidden, (heads + 1) * of_head + 2 * width, key=key)
+        of_head = width + len(WRITER)
+        interface = Linear(hidden, (heads + 1) * of_head + 2 * width, key=key)
+        places = jnp.arange((heads + 1) * of_head).reshape(heads + 1, of_head)
+        keys, others = places[1:, :width], places[:, width:]  # keys of readers: as what is added
+        weight = interface.weight.at[:, keys].set(interface.weight[:, None, -width:])
+        bias = interface.bias.at[keys].set(interface.bias[-width:])
+        bias = bias.at[others].add(jnp.asarray([WRITER, *(READER,) * heads]))
+        self.interface = eqx.tree_at(lambda i: (i.weight, i.bias), interface, (weight, bias))
         self.heads, self.slots, self.width = heads, slots, width
 
     def start(self) -> Slots:
@@ -171,8 +185,8 @@ class NeuralTuringMachine(Access):
         erase, add = jnp.split(made[-2 * self.width :], 2)
         written = self.address(heads[:1], before.memory, before.written)
         memory = before.memory * (1 - written.T * jax.nn.sigmoid(erase)) + written.T * add
-        read = self.address(heads[1:], memory, before.read)
-        return Slots(memory, read, written), read @ memory
+        read = self.address(heads[1:], before.memory, before.read)
+        return Slots(memory, read, written), read @ before.memory
 
     def address(
         self,
