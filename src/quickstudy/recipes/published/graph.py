@@ -100,7 +100,7 @@ def gnn_semi_omniglot(budget: Budget) -> Recipe:
     """Graph networks with unlabelled examples, and without."""
     tasks = replace(OMNIGLOT, way=5, shot=5, query=5)
     episodes = 4000 if budget == "cpu" else 1000
-    small_steps = {0.2: 4000, 0.4: 10_000}
+    small_steps = {0.2: 4000, 0.4: 8000}
     """By the share that is labelled: with more of it there is less to gain from the others."""
 
     def figures(share: float, without: float, with_them: float) -> tuple[Figure, Figure]:

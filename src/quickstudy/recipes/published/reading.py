@@ -90,7 +90,7 @@ def each_column(
 def snail_omniglot(budget: Budget) -> Recipe:
     """SNAIL, one model for 1 to 5 shots."""
     published = (99.07, 99.78, 97.64, 99.36)
-    steps = 24_000
+    steps = 16_000
     """Of the small budget."""
     if budget == "cpu":
         learner = SNAIL(SMALL, temporal_filters=32)
@@ -161,7 +161,7 @@ def memory_module_omniglot(budget: Budget) -> Recipe:
 
 def meta_networks_omniglot(budget: Budget) -> Recipe:
     """Meta networks, fast weights from loss gradients."""
-    steps = 8000
+    steps = 6000
     """Of the small budget."""
     if budget == "cpu":
         learner = MetaNetworks(SMALL)
