@@ -88,7 +88,7 @@ def cnp_omniglot(budget: Budget) -> Recipe:
 def statistician_omniglot(budget: Budget) -> Recipe:
     """The Neural Statistician: classes by the divergence between contexts."""
     cpu = budget == "cpu"
-    steps = 100_000 if cpu else 300_000
+    steps = 50_000 if cpu else 300_000
     network = SMALL if cpu else NetworkSettings("conv4")
     sets = replace(OMNIGLOT, train_way=16, train_shot=1, train_query=4)
     if cpu:
