@@ -27,16 +27,15 @@ def graph_run(
     budget: Budget,
     steps: int,
     learning_rate: float = 3e-3,
-    meta_batch: int = 4,
     train_query: int = 3,
 ) -> RunSettings:
-    """A training; on the small budget, of so many steps of so many tasks at this rate: graphs with
+    """A training; on the small budget, of so many steps at this rate: graphs with
     unlabelled nodes are slow to learn at 1e-3, the default. On the full budget a step has the
     paper's number of queries, one of each class in every task."""
     if budget == "cpu":
         training = TrainingSettings(
             steps=steps,
-            meta_batch=meta_batch,
+            meta_batch=4,
             learning_rate=learning_rate,
             decay="cosine",
             validate_every=steps // 4,
@@ -57,42 +56,42 @@ def graph_run(
 SMALLER = "32 filters, graph layers of 32 channels, edge networks of 32, 32, 16 and 16"
 FEW_TASKS = "4 tasks with 3 queries a class in each of"
 
-SMALL_TRAININGS: dict[tuple[int, int], dict[str, int]] = {
-    (5, 1): {"steps": 6000},
-    (5, 5): {"steps": 3000},
-    (20, 1): {"steps": 6000, "train_query": 1},
-    (20, 5): {"steps": 3000, "train_query": 1, "meta_batch": 1},
-}
-"""Of the small budget, for each column: a graph of 100 examples has 10,000 edges."""
+SMALL_TRAININGS: dict[int, dict[str, int]] = {5: {}, 20: {"train_query": 1}}
+"""Of the small budget, by the number of classes."""
 
 
 def gnn_omniglot(budget: Budget) -> Recipe:
-    """Graph networks, one trained model per column."""
+    """Graph networks, one trained model per column; on the small budget one for both shots."""
     published = (99.2, 99.7, 97.4, 99.0)
     learner = GNN(**networks(budget))
+    cpu = budget == "cpu"
+    steps = 6000  # of the small budget
+
+    def run(way: int, shot: int) -> RunSettings:
+        tasks = replace(OMNIGLOT, way=way, shot=1 if cpu else shot)
+        smaller = SMALL_TRAININGS[way]
+        return graph_run(learner, tasks, budget, steps, learning_rate=1e-3, **smaller)
+
     return Recipe(
         "Graph networks",
         "Garcia and Bruna 2018, table 1",
         tuple(
             Figure(
                 f"{w}-way {s}-shot",
-                graph_run(
-                    *(learner, replace(OMNIGLOT, way=w, shot=s), budget),
-                    learning_rate=1e-3,
-                    **SMALL_TRAININGS[w, s],
-                ),
+                run(w, s),
                 omniglot_test(w, s, budget),
                 p,
-                episodes=300 if budget == "cpu" and (w, s) == (20, 5) else 1000,
+                episodes=300 if cpu and (w, s) == (20, 5) else 1000,
             )
             for (w, s), p in zip(COLUMNS, published, strict=True)
         ),
         f"{SPLIT}; a query of each class in a training task"
         if budget == "full"
-        else f"{SPLIT}; {SMALLER}; 5-way {FEW_TASKS} 6,000 (1-shot) and 3,000 steps (5-shot), "
-        "20-way 4 tasks with 1 query a class in each of 6,000 (1-shot) and 1 such task in each of "
-        "3,000 (5-shot, tested on 300 episodes), instead of 64 filters and 100,000 steps of 300 "
-        f"queries; {FEWER_QUERIES}",
+        else f"{SPLIT}; {SMALLER}; one model for both shots, trained with 1 (on validation classes "
+        "it did better at 5-shot, 98.9 % 5-way and 97.0 % 20-way, than models trained with 5 shots "
+        f"for 3,000 steps, 98.0 and 90.9 %); {steps:,} steps of 4 tasks with 3 queries a class "
+        "(5-way) or 1 (20-way), instead of 64 filters and 100,000 steps of 300 queries; 300 test "
+        f"episodes 20-way 5-shot; {FEWER_QUERIES}",
     )
 
 
