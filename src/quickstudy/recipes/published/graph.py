@@ -99,8 +99,7 @@ def gnn_semi_omniglot(budget: Budget) -> Recipe:
     """Graph networks with unlabelled examples, and without."""
     tasks = replace(OMNIGLOT, way=5, shot=5, query=5)
     episodes = 4000 if budget == "cpu" else 1000
-    small_steps = {0.2: 4000, 0.4: 8000}
-    """By the share that is labelled: with more of it there is less to gain from the others."""
+    small_steps = {0.2: 4000, 0.4: 8000}  # the more are labelled, the less the others tell
 
     def figures(share: float, without: float, with_them: float) -> tuple[Figure, Figure]:
         steps = small_steps[share]

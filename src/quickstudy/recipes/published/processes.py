@@ -59,13 +59,13 @@ def cnp_omniglot(budget: Budget) -> Recipe:
     steps = {5: 60_000, 20: 10_000} if cpu else {5: 100_000, 20: 100_000}
     network = SMALL if cpu else NetworkSettings("conv4")
 
-    def run(learner: LearnerSettings, way: int, steps: int) -> RunSettings:
+    def run(learner: LearnerSettings, way: int) -> RunSettings:
         tasks = replace(OMNIGLOT, way=way, train_way=way, train_shot=1, query=5, train_query=5)
-        return trained_on(learner, tasks, steps, 20 // way if cpu else 16)
+        return trained_on(learner, tasks, steps[way], 20 // way if cpu else 16)
 
-    prototypes = run(ProtoNet(network), 20, steps[20])
+    prototypes = run(ProtoNet(network), 20)
     runs = {
-        "CNP": {way: run(CNP(network), way, steps[way]) for way in steps},
+        "CNP": {way: run(CNP(network), way) for way in steps},
         "ProtoNet, trained 20-way": {5: prototypes, 20: prototypes},
         "pixels": {5: PIXELS, 20: PIXELS},
     }

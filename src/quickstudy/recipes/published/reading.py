@@ -90,8 +90,7 @@ def each_column(
 def snail_omniglot(budget: Budget) -> Recipe:
     """SNAIL, one model for 1 to 5 shots."""
     published = (99.07, 99.78, 97.64, 99.36)
-    steps = 16_000
-    """Of the small budget."""
+    steps = 16_000  # of the small budget
     if budget == "cpu":
         learner = SNAIL(SMALL, temporal_filters=32)
         figures = beside_prototypes("SNAIL", learner, small_training(steps, 3e-3), published[:2])
@@ -161,8 +160,7 @@ def memory_module_omniglot(budget: Budget) -> Recipe:
 
 def meta_networks_omniglot(budget: Budget) -> Recipe:
     """Meta networks, fast weights from loss gradients."""
-    steps = 6000
-    """Of the small budget."""
+    steps = 6000  # of the small budget
     if budget == "cpu":
         learner = MetaNetworks(SMALL)
         figures = beside_prototypes("meta networks", learner, small_training(steps), (98.95, None))
