@@ -22,19 +22,28 @@ SPLIT = "the vinyals split instead of a random one of 1,200 / 432 characters"
 
 SMALL = NetworkSettings("conv4-stride", filters=32)
 SMALL_STEPS = 4000
-SMALL_TASKS = replace(OMNIGLOT, way=5, shot=5, query=15, train_query=3, any_shot=True)
+PIXELS = RunSettings(Pixels("cosine", invert=True), OMNIGLOT)
 
 
-def small_training(steps: int = SMALL_STEPS, learning_rate: float = 1e-3) -> TrainingSettings:
-    """On the small budget."""
-    return TrainingSettings(
+def small_run(
+    learner: LearnerSettings,
+    *,
+    way: int = 5,
+    steps: int = SMALL_STEPS,
+    learning_rate: float = 1e-3,
+) -> RunSettings:
+    """A training on the small budget; where there are more classes, on fewer tasks a step."""
+    few = way > 5
+    tasks = replace(OMNIGLOT, way=way, shot=5, query=15, train_query=1 if few else 3, any_shot=True)
+    training = TrainingSettings(
         steps=steps,
-        meta_batch=4,
+        meta_batch=1 if few else 4,
         learning_rate=learning_rate,
         decay="cosine",
         validate_every=steps // 4,
         validation_episodes=100,
     )
+    return RunSettings(learner, tasks, training)
 
 
 def smaller(steps: int) -> str:
@@ -47,32 +56,20 @@ def smaller(steps: int) -> str:
 
 
 def beside_prototypes(
-    called: str,
-    learner: LearnerSettings,
-    training: TrainingSettings,
-    published: tuple[float | None, ...],
+    called: str, runs: dict[int, RunSettings], published: tuple[float | None, ...]
 ) -> tuple[Figure, ...]:
-    """On the small budget: one model for the columns that have a place in `published`, beside a
-    prototypical network that was trained on the same episodes, and nearest neighbours on pixels."""
-    columns = COLUMNS[: len(published)]
-    rows: dict[str, tuple[LearnerSettings, TrainingSettings, tuple[float | None, ...]]] = {
-        "prototypical networks": (ProtoNet(SMALL), small_training(), (None,) * len(columns)),
-        called: (learner, training, published),
-        "nearest neighbour on pixels": (
-            Pixels("cosine", invert=True),
-            TrainingSettings(),
-            (41.7, 63.2, 26.7, 42.6),
-        ),
+    """On the small budget: a model for each number of classes, beside a prototypical network that
+    was trained on the same episodes of five, and nearest neighbours on pixels."""
+    rows: dict[str, tuple[dict[int, RunSettings], tuple[float | None, ...]]] = {
+        "prototypical networks": (dict.fromkeys(runs, small_run(ProtoNet(SMALL))), (None,) * 4),
+        called: (runs, published),
+        "nearest neighbour on pixels": (dict.fromkeys(runs, PIXELS), (41.7, 63.2, 26.7, 42.6)),
     }
     return tuple(
-        Figure(
-            f"{label}, {way}-way {shot}-shot",
-            RunSettings(learner, SMALL_TASKS if training.steps else OMNIGLOT, training),
-            omniglot_test(way, shot, "cpu"),
-            figure,
-        )
-        for label, (learner, training, figures) in rows.items()
-        for (way, shot), figure in zip(columns, figures, strict=False)
+        Figure(f"{label}, {way}-way {shot}-shot", of[way], omniglot_test(way, shot, "cpu"), number)
+        for label, (of, numbers) in rows.items()
+        for (way, shot), number in zip(COLUMNS, numbers, strict=True)
+        if way in runs
     )
 
 
@@ -93,7 +90,8 @@ def snail_omniglot(budget: Budget) -> Recipe:
     steps = 16_000  # of the small budget
     if budget == "cpu":
         learner = SNAIL(SMALL, temporal_filters=32)
-        figures = beside_prototypes("SNAIL", learner, small_training(steps, 3e-3), published[:2])
+        runs = {5: small_run(learner, steps=steps, learning_rate=3e-3)}
+        figures = beside_prototypes("SNAIL", runs, published)
     else:
 
         def run(way: int) -> RunSettings:
@@ -124,9 +122,8 @@ def memory_module_omniglot(budget: Budget) -> Recipe:
     """A memory of keys and classes, written one example after another."""
     published = (98.4, 99.6, 95.0, 98.6)
     if budget == "cpu":
-        learner = MemoryModule(SMALL, margin=0.5)
-        training = small_training(learning_rate=3e-3)
-        figures = beside_prototypes("memory module", learner, training, published)
+        one = small_run(MemoryModule(SMALL, margin=0.5), learning_rate=3e-3)
+        figures = beside_prototypes("memory module", {5: one, 20: one}, published)
     else:
 
         def run(way: int, queries: int) -> RunSettings:
@@ -160,21 +157,22 @@ def memory_module_omniglot(budget: Budget) -> Recipe:
 
 def meta_networks_omniglot(budget: Budget) -> Recipe:
     """Meta networks, fast weights from loss gradients."""
+    published = (98.95, None, 97.00, None)
     steps = 6000  # of the small budget
     if budget == "cpu":
-        learner = MetaNetworks(SMALL)
-        figures = beside_prototypes("meta networks", learner, small_training(steps), (98.95, None))
+        runs = {5: small_run(MetaNetworks(SMALL), steps=steps)}
+        figures = beside_prototypes("meta networks", runs, published)
     else:
         training = TrainingSettings(
             steps=60_000, meta_batch=4, learning_rate=1e-3, decay="none", validate_every=3000
         )
-        runs = {
+        of_column = {
             (way, 1): RunSettings(
                 MetaNetworks(), replace(OMNIGLOT, way=way, shot=1, train_query=3), training
             )
             for way in (5, 20)
         }
-        figures = each_column(runs, (98.95, None, 97.00, None))
+        figures = each_column(of_column, published)
     return Recipe(
         "Meta networks",
         "Munkhdalai and Yu 2017, table 1",
