@@ -88,11 +88,11 @@ def cnp_omniglot(budget: Budget) -> Recipe:
 def statistician_omniglot(budget: Budget) -> Recipe:
     """The Neural Statistician: classes by the divergence between contexts."""
     cpu = budget == "cpu"
-    steps = 50_000 if cpu else 300_000
+    steps = 12_000 if cpu else 300_000
     network = SMALL if cpu else NetworkSettings("conv4")
     sets = replace(OMNIGLOT, train_way=16, train_shot=1, train_query=4)
     if cpu:
-        learner = Statistician(network, halve_every_steps=5000)
+        learner = Statistician(network, halve_every_steps=1500)
     else:
         learner = Statistician(network, context=512)
     runs = {
