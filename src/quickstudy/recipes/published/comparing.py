@@ -125,10 +125,10 @@ def arc_omniglot(budget: Budget) -> Recipe:
         learner = ARC(controller=128)
         tasks = replace(OMNIGLOT, way=20, query=1, train_way=16, train_query=4)
         training = TrainingSettings(
-            steps=30_000,
-            learning_rate=3e-3,
+            steps=24_000,
+            learning_rate=1e-3,
             decay="cosine",
-            validate_every=7500,
+            validate_every=6000,
             validation_episodes=50,
         )
     run = RunSettings(learner, tasks, training)
@@ -142,7 +142,7 @@ def arc_omniglot(budget: Budget) -> Recipe:
         + (
             ""
             if budget == "full"
-            else "; 28 × 28 pixels, a controller of 128 units, 30,000 steps of 128 pairs; "
+            else "; 28 × 28 pixels, a controller of 128 units, 24,000 steps of 128 pairs; "
             f"{FEWER_QUERIES}"
         ),
     )
