@@ -56,7 +56,7 @@ def beside(
 def cnp_omniglot(budget: Budget) -> Recipe:
     """Conditional neural processes as classifiers: means of classes, beside each other."""
     cpu = budget == "cpu"
-    steps = {5: 60_000, 20: 10_000} if cpu else {5: 100_000, 20: 100_000}
+    steps = {5: 12_000, 20: 10_000} if cpu else {5: 100_000, 20: 100_000}
     network = SMALL if cpu else NetworkSettings("conv4")
 
     def run(learner: LearnerSettings, way: int) -> RunSettings:
