@@ -13,7 +13,7 @@ from quickstudy.recipes.published.omniglot import (
     OMNIGLOT,
     omniglot_test,
 )
-from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
+from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, cosine_training
 from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 
 
@@ -26,13 +26,7 @@ def siamese_omniglot(budget: Budget) -> Recipe:
     else:
         learner = Siamese(network=NetworkSettings(filters=32), crossed=True)
         tasks = replace(OMNIGLOT, way=20, query=1, train_way=40, train_query=1)
-        training = TrainingSettings(
-            steps=6000,
-            learning_rate=3e-3,
-            decay="cosine",
-            validate_every=1500,
-            validation_episodes=100,
-        )
+        training = cosine_training(6000, learning_rate=3e-3)
     run = RunSettings(learner, tasks, training)
     published = (96.7, 98.4, 88.0, 96.5)
     return Recipe(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from quickstudy.recipes.learner_settings import NetworkSettings
 from quickstudy.recipes.learners.metric import ProtoNet, ZeroShot
-from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
-from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, cosine_training
+from quickstudy.recipes.settings import RunSettings, TaskSettings
 
 
 def zero_shot_glyphs(budget: Budget) -> Recipe:
@@ -14,13 +14,7 @@ def zero_shot_glyphs(budget: Budget) -> Recipe:
     steps = 6000 if small else 60000
     network = NetworkSettings(filters=32 if small else 64)
 
-    training = TrainingSettings(
-        steps=steps,
-        learning_rate=3e-3,
-        decay="cosine",
-        validate_every=steps // 4,
-        validation_episodes=100,
-    )
+    training = cosine_training(steps, learning_rate=3e-3)
 
     def figure(label: str, learner: ZeroShot | ProtoNet) -> Figure:
         tasks = TaskSettings(

@@ -8,7 +8,7 @@ from typing import Any
 from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
 from quickstudy.recipes.learners.graph import GNN, ActiveGNN
 from quickstudy.recipes.published.omniglot import COLUMNS, FEWER_QUERIES, OMNIGLOT, omniglot_test
-from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
+from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, cosine_training
 from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings, TrainingSettings
 
 SPLIT = "the vinyals split instead of a random one of 1,200 / 423 characters"
@@ -29,18 +29,11 @@ def graph_run(
     learning_rate: float = 3e-3,
     train_query: int = 3,
 ) -> RunSettings:
-    """A training; on the small budget, of so many steps at this rate: graphs with
-    unlabelled nodes are slow to learn at 1e-3, the default. On the full budget a step has the
-    paper's number of queries, one of each class in every task."""
+    """A training; on the small budget, of so many steps at this rate: graphs with unlabelled nodes
+    are slow to learn at 1e-3, the default. On the full budget a step has the paper's number of
+    queries, one of each class in every task."""
     if budget == "cpu":
-        training = TrainingSettings(
-            steps=steps,
-            meta_batch=4,
-            learning_rate=learning_rate,
-            decay="cosine",
-            validate_every=steps // 4,
-            validation_episodes=100,
-        )
+        training = cosine_training(steps, meta_batch=4, learning_rate=learning_rate)
         return RunSettings(learner, replace(tasks, train_query=train_query), training)
     five = (tasks.way, tasks.shot) == (5, 1)
     training = TrainingSettings(
@@ -56,9 +49,6 @@ def graph_run(
 SMALLER = "32 filters, graph layers of 32 channels, edge networks of 32, 32, 16 and 16"
 FEW_TASKS = "4 tasks with 3 queries a class in each of"
 
-SMALL_TRAININGS: dict[int, dict[str, int]] = {5: {}, 20: {"train_query": 1}}
-"""Of the small budget, by the number of classes."""
-
 
 def gnn_omniglot(budget: Budget) -> Recipe:
     """Graph networks, one trained model per column; on the small budget one for both shots."""
@@ -69,8 +59,8 @@ def gnn_omniglot(budget: Budget) -> Recipe:
 
     def run(way: int, shot: int) -> RunSettings:
         tasks = replace(OMNIGLOT, way=way, shot=1 if cpu else shot)
-        smaller = SMALL_TRAININGS[way]
-        return graph_run(learner, tasks, budget, steps, learning_rate=1e-3, **smaller)
+        queries = 3 if way == 5 else 1
+        return graph_run(learner, tasks, budget, steps, learning_rate=1e-3, train_query=queries)
 
     return Recipe(
         "Graph networks",

@@ -5,22 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from quickstudy.recipes.learner_settings import LearnerSettings
-from quickstudy.recipes.learners.baseline import Pixels
 from quickstudy.recipes.learners.memory import LSTM, MANN
-from quickstudy.recipes.published.omniglot import OMNIGLOT
+from quickstudy.recipes.published.omniglot import OMNIGLOT, PIXELS
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
 from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 
 FIVE = replace(OMNIGLOT, way=5, sequence=50, image_size=20)
 FIFTEEN = replace(OMNIGLOT, way=15, sequence=100, image_size=20)
-PIXELS = Pixels("cosine", invert=True)
 NETWORKS: dict[str, LearnerSettings] = {
     "MANN": MANN(),
     "MANN, NTM addressing": MANN(addressing="ntm"),
     "MANN, feed-forward controller": MANN(controller="feed-forward"),
     "LSTM": LSTM(),
     "feed-forward": LSTM(controller="feed-forward"),
-    "nearest neighbour on pixels": PIXELS,
+    "nearest neighbour on pixels": PIXELS.learner,
 }
 Accuracies = tuple[float | None, ...]
 NONE: Accuracies = (None,) * 6
@@ -71,8 +69,8 @@ def mann_omniglot(budget: Budget) -> Recipe:
             Figure(
                 f"{label}, {called}",
                 RunSettings(NETWORKS[label], replace(tasks, distort=True), training)
-                if NETWORKS[label] is not PIXELS
-                else RunSettings(PIXELS, tasks),
+                if NETWORKS[label] is not PIXELS.learner
+                else RunSettings(PIXELS.learner, tasks),
                 tasks,
                 None,
                 presentations=accuracies,

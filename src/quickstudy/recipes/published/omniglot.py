@@ -8,10 +8,13 @@ from typing import Any
 from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
 from quickstudy.recipes.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet
-from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, same_budget
+from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, cosine_training, same_budget
 from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 
 OMNIGLOT = TaskSettings(tasks="omniglot", split="vinyals", rotations="classes")
+
+PIXELS = RunSettings(Pixels("cosine", invert=True), OMNIGLOT)
+"""Nearest neighbours on pixels, beside which others are put."""
 
 COLUMNS = ((5, 1), (5, 5), (20, 1), (20, 5))
 
@@ -28,13 +31,12 @@ STRIDE = "convolutions with stride 2 instead of pooling"
 
 def pixels_omniglot(budget: Budget) -> Recipe:
     """Nearest neighbour on raw pixels."""
-    run = RunSettings(Pixels("cosine", invert=True), OMNIGLOT)
     published = (41.7, 63.2, 26.7, 42.6)
     return Recipe(
         "Nearest neighbour on raw pixels, cosine",
         "Vinyals et al. 2016, table 1 (pixels, cosine)",
         tuple(
-            Figure(f"{w}-way {s}-shot", run, replace(OMNIGLOT, way=w, shot=s, query=15), p)
+            Figure(f"{w}-way {s}-shot", PIXELS, replace(OMNIGLOT, way=w, shot=s, query=15), p)
             for (w, s), p in zip(COLUMNS, published, strict=True)
         ),
         "the vinyals split's 423 test characters; 28 × 28 images resampled with antialiasing",
@@ -44,13 +46,7 @@ def pixels_omniglot(budget: Budget) -> Recipe:
 def finetune_omniglot(budget: Budget) -> Recipe:
     """A classifier of all training classes, its last layer tuned on the support set."""
     steps = 4000 if budget == "cpu" else 40000
-    training = TrainingSettings(
-        steps=steps,
-        decay="cosine",
-        validate_every=steps // 4,
-        validation_episodes=100,
-    )
-    run = RunSettings(FineTuning(), replace(OMNIGLOT, train_query=128), training)
+    run = RunSettings(FineTuning(), replace(OMNIGLOT, train_query=128), cosine_training(steps))
     published = (86.0, 97.6, 72.9, 92.3)
     return Recipe(
         "Fine-tuning: softmax classifier of the training classes, new last layer",
@@ -71,9 +67,7 @@ def baselines_omniglot(budget: Budget) -> Recipe:
     run = RunSettings(
         FineTuning(NetworkSettings("conv4-stride" if cpu else "conv4")),
         replace(OMNIGLOT, train_query=128),
-        TrainingSettings(
-            steps=steps, decay="cosine", validate_every=steps // 4, validation_episodes=100
-        ),
+        cosine_training(steps),
     )
     rows: dict[str, tuple[tuple[float, ...], dict[str, Any]]] = {
         "cosine": ((80.0, 95.0, 69.5, 89.1), {"match": "cosine"}),
@@ -110,14 +104,11 @@ def matching_omniglot(budget: Budget) -> Recipe:
     steps = 12_000 if cpu else 60_000
     network = NetworkSettings("conv4-stride" if cpu else "conv4")
     tasks = replace(OMNIGLOT, train_way=20, train_query=2 if cpu else 5)
-    training = TrainingSettings(
-        steps=steps, decay="cosine", validate_every=steps // 4, validation_episodes=100
-    )
-
+    longer = 10_000  # of the small budget
     published = (98.1, 98.9, 93.8, 98.5)
 
     def run(learner: MatchingNet) -> RunSettings:
-        return RunSettings(learner, tasks, training)
+        return RunSettings(learner, tasks, cosine_training(steps))
 
     rows: dict[str, tuple[RunSettings, tuple[float | None, ...], dict[str, Any]]] = {
         "learned scale": (run(MatchingNet(network)), published, {}),
@@ -130,12 +121,9 @@ def matching_omniglot(budget: Budget) -> Recipe:
         "full context": (run(MatchingNet(network, full_context=True)), (None,) * 4, {}),
     }
     if cpu:
-        longer = RunSettings(
-            MatchingNet(NetworkSettings("conv4")),
-            replace(tasks, train_way=40),
-            replace(training, steps=10_000, validate_every=2500),
-        )
-        rows["learned scale, 40-way"] = (longer, published, {})
+        pooling = MatchingNet(NetworkSettings("conv4"))
+        forty = RunSettings(pooling, replace(tasks, train_way=40), cosine_training(longer))
+        rows["learned scale, 40-way"] = (forty, published, {})
     return Recipe(
         "Matching networks, cosine",
         "Vinyals et al. 2016, table 1",
@@ -153,8 +141,8 @@ def matching_omniglot(budget: Budget) -> Recipe:
         ),
         "one model for all columns, trained 20-way 1-shot"
         + (
-            f"; {STRIDE}; {steps:,} episodes with 2 queries a class; 40-way, 10,000 episodes and "
-            f"convolutions that pool; {FEWER_QUERIES}"
+            f"; {STRIDE}; {steps:,} episodes with 2 queries a class; 40-way, {longer:,} episodes "
+            f"and convolutions that pool; {FEWER_QUERIES}"
             if cpu
             else ""
         ),

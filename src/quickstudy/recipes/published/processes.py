@@ -5,33 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
-from quickstudy.recipes.learners.baseline import Pixels
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.learners.processes import CNP, Statistician
-from quickstudy.recipes.published.omniglot import COLUMNS, FEWER_QUERIES, OMNIGLOT, omniglot_test
-from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
-from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.recipes.published.omniglot import (
+    COLUMNS,
+    FEWER_QUERIES,
+    OMNIGLOT,
+    PIXELS,
+    omniglot_test,
+)
+from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, cosine_training
+from quickstudy.recipes.settings import RunSettings
 
 SMALL = NetworkSettings("mlp", hidden=(256, 256))
 """Trains ten times as fast as convolutions on a CPU."""
-PIXELS = RunSettings(Pixels("cosine", invert=True), OMNIGLOT)
-
-
-def trained_on(
-    learner: LearnerSettings, tasks: TaskSettings, steps: int, meta_batch: int
-) -> RunSettings:
-    """A training with a cosine decay of the rate, and four looks at validation classes."""
-    return RunSettings(
-        learner,
-        tasks,
-        TrainingSettings(
-            steps=steps,
-            meta_batch=meta_batch,
-            decay="cosine",
-            validate_every=max(1, steps // 4),
-            validation_episodes=100,
-        ),
-    )
 
 
 def beside(
@@ -61,7 +48,8 @@ def cnp_omniglot(budget: Budget) -> Recipe:
 
     def run(learner: LearnerSettings, way: int) -> RunSettings:
         tasks = replace(OMNIGLOT, way=way, train_way=way, train_shot=1, query=5, train_query=5)
-        return trained_on(learner, tasks, steps[way], 20 // way if cpu else 16)
+        training = cosine_training(steps[way], meta_batch=20 // way if cpu else 16)
+        return RunSettings(learner, tasks, training)
 
     prototypes = run(ProtoNet(network), 20)
     runs = {
@@ -95,9 +83,10 @@ def statistician_omniglot(budget: Budget) -> Recipe:
         learner = Statistician(network, halve_every_steps=1500)
     else:
         learner = Statistician(network, context=512)
+    training = cosine_training(steps, meta_batch=1)
     runs = {
-        "Statistician": trained_on(learner, sets, steps, 1),
-        "ProtoNet, same training": trained_on(ProtoNet(network), sets, steps, 1),
+        "Statistician": RunSettings(learner, sets, training),
+        "ProtoNet, same training": RunSettings(ProtoNet(network), sets, training),
         "pixels": PIXELS,
     }
     return Recipe(

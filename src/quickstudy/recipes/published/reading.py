@@ -5,24 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
-from quickstudy.recipes.learners.baseline import Pixels
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.learners.reading import SNAIL, MemoryModule, MetaNetworks
 from quickstudy.recipes.published.omniglot import (
     COLUMNS,
     FEWER_QUERIES,
     OMNIGLOT,
+    PIXELS,
     STRIDE,
     omniglot_test,
 )
-from quickstudy.recipes.published.recipe import Budget, Figure, Recipe
+from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, cosine_training
 from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 
 SPLIT = "the vinyals split instead of a random one of 1,200 / 432 characters"
 
 SMALL = NetworkSettings("conv4-stride", filters=32)
 SMALL_STEPS = 4000
-PIXELS = RunSettings(Pixels("cosine", invert=True), OMNIGLOT)
 
 
 def small_run(
@@ -33,16 +32,11 @@ def small_run(
     learning_rate: float = 1e-3,
 ) -> RunSettings:
     """A training on the small budget; where there are more classes, on fewer tasks a step."""
-    few = way > 5
-    tasks = replace(OMNIGLOT, way=way, shot=5, query=15, train_query=1 if few else 3, any_shot=True)
-    training = TrainingSettings(
-        steps=steps,
-        meta_batch=1 if few else 4,
-        learning_rate=learning_rate,
-        decay="cosine",
-        validate_every=steps // 4,
-        validation_episodes=100,
+    many = way > 5
+    tasks = replace(
+        OMNIGLOT, way=way, shot=5, query=15, train_query=1 if many else 3, any_shot=True
     )
+    training = cosine_training(steps, meta_batch=1 if many else 4, learning_rate=learning_rate)
     return RunSettings(learner, tasks, training)
 
 

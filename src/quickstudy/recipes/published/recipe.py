@@ -52,6 +52,17 @@ class Recipe:
     """Whether figures are methods to be compared with the first one on the same episodes."""
 
 
+def cosine_training(steps: int, **others: Any) -> TrainingSettings:
+    """The rate falls along a cosine, and there are four looks at 100 validation episodes."""
+    return TrainingSettings(
+        steps=steps,
+        decay="cosine",
+        validate_every=max(1, steps // 4),
+        validation_episodes=100,
+        **others,
+    )
+
+
 def same_budget(
     learners: dict[str, LearnerSettings], tasks: TaskSettings, steps: int, **training: Any
 ) -> tuple[Figure, ...]:
