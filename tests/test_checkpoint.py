@@ -208,3 +208,49 @@ def test_a_folder_that_cannot_be_is_the_users_mistake(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         checkpoint.save(tmp_path / "file" / "tree.qs", TREE, {})
+
+
+def saved_anew(content: bytes, **changed: np.ndarray) -> bytes:
+    """An archive with other members, under new sums of the zip format."""
+    with np.load(io.BytesIO(content)) as members:
+        return archive(**{**members, **changed})
+
+
+@pytest.mark.parametrize("read", [checkpoint.read_header, lambda path: checkpoint.load(path, TREE)])
+def test_another_header_is_noticed_by_its_checksum(content, tmp_path, read):
+    with np.load(io.BytesIO(content)) as members:
+        words = json.loads(members["header"].tobytes())
+    other = np.frombuffer(json.dumps({**words, "step": 4}).encode(), np.uint8)
+    path = tmp_path / "tree.qs"
+    path.write_bytes(saved_anew(content))
+    read(path)
+    path.write_bytes(saved_anew(content, header=other))
+    with pytest.raises(DamagedFile, match="its header's checksum does not match"):
+        read(path)
+
+
+def test_leaves_of_other_shapes_with_the_same_bytes_are_noticed(content, tmp_path):
+    path = tmp_path / "tree.qs"
+    path.write_bytes(saved_anew(content, **{"00000": TREE["a"].reshape(4, 3)}))
+    with pytest.raises(DamagedFile, match="its checksum does not match"):
+        checkpoint.load(path, TREE)
+
+
+def test_a_file_of_an_earlier_version_without_a_checksum_of_its_header_loads(content, tmp_path):
+    with np.load(io.BytesIO(content)) as members:
+        older = {name: members[name] for name in members.files if name != "header_sha256"}
+    path = tmp_path / "tree.qs"
+    path.write_bytes(archive(**older))
+    loaded, header = checkpoint.load(path, TREE)
+    assert same(loaded, TREE)
+    assert header["step"] == 3
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("more", [b"\0", b"PK\5\6" + bytes(18), b"x" * 1000])
+def test_bytes_around_an_archive_are_refused(content, tmp_path, more, before):
+    path = tmp_path / "tree.qs"
+    path.write_bytes(more + content if before else content + more)
+    for read in (checkpoint.read_header, lambda path: checkpoint.load(path, TREE)):
+        with pytest.raises(DamagedFile, match="is damaged"):
+            read(path)

@@ -22,6 +22,7 @@ from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian
 from quickstudy.metagradients import backpropagation
+from quickstudy.record import read_metrics
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.training import TrainingStopped, Validation, meta_train
 
@@ -212,6 +213,26 @@ def test_after_a_signal_it_goes_on_as_if_nothing_had_been(tmp_path, uninterrupte
     assert same_bits(train(tmp_path), uninterrupted)  # finished already
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_the_step_that_it_stopped_at_is_saved_however_rarely_it_saves(tmp_path, signum):
+    handler = signal.signal(signum, lambda *_: None)
+    try:
+        with pytest.raises(TrainingStopped, match="stopped at step 1;"):
+            train(tmp_path, optimizer=interrupting(signum), checkpoint_seconds=1e9)
+    finally:
+        signal.signal(signum, handler)
+    assert [path.stem for path in checkpoints(tmp_path)] == ["step-000000001"]
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
+    """As `nohup` has it."""
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        train(tmp_path, steps=2, optimizer=interrupting(signal.SIGHUP))
+    finally:
+        signal.signal(signal.SIGHUP, handler)
+
+
 def test_the_best_so_far_survives_interruptions(tmp_path):
     """Validation is best at the first look; the rest of the run is taken up twice."""
     options = {"validation": Validation(Around(jnp.asarray(-1.0)), every=1, episodes=20)}
@@ -272,7 +293,7 @@ def test_a_checkpoint_just_written_stays(tmp_path):
             train(tmp_path, optimizer=interrupting(signal.SIGTERM))
     finally:
         signal.signal(signal.SIGTERM, handler)
-    assert "step-000000001" in [path.stem for path in checkpoints(tmp_path)]
+    assert [path.stem for path in checkpoints(tmp_path)] == ["step-000000001"]  # no later ones
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -295,13 +316,59 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path):
     assert snapshot(tmp_path) == {"thesis.tex": b"ten years of work"}
 
 
-def test_a_run_killed_while_its_first_file_was_written_starts(tmp_path, monkeypatch):
+NOBODY = 2**22 + 1
+"""No process has this number: Linux gives none above 2²²."""
+
+
+def test_what_a_killed_run_had_half_written_goes_when_it_goes_on(tmp_path):
     run = tmp_path / "run"
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        train(run, steps=1)
-    monkeypatch.undo()
-    train(run, steps=1)
+    run.mkdir()
+    (run / f".config.json.{NOBODY}.partial").touch()  # killed in its first moment
+    train(run, steps=2)
+    for path in (run / "checkpoints" / ".step-000000009.qs", run / ".learner.qs"):
+        path.with_name(f"{path.name}.{NOBODY}.partial").write_bytes(b"half")
+    train(run, steps=2)
+    assert not list(run.rglob(".*.partial"))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b'{"step": 10; "loss": 1}', b'{"step": "a\xff"}', b"[]", b'{"loss": 1.0}', b"[" * 100_000],
+)
+def test_damaged_figures_are_passed_over(tmp_path, uninterrupted, capsys, bad):
+    train(tmp_path)
+    log = tmp_path / "metrics.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    lines[9] = bad + b"\n"
+    log.write_bytes(b"".join(lines) + b'{"step": 30, "lo')  # and killed while it wrote a line
+    assert read_metrics(log) == [json.loads(x) for x in [*lines[:9], *lines[10:]]]
+    assert capsys.readouterr().err == f"quickstudy: {log}: 1 damaged line passed over\n"
+    assert same_bits(train(tmp_path), uninterrupted)
+    assert f"{log}: 1 damaged line passed over" in capsys.readouterr().err
+    assert log.read_bytes() == b"".join(lines[:9] + lines[10:])
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "[" * 100_000])
+def test_a_damaged_configuration_is_told(tmp_path, content):
+    train(tmp_path, steps=1)
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match=r"config\.json is damaged: choose another --run folder"):
+        train(tmp_path, steps=1)
+
+
+def test_two_trainings_in_one_folder_notice_each_other(tmp_path, uninterrupted):
+    adam, met = optax.adam(0.05), []
+
+    def update(*given):
+        with pytest.raises(UserError, match=f"another process trains in {tmp_path}: wait"):
+            train(tmp_path)
+        met.append(given)
+        return adam.update(*given)
+
+    found = train(tmp_path, optimizer=optax.GradientTransformation(adam.init, update))
+    assert met
+    assert same_bits(found, uninterrupted)
+    assert steps_in(tmp_path) == list(range(1, 31))
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, uninterrupted, monkeypatch):

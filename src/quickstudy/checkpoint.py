@@ -1,22 +1,24 @@
 """Arrays on disk: one file for a pytree, checked when read, never unpickled.
 
-A file is an npz archive: a JSON header (as bytes) and the tree's array leaves in order. The
-header holds whatever the writer says, the leaves' names, shapes and types, and their SHA-256.
+A file is an npz archive: a JSON header (as bytes), the header's SHA-256, and the tree's array
+leaves in order. The header holds whatever the writer says, the leaves' shapes and types, and the
+SHA-256 of their bytes. Files of earlier versions have no SHA-256 of the header.
 """
 
-import contextlib
 import hashlib
 import io
 import json
 import os
+import struct
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import equinox as eqx
 import jax
 import numpy as np
 
 from quickstudy.errors import UserError
+from quickstudy.files import write_atomically
 
 FORMAT = 1
 
@@ -40,28 +42,6 @@ def digest(leaves: list[np.ndarray]) -> str:
     return sha.hexdigest()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside, flush to the disk, rename: a reader sees the old file or the new one.
-
-    Raises `UserError` where the folder cannot be written to; what was there stays.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another "
-            "folder (what was there is untouched)"
-        ) from error
-
-
 def save(path: Path, tree: Any, header: dict[str, Any]) -> None:
     """Write the array leaves of `tree` and a JSON header to `path`, atomically.
 
@@ -74,9 +54,9 @@ def save(path: Path, tree: Any, header: dict[str, Any]) -> None:
         "leaves": describe(leaves),
         "sha256": digest(leaves),
     }
-    content = io.BytesIO()
+    content, words = io.BytesIO(), np.frombuffer(json.dumps(full).encode(), np.uint8)
     arrays: dict[str, Any] = {f"{i:05d}": leaf for i, leaf in enumerate(leaves)}
-    np.savez(content, header=np.frombuffer(json.dumps(full).encode(), np.uint8), **arrays)
+    np.savez(content, header=words, header_sha256=np.asarray(digest([words])), **arrays)
     write_atomically(path, content.getvalue())
 
 
@@ -113,8 +93,11 @@ def _is_shape(x: Any) -> bool:
 
 def _read(path: Path, *, with_leaves: bool) -> tuple[dict[str, Any], list[np.ndarray]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            header = json.loads(archive["header"].tobytes())
+        with open(path, "rb") as file, np.load(_whole(file), allow_pickle=False) as archive:
+            words = archive["header"]
+            if "header_sha256" in archive and str(archive["header_sha256"]) != digest([words]):
+                raise DamagedFile(f"{path} is damaged: its header's checksum does not match")
+            header = json.loads(words.tobytes())
             if header["format"] != FORMAT:
                 raise UserError(
                     f"{path} has format {header['format']}, this program reads {FORMAT}: "
@@ -123,7 +106,8 @@ def _read(path: Path, *, with_leaves: bool) -> tuple[dict[str, Any], list[np.nda
             if not with_leaves:
                 return header, []
             leaves = [archive[f"{i:05d}"] for i in range(len(header["leaves"]))]
-            if digest(leaves) != header["sha256"]:
+            shapes = [list(leaf.shape) for leaf in leaves]
+            if digest(leaves) != header["sha256"] or shapes != [x for x, _ in header["leaves"]]:
                 raise DamagedFile(f"{path} is damaged: its checksum does not match")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise UserError(f"there is no file {path}") from error
@@ -132,3 +116,25 @@ def _read(path: Path, *, with_leaves: bool) -> tuple[dict[str, Any], list[np.nda
     except Exception as error:  # what NumPy and zipfile raise on other bytes has many names
         raise DamagedFile(f"{path} is damaged or not a quickstudy file") from error
     return header, leaves
+
+
+END = struct.Struct("<4s8xIIH")
+"""The last record of a zip archive: signature, size and place of the directory, and the length of
+a comment (PKWARE's APPNOTE, 4.3.16)."""
+
+TOO_LARGE = 2**32 - 1
+"""What it has for a place that does not fit in 32 bits."""
+
+
+def _whole(file: BinaryIO) -> BinaryIO:
+    """An open archive that is all of its file: readers of zip archives pass over what stands before
+    or behind one. Raises `ValueError` otherwise."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(-END.size, os.SEEK_END)
+    signature, length, place, comment = END.unpack(file.read())
+    if signature != b"PK\5\6" or comment:
+        raise ValueError("there are bytes behind the archive")
+    if place != TOO_LARGE and place + length + END.size != size:
+        raise ValueError("there are bytes before the archive")
+    file.seek(0)
+    return file

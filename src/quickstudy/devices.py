@@ -8,13 +8,14 @@ everything else is on every device. All of it is JAX's own engine: with several 
 import math
 import os
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from quickstudy.errors import UserError
 
@@ -32,8 +33,11 @@ def task_mesh(meta_batch: int, devices: int | None = None, *, by_core: bool = Fa
     processes where there are several. On a CPU of all its devices if `by_core`, where a task is
     work enough for a core; else one, which its cores share.
 
-    Raises `UserError` where there are fewer devices, or they cannot share the tasks evenly.
+    Raises `UserError` where `devices` is below 1, there are fewer, or they cannot share the tasks
+    evenly.
     """
+    if devices is not None and devices < 1:
+        raise UserError(f"--devices {devices}: it must be at least 1")
     there = jax.device_count()
     several = jax.process_count() > 1
     if devices is None or several:
@@ -61,17 +65,35 @@ def is_first_process() -> bool:
 
 
 def from_first_process(tree: Tree) -> Tree:
-    """The tree of arrays that the first process has."""
-    return tree if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(tree)
+    """The arrays that the first process has, bit for bit; all have them of the same shapes and
+    types. They travel as bytes: of numbers, JAX keeps 32 bits."""
+    if jax.process_count() == 1:
+        return tree
+    leaves, structure = jax.tree.flatten(tree)
+    mine = np.frombuffer(b"".join(np.asarray(leaf).tobytes() for leaf in leaves), np.uint8)
+    if not mine.size:
+        return tree
+    sent = np.asarray(multihost_utils.broadcast_one_to_all(mine))
+    ends = np.cumsum([np.asarray(leaf).nbytes for leaf in leaves])
+    parts = np.split(sent, ends[:-1])
+    return jax.tree.unflatten(structure, list(map(_as, parts, leaves)))
+
+
+def _as(content: UInt8[np.ndarray, " bytes"], like: Any) -> Any:
+    """The array with these bytes, of the shape and type of another: NumPy's or JAX's as that is."""
+    array = np.asarray(like)
+    array = content.copy().view(array.dtype).reshape(array.shape)
+    return jnp.asarray(array) if isinstance(like, jax.Array) else array
 
 
 def largest_of_all(*values: float) -> Float[np.ndarray, " n"]:
-    """The largest that any process has of each value: how processes agree about time passed and
-    signals received."""
-    mine = np.asarray(values, np.float32)
+    """The largest that any process has of each value, in 64 bits: how processes agree about time
+    passed and signals received."""
+    mine = np.asarray(values, np.float64)
     if jax.process_count() == 1:
         return mine
-    return np.max(multihost_utils.process_allgather(mine), axis=0)
+    sent = np.asarray(multihost_utils.process_allgather(mine.view(np.uint8)))
+    return np.max(sent.view(np.float64), axis=0)
 
 
 def cores() -> int:
@@ -91,8 +113,14 @@ def join(
     MPI or Kubernetes, as `jax.distributed.initialize` does). By default a processor is a device
     for each core, or one where processes are joined.
 
-    Raises `UserError` where they cannot be joined.
+    Raises `UserError` where they cannot be joined, or a count or index is told of processes that
+    meet nowhere.
     """
+    if coordinator is None and not (process_count is None and process_index is None):
+        raise UserError(
+            "--process-count and --process-index are for processes that meet: give each the same "
+            "--coordinator HOST:PORT"
+        )
     if devices is not None:
         jax.config.update("jax_num_cpu_devices", devices)
     elif coordinator is None:

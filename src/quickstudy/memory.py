@@ -7,8 +7,8 @@ from pathlib import Path
 import jax
 
 from quickstudy.errors import UserError
+from quickstudy.files import in_bytes
 
-GIB = 1 << 30
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -49,7 +49,7 @@ def require(program: jax.stages.Compiled, devices: int) -> None:
     wants, there = needed(program) * sharing, available()
     if there is not None and wants > there:
         raise UserError(
-            f"training needs {wants / GIB:.1f} GiB of memory and {there / GIB:.1f} GiB are free: "
+            f"training needs {in_bytes(wants)} of memory and {in_bytes(there)} are free: "
             "take fewer tasks at once (--tasks-at-once 1), fewer queries in training "
             "(--train-query), fewer inner steps or, for a gradient-based learner, --rematerialise"
         )

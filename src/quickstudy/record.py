@@ -1,7 +1,9 @@
 """The folder of a run: its configuration, its figures, its checkpoints."""
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from jaxtyping import Float
 from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.errors import UserError
+from quickstudy.files import LOCK, only_process, read_json, remove_partials, write_atomically
+
+METRICS = "metrics.jsonl"
 
 
 class Record:
@@ -26,25 +31,35 @@ class Record:
         self.configuration = json.loads(json.dumps(configuration))
         if folder is None:
             return
-        self.metrics = folder / "metrics.jsonl"
+        self.metrics = folder / METRICS
         self.checkpoints = folder / "checkpoints"
         written = folder / "config.json"
         if written.exists():
-            self._compare(written)
+            self._compare()
         else:
             if folder.exists() and not (folder.is_dir() and _is_unused(folder)):
                 raise UserError(
                     f"{folder} exists and is not a run of quickstudy: choose another --run folder"
                 )
-            checkpoint.write_atomically(
-                written, json.dumps(self.configuration, indent=2).encode() + b"\n"
-            )
+            write_atomically(written, json.dumps(self.configuration, indent=2).encode() + b"\n")
 
-    def _compare(self, written: Path) -> None:
-        try:
-            found = json.loads(written.read_text())
-        except ValueError as error:
-            raise UserError(f"{written} is damaged: choose another --run folder") from error
+    @contextlib.contextmanager
+    def only_writer(self) -> Iterator[None]:
+        """Hold the folder while a run is trained in it, and remove what a killed process had
+        written of a file. Raises `UserError` where another process trains there."""
+        if self.folder is None:
+            yield
+            return
+        with only_process(self.folder, "trains", "--run"):
+            self._compare()  # two processes may have found it empty
+            for folder in (self.folder, self.checkpoints):
+                remove_partials(folder)
+            yield
+
+    def _compare(self) -> None:
+        assert self.folder is not None
+        written = self.folder / "config.json"
+        found = read_json(written, "choose another --run folder")
         if found != self.configuration:
             words = sorted(found.keys() | self.configuration.keys())
             differ = [
@@ -90,10 +105,8 @@ class Record:
     def _cut_metrics(self, step: int) -> None:
         """Forget the figures of steps that will be taken again."""
         if self.metrics.exists():
-            lines = [x for x in self.metrics.read_text().splitlines() if x.endswith("}")]
-            kept = [x for x in lines if json.loads(x)["step"] <= step]
-            content = "".join(x + "\n" for x in kept).encode()
-            checkpoint.write_atomically(self.metrics, content)
+            kept = [row for row in read_metrics(self.metrics) if row["step"] <= step]
+            write_atomically(self.metrics, _lines(kept).encode())
 
     def save(self, state: Any) -> None:
         """Write a checkpoint and keep the one before it. Any of later steps are those that
@@ -122,7 +135,7 @@ class Record:
             {
                 "step": start + block.stop,
                 **{k: float(np.mean(v[block])) for k, v in metrics.items()},
-                "seconds": seconds * (block.stop - block.start) / count,
+                "seconds": round(seconds * (block.stop - block.start) / count, 6),
             }
             for block in blocks
         )
@@ -130,25 +143,24 @@ class Record:
     def log_compiling(self, step: int, seconds: float) -> None:
         """One line with the time until the first step could start: compiling, or finding the
         program in the compiler's cache."""
-        self._append([{"step": step, "seconds compiling": seconds}])
+        self._append([{"step": step, "seconds compiling": round(seconds, 6)}])
 
     def seconds(self) -> float:
         """Time spent on steps, compiling and validation not included."""
-        if self.folder is None or not self.metrics.exists():
+        if self.folder is None:
             return 0.0
-        rows = map(json.loads, self.metrics.read_text().splitlines())
-        return sum(row.get("seconds", 0.0) for row in rows)
+        return sum(row.get("seconds", 0.0) for row in read_metrics(self.metrics))
 
     def log_validation(self, step: int, metric: str, score: float) -> None:
         """One line with the validation figure."""
         self._append([{"step": step, f"validation {metric}": score}])
 
-    def _append(self, rows: Any) -> None:
+    def _append(self, rows: Iterable[dict[str, float]]) -> None:
         if self.folder is None:
             return
         try:
             with open(self.metrics, "a") as file:
-                file.writelines(json.dumps(row) + "\n" for row in rows)
+                file.write(_lines(rows))
         except OSError as error:
             raise UserError(
                 f"cannot write {self.metrics}: {error.strerror}; free some space and run the same "
@@ -156,9 +168,37 @@ class Record:
             ) from error
 
 
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The rows of a `metrics.jsonl`; none where there is no file. Damaged lines are passed over,
+    and said so on standard error: they hold figures, and training does not depend on them."""
+    if not path.exists():
+        return []
+    *lines, _ = path.read_bytes().split(b"\n")  # a last line without its end was being written
+    rows = [row for line in lines if (row := _row(line)) is not None]
+    if (damaged := len(lines) - len(rows)) > 0:
+        warn(f"{path}: {damaged} damaged line{'s' * (damaged > 1)} passed over")
+    return rows
+
+
+def _row(line: bytes) -> dict[str, float] | None:
+    """The figures in one line; None where it is damaged."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or type(row.get("step")) is not int:
+        return None
+    return row if all(type(value) in (int, float) for value in row.values()) else None
+
+
+def _lines(rows: Iterable[dict[str, float]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
 def _is_unused(folder: Path) -> bool:
     """Whether it holds nothing but what a run left that was killed in its first moment."""
-    return all(path.match(".config.json.*.partial") for path in folder.iterdir())
+    left = (LOCK, ".config.json.*.partial")
+    return all(any(map(path.match, left)) for path in folder.iterdir())
 
 
 def warn(message: str) -> None:

@@ -5,6 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+ENDING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+"""Those that ask a process to end; Windows knows no SIGHUP."""
+
 
 class Signals:
     """Those received so far."""
@@ -15,7 +20,8 @@ class Signals:
 
 @contextmanager
 def listen_for_signals() -> Iterator[Signals]:
-    """Collect SIGINT and SIGTERM instead of dying of them; a second one acts as usual."""
+    """Collect SIGINT, SIGTERM and SIGHUP (the terminal is closed) instead of dying of them; a
+    second one acts as usual. What is ignored, as `nohup` has it, stays ignored."""
     signals = Signals()
     before: dict[int, Any] = {}
 
@@ -29,8 +35,9 @@ def listen_for_signals() -> Iterator[Signals]:
         restore()
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, receive)
+        for number in ENDING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, receive)
     except ValueError:  # not in the main thread, where Python handles no signals
         before.clear()
     try:

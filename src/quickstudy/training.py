@@ -11,6 +11,7 @@ share the tasks of each meta-batch, sees the tasks of a run on one.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -131,9 +132,9 @@ def meta_train(
     finds a checkpoint there goes on from it, bit for bit as if it had never stopped.
     `configuration` is kept beside it (plain JSON values).
 
-    Raises `UserError` where the folder belongs to another configuration, the devices are too few
-    or cannot share the tasks, the memory for a step is not there, or the loss is no longer a
-    number; `TrainingStopped` after SIGINT or SIGTERM.
+    Raises `UserError` where the folder belongs to another configuration or another process trains
+    in it, the devices are too few or cannot share the tasks, the memory for a step is not there,
+    or the loss is no longer a number; `TrainingStopped` after SIGINT, SIGTERM or SIGHUP.
 
     >>> trained = meta_train(learner, tasks, optax.adam(1e-3), steps=1000)
     """
@@ -227,15 +228,6 @@ def meta_train_seeds(
     log_every = max(1, min(steps // 500, 100))
     records = [
         Record(run.folder if is_first_process() else None, run.configuration or {}) for run in runs
-    ]
-    newest = newest_of_all(records) if together else None
-    states = [
-        from_first_process(
-            record.resume(
-                start_of(learner, optimizer, meta_gradient, tasks, meta_batch, run.seed), newest
-            )
-        )
-        for run, record, learner in zip(runs, records, learners, strict=True)
     ]
     task_arrays = replicate(task_arrays, mesh)
     programs: dict[int, jax.stages.Compiled] = {}
@@ -355,7 +347,18 @@ def meta_train_seeds(
             )
         records[i].log_validation(int(state.step), result.headline, score)
 
-    with listen_for_signals() as signals:
+    with ExitStack() as held, listen_for_signals() as signals:
+        for record in records:
+            held.enter_context(record.only_writer())
+        newest = newest_of_all(records) if together else None
+        states = [
+            from_first_process(
+                record.resume(
+                    start_of(learner, optimizer, meta_gradient, tasks, meta_batch, run.seed), newest
+                )
+            )
+            for run, record, learner in zip(runs, records, learners, strict=True)
+        ]
         waiting = groups([int(state.step) for state in states], together)
         while waiting:
             group = waiting.pop(0)

@@ -1,6 +1,8 @@
 """What is packed comes back, and damage is told."""
 
+import hashlib
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +77,16 @@ def test_a_folder_of_images_packed_is_that_folder_loaded(tmp_path, capsys):
 
 
 def rewrite(path: Path, **changed) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    """Other classes, under their checksum."""
+    found = json.loads(path.read_text()) | changed
+    del found["sha256"]
+    sha256 = hashlib.sha256(json.dumps(found).encode()).hexdigest()
+    path.write_text(json.dumps({**found, "sha256": sha256}))
+
+
+def resave(path: Path, old: bytes, new: bytes) -> None:
+    assert old in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(old, new))
 
 
 @pytest.mark.parametrize(
@@ -92,9 +103,16 @@ def rewrite(path: Path, **changed) -> None:
         (lambda p: (p / "classes.json").unlink(), "packing was interrupted"),
         (lambda p: (p / "classes.json").write_text("{"), "classes.json is damaged"),
         (lambda p: (p / "classes.json").write_text("[1]"), "classes.json is damaged"),
-        (lambda p: rewrite(p / "classes.json", names=["a", "a", "b"]), "classes.json is damaged"),
-        (lambda p: rewrite(p / "classes.json", count=[9, 0, 0]), "classes.json is damaged"),
-        (lambda p: rewrite(p / "classes.json", count=[9, "x", 0]), "classes.json is damaged"),
+        (
+            lambda p: rewrite(p / "classes.json", names=["a", "a", "b"]),
+            "names are different strings",
+        ),
+        (lambda p: rewrite(p / "classes.json", count=[9, 0, 0]), "names are different strings"),
+        (lambda p: rewrite(p / "classes.json", count=[9, "x", 0]), "names are different strings"),
+        (lambda p: resave(p / "classes.json", b'"cat"', b'"cut"'), "its checksum does not match"),
+        (lambda p: resave(p / "classes.json", b'"sha256"', b'"sha257"'), "classes.json is damaged"),
+        (lambda p: np.save(p / "crc32.npy", np.zeros(9, np.uint32)), "crc32.npy is damaged"),
+        (lambda p: (p / "crc32.npy").unlink(), "crc32.npy is damaged"),
     ],
 )
 def test_damage_is_told(here, harm, words):
@@ -125,12 +143,13 @@ def test_an_interrupted_packing_leaves_nothing_that_is_taken_for_whole(tmp_path)
     (tmp_path / "out" / ".x.npy.123").write_bytes(b"left by a process that was killed")
     packed.write(tmp_path / "out", pictures(), COUNT, SHAPE)
     np.testing.assert_array_equal(packed.load(tmp_path / "out").x, pictures())
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["classes.json", "x.npy"]
+    left = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert left == [".lock", "classes.json", "crc32.npy", "x.npy"]
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(tmp_path):
     huge = {"a": 10**15}
-    with pytest.raises(UserError, match="GB are free there"):
+    with pytest.raises(UserError, match=r"out needs 21168000.0 TB and \d.* are free there"):
         packed.write(tmp_path / "out", iter(()), huge, (84, 84, 3))
 
 
@@ -141,3 +160,64 @@ def test_pictures_that_do_not_fit_are_refused(tmp_path):
         packed.write(tmp_path / "b", pictures()[1:], COUNT, SHAPE)
     with pytest.raises(UserError, match="not a packed data set"):
         packed.load(tmp_path / "b")
+
+
+def flip(path: Path, place: int) -> None:
+    """One bit of a byte, counted from the end."""
+    content = bytearray(path.read_bytes())
+    content[-place] ^= 4
+    path.write_bytes(content)
+
+
+@settings(max_examples=20)
+@given(place=st.integers(1, 9 * 5 * 4 * 3))
+def test_every_damaged_picture_is_named_when_it_is_read_and_the_others_serve(
+    tmp_path_factory, place
+):
+    here = tmp_path_factory.mktemp("damaged") / "packed"
+    packed.write(here, pictures(), COUNT, SHAPE)
+    flip(here / "x.npy", place)
+    damaged = 8 - (place - 1) // 60
+    rows = packed.Rows.of(packed.load(here).x)
+    others = np.delete(np.arange(9), damaged)
+    np.testing.assert_array_equal(rows.read(others), pictures()[others])
+    for numbers in (damaged, [[0, damaged], [1, 2]]):
+        with pytest.raises(UserError, match=rf"x\.npy is damaged: picture {damaged} does not"):
+            rows.read(np.asarray(numbers))
+    with pytest.raises(UserError, match=f"picture {damaged} does not have its checksum"):
+        packed.check(here)
+
+
+def test_a_whole_set_is_checked_and_each_picture_once(here, monkeypatch):
+    assert packed.check(here).classes == 3
+    rows, seen = packed.Rows.of(packed.load(here).x), []
+    crc32 = zlib.crc32
+    monkeypatch.setattr(packed.zlib, "crc32", lambda row: seen.append(row) or crc32(row))
+    for _ in range(3):
+        rows.read(np.asarray([4, 2, 4]))
+    assert len(seen) == 3  # twice in the first call, as it came twice
+
+
+def test_a_set_of_an_earlier_version_loads_and_says_that_it_has_no_checksums(here):
+    found = json.loads((here / "classes.json").read_text())
+    (here / "classes.json").write_text(json.dumps({k: found[k] for k in ("names", "count")}))
+    (here / "crc32.npy").unlink()
+    np.testing.assert_array_equal(packed.Rows.of(packed.load(here).x).read([3]), pictures()[3:4])
+    with pytest.raises(UserError, match="packed by an earlier version, without checksums"):
+        packed.check(here)
+
+
+def test_two_packings_into_one_folder_notice_each_other(tmp_path):
+    out = tmp_path / "out"
+
+    def meanwhile():
+        everything = pictures()
+        yield everything[0]
+        with pytest.raises(UserError, match=f"another process packs in {out}: wait"):
+            packed.write(out, pictures(), COUNT, SHAPE)
+        yield from everything[1:]
+
+    packed.write(out, meanwhile(), COUNT, SHAPE)
+    np.testing.assert_array_equal(packed.load(out).x, pictures())
+    with pytest.raises(UserError, match="exists and is not empty"):
+        packed.write(out, pictures(), COUNT, SHAPE)

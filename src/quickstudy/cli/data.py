@@ -19,10 +19,11 @@ class Data:
     """Without a name, say where data is looked for and what is there. With omniglot, mnist or
     lake-runs, make sure that it is: download, check and prepare it. With folder:PATH, pack your
     own images into one file, from which --tasks packed:FOLDER trains although they may be more
-    than memory holds. glyphs, sinusoid and Gaussian processes need nothing."""
+    than memory holds; with packed:FOLDER, compare all of them with their checksums. glyphs,
+    sinusoid and Gaussian processes need nothing."""
 
     name: tyro.conf.Positional[str] = ""
-    """omniglot, mnist, lake-runs, or folder:PATH."""
+    """omniglot, mnist, lake-runs, folder:PATH or packed:FOLDER."""
     image_size: int = 28
     """Height and width to prepare, in pixels (not of mnist)."""
     color: bool = False
@@ -33,8 +34,8 @@ class Data:
     def __post_init__(self):
         at_least(self, image_size=16)
         kind, _, path = self.name.partition(":")
-        if self.name not in ("", *FETCHED) and not (kind == "folder" and path):
-            known = nearest(kind, [*FETCHED, "folder:PATH"])
+        if self.name not in ("", *FETCHED) and not (kind in ("folder", "packed") and path):
+            known = nearest(kind, [*FETCHED, "folder:PATH", "packed:FOLDER"])
             raise UserError(f"there is no data set {self.name!r} to prepare: {known}")
         if (kind == "folder") != (self.out is not None):
             raise UserError("to pack your own images: quickstudy data folder:PATH --out FOLDER")
@@ -44,7 +45,7 @@ def run(words: list[str]) -> int:
     """The command."""
     options = tyro.cli(Data, args=words, prog="quickstudy data")
 
-    from quickstudy.datasets import cache, folder, mnist, omniglot, penn_treebank
+    from quickstudy.datasets import cache, folder, mnist, omniglot, packed, penn_treebank
     from quickstudy.datasets.images import ImageFormat
 
     if options.out is not None:
@@ -52,6 +53,10 @@ def run(words: list[str]) -> int:
         format = ImageFormat(options.image_size, channels, ink=not options.color)
         folder.pack(Path(options.name.partition(":")[2]), format, options.out)
         show.line(f"packed: {options.out}    next: --tasks packed:{options.out}")
+        return 0
+    if options.name.startswith("packed:"):
+        found = packed.check(Path(options.name.partition(":")[2]), show_progress=True)
+        show.line(f"whole: {len(found.x)} pictures of {found.classes} classes")
         return 0
     if options.name == "omniglot":
         loaded = omniglot.load(options.image_size)

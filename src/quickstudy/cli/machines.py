@@ -30,7 +30,9 @@ class Machines:
     """How often the run is saved; what came after the last time is lost when a machine dies."""
 
     def __post_init__(self):
-        at_least(self, devices=1, processes=1, process_index=0, checkpoint_seconds=0)
+        at_least(
+            self, devices=1, processes=1, process_count=1, process_index=0, checkpoint_seconds=0
+        )
 
     def join(self) -> None:
         """Before anything is computed; see `quickstudy.devices.join`."""

@@ -6,8 +6,10 @@ compute: `--help` answers at once.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import re
 import sys
 
 from quickstudy.errors import UserError, nearest
@@ -40,6 +42,9 @@ def usage() -> str:
         "",
         *(f"  {name:<{width}}  {words}" for name, words in COMMANDS.items()),
         "",
+        "With a run of a learner of your own, each command needs the file that defines it:",
+        "--learner FILE.py. Code runs only where you name it.",
+        "",
         "for example",
         "  quickstudy demo",
         "  quickstudy train protonet --tasks omniglot --way 5 --shot 1 --run runs/a",
@@ -67,9 +72,13 @@ def main(arguments: list[str] | None = None) -> int:
             raise UserError(f"there is no command {name!r}: {nearest(name, list(COMMANDS))}")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the compiler keeps to itself
         command = importlib.import_module(f"quickstudy.cli.{name.replace('list', 'listing')}")
-        return command.run(rest)
+        return command.run(rest if name == "train" else without_learners(rest))
     except UserError as error:
         return complain(str(error))
+    except RuntimeError as error:  # what a callback to the host raised comes as JAX's, with words
+        if (said := re.search(r"\bUserError: (.*)", str(error))) is None:
+            raise
+        return complain(said[1])
     except BrokenPipeError:
         return 0
     except OSError as error:
@@ -79,7 +88,26 @@ def main(arguments: list[str] | None = None) -> int:
         return complain("interrupted", status=130)
 
 
+def without_learners(words: list[str]) -> list[str]:
+    """The words but for each `--learner FILE.py`, whose file is run: what it defines is known then
+    to all that loads runs. Raises `UserError` where it is no Python file that defines a learner."""
+    rest, words = [], list(words)
+    while words:
+        word, equals, value = words.pop(0).partition("=")
+        if word != "--learner":
+            rest.append(word + equals + value)
+            continue
+        file = value if equals else words.pop(0) if words else ""
+        if not file.endswith(".py"):
+            raise UserError(f"--learner {file}: give the Python file that defines the learner")
+        from quickstudy.recipes.registry import learner_settings
+
+        learner_settings(file)
+    return rest
+
+
 def complain(message: str, status: int = 2) -> int:
-    """One line on standard error."""
-    print(f"quickstudy: {' '.join(message.split())}", file=sys.stderr)
+    """One line on standard error, as long as there is one: a terminal may have been closed."""
+    with contextlib.suppress(OSError):
+        print(f"quickstudy: {' '.join(message.split())}", file=sys.stderr)
     return status

@@ -72,17 +72,26 @@ def run(words: list[str]) -> int:
     """The command."""
     options = tyro.cli(Optimize, args=words, prog="quickstudy optimize")
 
-    from quickstudy.checkpoint import write_atomically
     from quickstudy.devices import join
+    from quickstudy.files import write_atomically
     from quickstudy.recipes.evidence import command, provenance
     from quickstudy.recipes.optimizing import load_trained
-    from quickstudy.recipes.problems import problems_of
+    from quickstudy.recipes.problems import own_problems, problems_of
     from quickstudy.recipes.race import race
+    from quickstudy.recipes.user_file import require_unchanged
 
+    if options.picture is not None:
+        from quickstudy.report.figures import diagrams, require_picture
+
+        require_picture(options.picture)
     if not options.run.is_dir():
         raise UserError(f"{options.run} is not a run: train one with --run {options.run}")
     join()
+    if options.problems.tasks is not None and options.problems.tasks.endswith(".py"):
+        own_problems(options.problems.tasks)
     settings, optimizer = load_trained(options.run)
+    if settings.source is not None:
+        require_unchanged(settings.source, "--tasks")
     found = race(
         {settings.name: optimizer},
         problems_of(options.problems.instead_of(settings.problems)),
@@ -94,8 +103,6 @@ def run(words: list[str]) -> int:
         show_progress=True,
     )
     if options.picture is not None:
-        from quickstudy.report.figures import diagrams
-
         write_atomically(options.picture, diagrams([found.panel()]))
     if options.json:
         evidence = {"command": command(), "run": str(options.run), **provenance()}

@@ -63,6 +63,10 @@ def run(name: str, words: list[str]) -> int:
         from quickstudy.cli.processes import supervise
 
         return supervise([name, *words], machines.processes, options.run)
+    if options.problems.tasks.endswith(".py"):
+        from quickstudy.recipes.problems import own_problems
+
+        own_problems(options.problems.tasks)
     wanted = OptimizerRun(
         options.optimizer, options.problems, options.unrolling, options.training, options.start
     )

@@ -1,19 +1,22 @@
-"""Several processes on this machine train one run, and start again together when one dies."""
+"""Several processes on this machine train one run, start again together when one dies, and end with
+the process that started them.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import signal
+import os
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import IO
 
 from quickstudy.errors import UserError
-from quickstudy.signals import listen_for_signals
+from quickstudy.signals import ENDING, listen_for_signals
 
 DEATHS_WITHOUT_PROGRESS = 3
 """After so many in a row with no newer checkpoint there is no sense in another start."""
@@ -40,7 +43,7 @@ def supervise(words: list[str], processes: int, run: Path) -> int:
                 finally:
                     _end(workers)
                 first = workers[0].returncode
-                if died is None or first in (2, 128 + signal.SIGINT, 128 + signal.SIGTERM):
+                if died is None or first in (2, *(128 + number for number in ENDING)):
                     return first
                 complaints.seek(0)
                 said = complaints.read().decode(errors="replace").strip().splitlines()
@@ -60,7 +63,8 @@ def supervise(words: list[str], processes: int, run: Path) -> int:
 
 
 def _start(words: list[str], processes: int, complaints: IO[bytes]) -> list[subprocess.Popen]:
-    """The first process speaks to the user; what the others say goes to a file."""
+    """The first process speaks to the user; what the others say goes to a file. The standard input
+    of each is a pipe that ends with this process: see `end_with_parent`."""
     with socket.socket() as s:
         s.bind(("localhost", 0))
         port = s.getsockname()[1]
@@ -72,16 +76,29 @@ def _start(words: list[str], processes: int, complaints: IO[bytes]) -> list[subp
         "--process-count",
         str(processes),
     ]
-    command = [sys.executable, "-m", "quickstudy", "train", *words, *joined, "--process-index"]
+    command = [sys.executable, "-m", __name__, "train", *words, *joined, "--process-index"]
     return [
         subprocess.Popen(
             [*command, str(i)],
+            stdin=subprocess.PIPE,
             stdout=None if i == 0 else complaints,
             stderr=None if i == 0 else complaints,
             start_new_session=True,  # the terminal's signals reach them through us, once
         )
         for i in range(processes)
     ]
+
+
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it has ended, however it did: then the pipe
+    that is our standard input is closed. Checkpoints are whole at any moment."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _wait(workers: list[subprocess.Popen], received: list[int]) -> int | None:
@@ -118,3 +135,10 @@ def _end(workers: list[subprocess.Popen]) -> None:
 def _checkpoints(run: Path) -> set[Path]:
     """Those of the run, or of all its seeds."""
     return set(run.rglob("checkpoints/step-*.qs"))
+
+
+if __name__ == "__main__":
+    from quickstudy.cli.main import main
+
+    end_with_parent()
+    sys.exit(main())

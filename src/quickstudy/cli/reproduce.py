@@ -31,7 +31,7 @@ class Reproduce:
     """How many seeds to train each learner from; the row tells their spread."""
 
     def __post_init__(self):
-        at_least(self, seeds=1)
+        at_least(self, seeds=1, devices=1)
 
 
 def run(words: list[str]) -> int:

@@ -4,7 +4,6 @@ classes."""
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -12,6 +11,7 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.errors import UserError
+from quickstudy.files import read_json
 from quickstudy.recipes.learner_settings import LearnerSettings
 from quickstudy.recipes.run_folders import run_file, seeds_in
 from quickstudy.recipes.settings import RunSettings
@@ -59,7 +59,7 @@ def run(words: list[str]) -> int:
     folder = Path(words[0])
     one = next(iter(seeds_in(folder).values()), folder)
     run_file(one, "learner.qs")
-    learner = RunSettings.from_json(json.loads((one / "config.json").read_text())).learner
+    learner = RunSettings.from_json(read_json(one / "config.json", "train anew")).learner
     options = tyro.cli(
         arguments_of(learner), args=words[1:], prog=f"quickstudy search {folder}", description=USAGE
     )

@@ -60,15 +60,17 @@ def run(words: list[str]) -> int:
     """The command."""
     options = tyro.cli(StudyOptions, args=words, prog="quickstudy study")
 
-    from quickstudy.checkpoint import write_atomically
     from quickstudy.cli.main import complain
     from quickstudy.devices import join
+    from quickstudy.files import write_atomically
     from quickstudy.recipes.studies.registry import study
     from quickstudy.recipes.studies.study import Panel, conduct
-    from quickstudy.report.figures import diagrams
+    from quickstudy.report.figures import diagrams, require_picture
     from quickstudy.training import TrainingStopped
 
     asked = study(options.name)
+    picture = options.picture or options.results / f"{options.name}.png"
+    require_picture(picture, *([] if options.picture else [b"\x89PNG"]))  # its own place
     join()
     try:
         panels = conduct(options.name, asked, options.budget, options.runs, options.results)
@@ -80,7 +82,6 @@ def run(words: list[str]) -> int:
         columns, rows = table_of(panel)
         show.table(f"{panel.title}: {show.unit(panel.y)}", columns, rows, figures=True)
     show.line(f"protocol: {asked.protocol}")
-    picture = options.picture or options.results / f"{options.name}.png"
     write_atomically(picture, diagrams(panels))
     show.line(f"written: {picture}")
     return 0

@@ -24,9 +24,10 @@ def run(words: list[str]) -> int:
     """The command."""
     options = tyro.cli(Tables, args=words, prog="quickstudy tables")
 
-    from quickstudy.checkpoint import write_atomically
+    from quickstudy.files import require_ours, write_atomically
     from quickstudy.recipes.reproduce import table
 
+    require_ours(options.out, b"Written by `quickstudy tables`", "a page", "--out")
     write_atomically(options.out, table(options.results).encode())
     show.line(f"written: {options.out}")
     return 0

@@ -87,8 +87,7 @@ def run(words: list[str]) -> int:
         from quickstudy.cli.processes import supervise
 
         return supervise(words, machines.processes, options.run)
-    source = str(Path(name).resolve()) if name.endswith(".py") else None
-    wanted = RunSettings(options.learner, options.tasks, options.training, source)
+    wanted = RunSettings(options.learner, options.tasks, options.training)
 
     from quickstudy.cli.main import complain
     from quickstudy.devices import is_first_process

@@ -30,6 +30,7 @@ from rich.progress import (
 )
 
 from quickstudy.errors import UserError
+from quickstudy.files import write_atomically
 
 TRIES = 4  # failures in a row without a new byte
 PAUSE = 0.5  # seconds before another try, doubled by each failure in a row
@@ -65,25 +66,11 @@ def place(name: str) -> Path:
 
 
 def save(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file whole or not at all: beside its place, to the disk, then renamed.
-
-    Raises `UserError` when the disk is full.
+    """`files.write_atomically` to a `place` of a data set.
 
     >>> save(place("numbers.npz"), lambda file: np.savez(file, x=x))
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with part.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        if _is_full(error):
-            raise _full(path.parent) from None
-        raise
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomically(path, write, "set QUICKSTUDY_DATA to a folder on another disk")
 
 
 def download(urls: Sequence[str], destination: Path, md5: str) -> None:

@@ -145,7 +145,7 @@ def read_split(grouped: Grouped, path: Path) -> dict[str, Grouped]:
         given = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"there is no split file {path}: check its path") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"the split file {path} cannot be read as JSON: {error}") from None
     if not (
         isinstance(given, dict)

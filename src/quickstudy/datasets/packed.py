@@ -2,30 +2,37 @@
 
 birds-84/
   x.npy          uint8 (N, height, width, channels), sorted by class; numpy.load opens it as well
-  classes.json   the name of each class, and how many rows it has; written last
+  crc32.npy      uint32 (N,), the CRC-32 of each picture's bytes
+  classes.json   the name of each class, and how many rows it has, with the SHA-256 of that and of
+                 crc32.npy; written last
 
 Both ways the pictures flow one by one: writing takes them from an iterator, and reading takes the
-rows asked for straight from the file.
+rows asked for straight from the file. A picture is compared with its CRC-32 when it is first read:
+a set that is larger than memory is never read as a whole for that, unless `check` is asked to.
+Sets that were packed by earlier versions have no checksums.
 """
 
 import functools
+import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Shaped, UInt32
 
-from quickstudy.datasets import cache
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.errors import UserError
+from quickstudy.files import LOCK, in_bytes, only_process, read_json, write_atomically
 from quickstudy.progress import progress
 
-PICTURES, CLASSES = "x.npy", "classes.json"
+PICTURES, CHECKSUMS, CLASSES = "x.npy", "crc32.npy", "classes.json"
+CHECKED_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -40,11 +47,15 @@ class Rows:
     shape: tuple[int, ...]
     """Of one row."""
     dtype: str
+    checked: bool = False
+    """Whether there are checksums beside the file, which rows are compared with."""
 
     @staticmethod
     def of(x: np.memmap) -> "Rows":
         """Those of an array that `numpy.load(path, mmap_mode="r")` gave."""
-        return Rows(str(x.filename), x.offset, len(x), x.shape[1:], x.dtype.str)
+        path = Path(str(x.filename))
+        checked = path.name == PICTURES and (path.parent / CHECKSUMS).exists()
+        return Rows(str(path), x.offset, len(x), x.shape[1:], x.dtype.str, checked)
 
     @functools.cached_property
     def x(self) -> np.memmap:
@@ -56,12 +67,33 @@ class Rows:
         """Its descriptor, for `ask`."""
         return os.open(self.path, os.O_RDONLY)
 
+    @functools.cached_property
+    def checksums(self) -> UInt32[np.ndarray, " length"]:
+        """The CRC-32 of each row."""
+        return np.load(Path(self.path).with_name(CHECKSUMS), allow_pickle=False)
+
+    @functools.cached_property
+    def unseen(self) -> Bool[np.ndarray, " length"]:
+        """Which rows this process has not compared with their checksums yet."""
+        return np.full(self.length, self.checked)
+
     def read(self, numbers: Int[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
         """The rows of these numbers, which the kernel fetches all at once: touching them in turn
-        would wait for each."""
+        would wait for each. Raises `UserError` where one does not have its checksum; each row is
+        compared the first time."""
         numbers = np.asarray(numbers)
         self.ask(numbers)
-        return np.asarray(self.x[numbers])
+        found = np.asarray(self.x[numbers])
+        flat, rows = numbers.ravel(), found.reshape(-1, *self.shape)
+        for place in np.flatnonzero(self.unseen[flat]):
+            number = flat[place]
+            if zlib.crc32(rows[place]) != self.checksums[number]:
+                raise UserError(
+                    f"{self.path} is damaged: picture {number} does not have its checksum; pack "
+                    "the data anew"
+                )
+            self.unseen[number] = False
+        return found
 
     def ask(self, numbers: Int[np.ndarray, "..."]) -> None:
         """Tell the kernel, where it listens, that these rows will be read; does not wait."""
@@ -84,25 +116,36 @@ def write(
     """Pack `pictures`, uint8 of `shape` (height, width, channels), sorted by class: count["wren"]
     of them are wrens, and so on in the order of `count`.
 
-    Raises `UserError` where the folder holds something else already, or its disk is too small.
+    Raises `UserError` where the folder holds something else already, another process packs into
+    it, or its disk is too small.
 
     >>> write(Path("birds-84"), pictures, {"robin": 1200, "wren": 800}, (84, 84, 3))
     """
-    if folder.exists() and not (folder.is_dir() and all(map(_is_rest, folder.iterdir()))):
-        raise UserError(f"{folder} exists and is not empty: choose another --out folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from None
-    for rest in folder.iterdir():
-        rest.unlink()
+    _require_free(folder)
+    with only_process(folder, "packs", "--out"):
+        _require_free(folder)  # the other process may just have ended
+        for rest in folder.iterdir():
+            if rest.name != LOCK:
+                rest.unlink()
+        _write(folder, pictures, count, shape, show_progress)
+
+
+def _write(
+    folder: Path,
+    pictures: Iterable[np.ndarray],
+    count: Mapping[str, int],
+    shape: tuple[int, int, int],
+    show_progress: bool,
+) -> None:
     total = sum(count.values())
     wanted, free = total * int(np.prod(shape)), shutil.disk_usage(folder).free
     if wanted > free:
         raise UserError(
-            f"{folder} needs {wanted / 1e9:.1f} GB and {free / 1e9:.1f} GB are free there: choose "
+            f"{folder} needs {in_bytes(wanted)} and {in_bytes(free)} are free there: choose "
             "an --out folder on another disk, or a smaller --image-size"
         )
+
+    checksums = np.zeros(total, np.uint32)
 
     def write_all(file: BinaryIO) -> None:
         header = {"descr": "|u1", "fortran_order": False, "shape": (total, *shape)}
@@ -112,28 +155,44 @@ def write(
             for picture in pictures:
                 if picture.shape != shape or picture.dtype != np.uint8:
                     raise ValueError(f"{picture.dtype} {picture.shape} is not uint8 {shape}")
+                if written < total:
+                    checksums[written] = zlib.crc32(picture.tobytes())
                 file.write(picture.tobytes())
                 written += 1
                 reporter.at(written)
         if written != total:
             raise ValueError(f"{written} pictures came, and the classes have {total}")
 
-    cache.save(folder / PICTURES, write_all)
+    advice = "choose an --out folder on another disk"
+    write_atomically(folder / PICTURES, write_all, advice)
+    write_atomically(folder / CHECKSUMS, lambda file: np.save(file, checksums), advice)
     classes = {"names": list(count), "count": list(count.values())}
-    content = json.dumps(classes, indent=1).encode() + b"\n"
-    cache.save(folder / CLASSES, lambda file: file.write(content))
+    classes |= {"crc32_sha256": _digest(checksums.tobytes())}
+    classes |= {"sha256": _digest(json.dumps(classes).encode())}
+    write_atomically(folder / CLASSES, json.dumps(classes, indent=1).encode() + b"\n", advice)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _require_free(folder: Path) -> None:
+    """Raise `UserError` where a folder holds something of worth."""
+    if folder.exists() and not (folder.is_dir() and all(map(_is_rest, folder.iterdir()))):
+        raise UserError(f"{folder} exists and is not empty: choose another --out folder")
 
 
 def _is_rest(path: Path) -> bool:
     """Whether it was left by a packing that was interrupted."""
-    return path.name.startswith((f".{PICTURES}.", f".{CLASSES}."))
+    parts = tuple(f".{name}." for name in (PICTURES, CHECKSUMS, CLASSES))
+    return path.name == LOCK or path.name.startswith(parts)
 
 
 def load(folder: Path) -> Grouped:
     """The classes of a packed data set, over a memory-mapped array: nothing is read yet.
 
     Raises `UserError` for a folder that is missing or was not packed, and for files that are
-    damaged or do not fit each other.
+    damaged or do not fit each other. Pictures are compared with their checksums when they are read.
 
     >>> load(Path("birds-84")).x.shape
     (2000, 84, 84, 3)
@@ -145,8 +204,10 @@ def load(folder: Path) -> Grouped:
             f"{folder} is not a packed data set, or its packing was interrupted: "
             f"quickstudy data folder:PATH --out {folder} makes one"
         )
-    names, count = _read_classes(folder / CLASSES)
+    names, count, checksums = _read_classes(folder / CLASSES)
     x = _open(folder / PICTURES)
+    if checksums is not None:
+        _require_checksums(folder / CHECKSUMS, checksums)
     if sum(count) != len(x):
         raise UserError(
             f"{folder / CLASSES} has {sum(count)} examples and {PICTURES} {len(x)}: they are not "
@@ -156,10 +217,47 @@ def load(folder: Path) -> Grouped:
     return Grouped(x, (np.cumsum(count) - count).astype(np.int32), count, names)
 
 
-def _read_classes(path: Path) -> tuple[tuple[str, ...], list[int]]:
+def check(folder: Path, *, show_progress: bool = False) -> Grouped:
+    """`load`, once every picture has been compared with its checksum.
+
+    Raises `UserError` as `load` does, where a picture is damaged, and where there are no checksums.
+    """
+    grouped = load(folder)
+    assert isinstance(grouped.x, np.memmap)
+    rows = Rows.of(grouped.x)
+    if not rows.checked:
+        raise UserError(
+            f"{folder} was packed by an earlier version, without checksums: pack the data anew to "
+            "have some"
+        )
+    with progress("checking", rows.length, show=show_progress) as reporter:
+        for start in range(0, rows.length, CHECKED_AT_ONCE):
+            stop = min(start + CHECKED_AT_ONCE, rows.length)
+            rows.read(np.arange(start, stop))
+            reporter.at(stop)
+    return grouped
+
+
+def _require_checksums(path: Path, sha256: str) -> None:
+    """Raise `UserError` unless the file holds the checksums that were written."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = np.load(path, allow_pickle=False)
+        if found.dtype != np.uint32 or _digest(found.tobytes()) != sha256:
+            raise ValueError("its checksum does not match")
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} is damaged ({error}): pack the data anew") from None
+
+
+def _read_classes(path: Path) -> tuple[tuple[str, ...], list[int], str | None]:
+    """Names, counts, and the SHA-256 of the pictures' checksums if there are some."""
+    found = read_json(path, "pack the data anew")
+    try:
         names, count = found["names"], found["count"]
+        checksums = None
+        if found.keys() != {"names", "count"}:  # else it was packed by an earlier version
+            sha256, checksums = found.pop("sha256"), found["crc32_sha256"]
+            if sha256 != _digest(json.dumps(found).encode()):
+                raise ValueError("its checksum does not match")
         if not (
             len(names) == len(count) == len(set(names)) > 0
             and all(isinstance(name, str) for name in names)
@@ -168,7 +266,7 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], list[int]]:
             raise ValueError("names are different strings, and counts whole numbers above 0")
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} is damaged ({error}): pack the data anew") from None
-    return tuple(names), count
+    return tuple(names), count, checksums
 
 
 def _open(path: Path) -> np.memmap:

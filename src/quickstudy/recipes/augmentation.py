@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quickstudy.checkpoint import write_atomically
+from quickstudy.files import write_atomically
 from quickstudy.learners.bilevel.training_data import NoisyInputs, TrainingData, WarpedInputs
-from quickstudy.recipes.evidence import provenance
+from quickstudy.recipes.evidence import provenance, require_results
 from quickstudy.recipes.example_weights import CLEAN, Data, WeightsMNIST, prepare, tested, train_on
 
 SETTINGS = WeightsMNIST(steps=3_000)
@@ -43,6 +43,7 @@ def learned(data: Data, start: TrainingData, *, show_progress: bool = False) -> 
 
 def measure_augmentation(path: Path, *, show_progress: bool = True) -> dict[str, Any]:
     """MNIST with 1,000 training images: augmentation of a learned strength."""
+    require_results(path)
     data = prepare(SETTINGS)
     figures = []
 

@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quickstudy.files import require_ours
+
 if TYPE_CHECKING:
     from quickstudy.recipes.optimizers import OptimizerRun
     from quickstudy.recipes.settings import RunSettings
@@ -69,6 +71,12 @@ def provenance() -> dict[str, Any]:
         },
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
+
+
+def require_results(path: Path) -> None:
+    """Raise `UserError` where measured figures cannot be written to `path`, or are not what they
+    would replace."""
+    require_ours(path, b'"command": "quickstudy ', "a result", "--results folder")
 
 
 def run_folder(runs: Path, settings: RunSettings | OptimizerRun) -> Path:

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from quickstudy.checkpoint import write_atomically
 from quickstudy.datasets import mnist
 from quickstudy.evaluation import Result
+from quickstudy.files import write_atomically
 from quickstudy.learners.bilevel.training_data import (
     FreeWeights,
     LearnedData,
@@ -25,7 +25,7 @@ from quickstudy.learners.bilevel.training_data import (
 )
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP, WithHead
-from quickstudy.recipes.evidence import provenance
+from quickstudy.recipes.evidence import provenance, require_results
 from quickstudy.task import Examples
 from quickstudy.tasks.mislabelled import Mislabelled, as_numbers, flipped
 from quickstudy.training import meta_train
@@ -176,6 +176,7 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
 
 def measure_weights(path: Path, *, show_progress: bool = True) -> dict[str, Any]:
     """MNIST with 40 % of its training labels wrong: examples weighed by 1,000 clean ones."""
+    require_results(path)
     settings = WeightsMNIST()
     data = prepare(settings)
     alone = Data(data.clean, np.zeros(CLEAN, bool), data.clean, data.held_out, data.test)

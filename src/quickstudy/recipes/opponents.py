@@ -18,9 +18,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.checkpoint import write_atomically
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.evaluation import Estimate
+from quickstudy.files import read_json, write_atomically
 from quickstudy.optimization import minimise, together
 from quickstudy.progress import progress
 from quickstudy.task import Problems, task_keys
@@ -130,7 +130,7 @@ def tuned_once(
     words = {**problems.protocol(), "steps": steps, "count": count, "seed": VALIDATION_SEED}
     if names is not None:
         words["names"] = list(names)
-    searches = json.loads(path.read_text()) if path.exists() else []
+    searches = read_json(path, "take it away", list) if path.exists() else []
     for search in searches:
         if search["protocol"] == words:
             return {

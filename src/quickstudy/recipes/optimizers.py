@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.learner_settings import at_least
 from quickstudy.recipes.settings import TrainingSettings, filled
+from quickstudy.recipes.user_file import Source, named_class, source_from_json, source_of
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
@@ -236,6 +237,12 @@ class OptimizerRun:
     start: OptimizerRun | str | None = None
     """What it begins with, in place of random weights: the end of another training, or a trained
     optimiser by its name, folder or file."""
+    source: Source | None = None
+    """The file that defines the problems, for ones of the user's own that are named."""
+
+    def __post_init__(self):
+        if self.source is None and self.problems.tasks.endswith(".py"):
+            object.__setattr__(self, "source", source_of(named_class(self.problems.tasks)))
 
     @property
     def name(self) -> str:
@@ -263,6 +270,7 @@ class OptimizerRun:
             "unrolling": dataclasses.asdict(self.unrolling),
             "training": dataclasses.asdict(self.training),
             "start": self.start.to_json() if isinstance(self.start, OptimizerRun) else self.start,
+            **({"source": dataclasses.asdict(self.source)} if self.source else {}),
         }
 
     @staticmethod
@@ -276,8 +284,9 @@ class OptimizerRun:
                 UnrollSettings(**found["unrolling"]),
                 TrainingSettings(**found["training"]),
                 OptimizerRun.from_json(start) if isinstance(start, dict) else start,
+                source_from_json(found.get("source")),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"this is no optimiser's configuration: {error}") from error
 
 

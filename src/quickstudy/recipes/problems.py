@@ -13,7 +13,7 @@ from quickstudy.datasets import cifar10, mnist
 from quickstudy.datasets.images import resized
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.optimizers import ProblemSettings
-from quickstudy.recipes.user_file import class_in_file
+from quickstudy.recipes.user_file import class_in_file, named_class
 from quickstudy.task import Optimizee, Problems, TaskDistribution
 from quickstudy.tasks.problems.classification import Classifiers
 from quickstudy.tasks.problems.functions import FUNCTIONS, TestFunctions
@@ -39,7 +39,12 @@ def problems_of(settings: ProblemSettings) -> Problems:
     data cannot be had."""
     kind = settings.tasks
     if kind.endswith(".py"):
-        return own_problems(kind)
+        if (own := named_class(kind)) is None:
+            raise UserError(
+                f"--tasks {kind} is code of the user's own, which runs only if you name it: add "
+                "--tasks FILE.py if you trust that file"
+            )
+        return own()
     if kind == "several":
         return SeveralKinds(*(problems_of(one) for one in SEVERAL.values()))
     if kind == "quadratics":
@@ -78,8 +83,9 @@ def training_images(kind: str, size: int | None) -> tuple[Any, Any]:
 
 
 def own_problems(name: str) -> Problems:
-    """The distribution that a file of the user's defines: the one subclass of `TaskDistribution`
-    in it, which can be made without arguments and whose tasks are `Optimizee`s. The file is run.
+    """The distribution that a file defines that the user has named: the one subclass of
+    `TaskDistribution` in it, which can be made without arguments and whose tasks are `Optimizee`s.
+    The file is run, and from now on `problems_of` knows it.
 
     Raises `UserError` where it defines none or more than one, or tasks of another kind.
     """

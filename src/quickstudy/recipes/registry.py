@@ -23,7 +23,7 @@ from quickstudy.recipes.learners.memory import LSTM, MANN
 from quickstudy.recipes.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet, ZeroShot
 from quickstudy.recipes.learners.processes import CNP, Statistician
 from quickstudy.recipes.learners.reading import SNAIL, MemoryModule, MetaNetworks
-from quickstudy.recipes.user_file import class_in_file
+from quickstudy.recipes.user_file import Source, class_from, class_in_file
 
 LEARNERS: dict[str, type[LearnerSettings]] = {
     settings.name: settings
@@ -44,11 +44,21 @@ LEARNERS: dict[str, type[LearnerSettings]] = {
 def learner_settings(name: str) -> type[LearnerSettings]:
     """The settings of a learner by its name, or by the path of a Python file that defines one.
 
-    A file is the user's own code and is run. Raises `UserError` for an unknown name, with the
+    Only for what the user names: a file is run, and from now on runs of its learner can be loaded.
+
+    Raises `UserError` for an unknown name, with the
     nearest ones, and for a file that defines no learner or more than one.
     """
-    if name in LEARNERS:
-        return LEARNERS[name]
-    if not name.endswith(".py"):
+    if name not in LEARNERS and name.endswith(".py"):
+        return class_in_file(name, LearnerSettings, "CONTRIBUTING.md")
+    return saved_learner_settings(name, None)
+
+
+def saved_learner_settings(name: str, source: Source | None) -> type[LearnerSettings]:
+    """The settings of a learner as a file names it: nothing is run. Raises `UserError` for an
+    unknown name, and for a learner of the user's own whose file is not named or has changed."""
+    if source is not None:
+        return class_from(source, "--learner")
+    if name not in LEARNERS:
         raise UserError(f"there is no learner {name!r}: {nearest(name, sorted(LEARNERS))}")
-    return class_in_file(name, LearnerSettings, "CONTRIBUTING.md")
+    return LEARNERS[name]

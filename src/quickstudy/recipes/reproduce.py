@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from quickstudy.checkpoint import read_header, write_atomically
+from quickstudy.checkpoint import read_header
 from quickstudy.errors import UserError, nearest
 from quickstudy.evaluation import Result, paired_difference, same_episodes
-from quickstudy.recipes.evidence import provenance, run_folder
+from quickstudy.files import write_atomically
+from quickstudy.recipes.evidence import provenance, require_results, run_folder
 from quickstudy.recipes.published import EXPERIMENTS, RECIPES
 from quickstudy.recipes.published.recipe import PRESENTATIONS, Budget, Figure, Recipe
 from quickstudy.recipes.wiring import LEARNER_FILE, load_learner, measure_seeds, train_seeds
@@ -43,6 +44,8 @@ def reproduce(
     if name in EXPERIMENTS:
         return EXPERIMENTS[name](results, show_progress=show_progress)
     made = recipe(name, budget)
+    path = results / (f"{name}.json" if budget == "full" else f"{name}-cpu.json")
+    require_results(path)
     command = f"quickstudy reproduce {name}"  # where runs and results lie changes no figure
     command += " --budget full" if budget == "full" else ""
     command += f" --devices {devices}" if devices else ""
@@ -69,7 +72,6 @@ def reproduce(
         **evidence,
         "figures": figures,
     }
-    path = results / (f"{name}.json" if budget == "full" else f"{name}-cpu.json")
     write_atomically(path, json.dumps(row, indent=2, ensure_ascii=False).encode() + b"\n")
     return row
 
@@ -138,7 +140,7 @@ def table(results: Path) -> str:
         try:
             row = json.loads(file.read_text())
             lines += _section(row)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
             raise UserError(f"{file} is not a result of quickstudy: take it away") from error
     return "\n".join(lines) + "\n"
 

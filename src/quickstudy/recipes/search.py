@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quickstudy.checkpoint import write_atomically
 from quickstudy.errors import UserError
 from quickstudy.evaluation import Result
+from quickstudy.files import read_json, write_atomically
 from quickstudy.recipes.wiring import load_seeds, measure_seeds
 from quickstudy.training import VALIDATION_SEED
 
@@ -71,6 +71,6 @@ def best_options(run: Path) -> Options:
     if not path.exists():
         raise UserError(f"there is no {path}: quickstudy search {run} --OPTION … makes one")
     try:
-        return dict(json.loads(path.read_text())["best"])
+        return dict(read_json(path, "take it away and search again")["best"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not one of ours: take it away and search again") from error

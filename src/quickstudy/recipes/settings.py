@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from quickstudy.errors import UserError
 from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings, at_least
+from quickstudy.recipes.user_file import source_from_json, source_of
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,6 @@ class RunSettings:
     learner: LearnerSettings
     tasks: TaskSettings = field(default_factory=TaskSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    source: str | None = None
-    """The file that defines the learner, for one of the user's own."""
 
     @property
     def name(self) -> str:
@@ -218,22 +217,26 @@ class RunSettings:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, from which `from_json` makes the settings again."""
         learner = {"name": self.learner.name, **dataclasses.asdict(self.learner)}
+        source = source_of(type(self.learner))
         return {
             "learner": learner,
             "tasks": dataclasses.asdict(self.tasks),
             "training": dataclasses.asdict(self.training),
-            "source": self.source,
+            "source": source and dataclasses.asdict(source),
         }
 
     @staticmethod
     def from_json(found: dict[str, Any]) -> RunSettings:
-        """The settings in a `config.json`. Raises `UserError` where they are not ours."""
-        from quickstudy.recipes.registry import learner_settings
+        """The settings in a `config.json`. No code runs that they name.
+
+        Raises `UserError` where they are not ours, and for a learner of the user's own whose file
+        is not named or has changed (see `registry.saved_learner_settings`).
+        """
+        from quickstudy.recipes.registry import saved_learner_settings
 
         try:
             options = dict(found["learner"])
-            cls = learner_settings(found["source"] or options["name"])
-            del options["name"]
+            cls = saved_learner_settings(options.pop("name"), source_from_json(found["source"]))
             if "network" in options:
                 network = options["network"]
                 network = {**network, "hidden": tuple(network["hidden"])}
@@ -242,9 +245,8 @@ class RunSettings:
                 cls(**options),
                 TaskSettings(**found["tasks"]),
                 TrainingSettings(**found["training"]),
-                found["source"],
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"the run's config.json is not one of ours: {error}") from error
 
 

@@ -1,20 +1,41 @@
-"""Files of the user's own that define something of ours."""
+"""Files of the user's own that define something of ours.
+
+Code runs where the user names its file, and nowhere else. Settings that were saved keep the file's
+name and checksum; to load them, the file is named again, and compared.
+"""
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
 import inspect
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from types import ModuleType
+from typing import Any, TypeVar
 
 from quickstudy.errors import UserError
 
 AnyClass = TypeVar("AnyClass")
 
 
+@dataclass(frozen=True)
+class Source:
+    """Which file defines a class."""
+
+    file: str
+    """Its name, without folders."""
+    sha256: str | None
+    """Of its bytes; None in the settings of earlier versions, which did not keep it."""
+
+
+_NAMED: list[tuple[Path, Source, type]] = []
+"""The files that the user has named to this process, and what they define; the newest last."""
+
+
 def class_in_file(name: str, kind: type[AnyClass], page: str) -> type[AnyClass]:
-    """Run a Python file, and return the one subclass of `kind` that it defines itself.
+    """Run a Python file that the user has named, and return the one subclass of `kind` that it
+    defines itself. Its bytes alone are run: no compiled file beside it.
 
     Raises `UserError` where there is no such file, or it defines none or more than one; `page`
     tells how to write one.
@@ -22,21 +43,74 @@ def class_in_file(name: str, kind: type[AnyClass], page: str) -> type[AnyClass]:
     path = Path(name)
     if not path.is_file():
         raise UserError(f"there is no file {name}")
-    module_name = f"quickstudy_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    content = path.read_bytes()
+    source = Source(path.name, hashlib.sha256(content).hexdigest())
+    for _, known, defined in _NAMED:
+        if known == source and issubclass(defined, kind):
+            return defined
+    module = ModuleType(f"quickstudy_user_{path.stem}_{source.sha256}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    exec(compile(content, path, "exec"), module.__dict__)
     found = [
         value
         for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, kind) and value.__module__ == module_name
+        if inspect.isclass(value)
+        and issubclass(value, kind)
+        and value.__module__ == module.__name__
     ]
     if len(found) != 1:
         raise UserError(
             f"{name} defines {len(found)} subclasses of {kind.__name__}: it must define one "
             f"({page} shows how)"
         )
+    _NAMED.append((path.resolve(), source, found[0]))
     return found[0]
+
+
+def named_class(name: str) -> Any:
+    """What a file defines that the user has named; None where this one has not been named."""
+    found = [defined for path, _, defined in _NAMED if path == Path(name).resolve()]
+    return found[-1] if found else None
+
+
+def source_of(defined: type | None) -> Source | None:
+    """The file that defines a class; None where that is none of the user's."""
+    return next((source for _, source, cls in _NAMED if cls is defined), None)
+
+
+def class_from(source: Source, option: str) -> Any:
+    """The class that saved settings mean, from the files that the user has named. No file is run.
+
+    Raises `UserError` where the file is not named, with the `option` to name it by, or is not as it
+    was.
+    """
+    for _, known, defined in reversed(_NAMED):
+        same = known.file if source.sha256 is None else known.sha256
+        if same == (source.sha256 or source.file):
+            return defined
+    require_unchanged(source, option)
+    raise UserError(
+        f"what was saved needs code of the user's own, the file {source.file!r}, which runs only "
+        f"if you name it: add {option} FILE.py if you trust that file"
+    )
+
+
+def require_unchanged(source: Source, option: str) -> None:
+    """Raise `UserError` where the user has named a file of this name that is not as it was."""
+    for path, known, _ in _NAMED:
+        if source.sha256 and known.file == source.file and known.sha256 != source.sha256:
+            raise UserError(
+                f"{path} is not the file that was trained with: its SHA-256 begins with "
+                f"{known.sha256:.12}, and that of the file in training with "
+                f"{source.sha256:.12}; give {option} the file as it was, or train anew"
+            )
+
+
+def source_from_json(found: Any) -> Source | None:
+    """The inverse of `dataclasses.asdict`; earlier versions kept a path alone."""
+    if found is None or found == "":
+        return None
+    if isinstance(found, str):
+        return Source(Path(found).name, None)
+    return Source(str(found["file"]), found["sha256"] and str(found["sha256"]))

@@ -6,7 +6,6 @@ write_comparison(runs, comparison, Path("demo/report.html"))
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +21,12 @@ from quickstudy.recipes import wiring
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.settings import TaskSettings
 from quickstudy.recipes.sources import FUNCTIONS, grouped
+from quickstudy.record import METRICS, read_metrics
 from quickstudy.report.confusions import confused
 from quickstudy.report.data import Calibration, Curve, Line, ReportData, Row, Sweep
 from quickstudy.report.drawn import drawn
 from quickstudy.report.opened import Run
-from quickstudy.report.page import write_report
+from quickstudy.report.page import require_page, write_report
 from quickstudy.task import PRESENTATIONS
 
 INNER_STEPS = (0, 1, 2, 3, 5, 10)
@@ -40,6 +40,7 @@ def write(run: Path, out: Path | None = None) -> Path:
     Raises `UserError` where `run` is no finished run or the page cannot be written.
     """
     page = out or run / "report.html"
+    require_page(page)
     write_report(page, collect(run))
     return page
 
@@ -199,9 +200,7 @@ def curves(runs: Mapping[str, Path], metric: str) -> list[Curve]:
     """What the runs logged; those that took no steps have no curve."""
     found = []
     for name, run in runs.items():
-        log = run / "metrics.jsonl"
-        lines = log.read_text().splitlines() if log.exists() else []
-        logged = [json.loads(line) for line in lines if line.endswith("}")]
+        logged = read_metrics(run / METRICS)
         steps = [row for row in logged if "loss" in row]
         looks = [row for row in logged if f"validation {metric}" in row]
         if steps:

@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -22,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 from PIL import Image
 
+from quickstudy.files import require_ours
 from quickstudy.recipes.studies.study import Map, Panel
 from quickstudy.report.data import Calibration, Curve, CurveEpisode, Embedding, Line, called
 
@@ -112,6 +114,12 @@ def png(image: Float[np.ndarray, "H W C"]) -> str:
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 
+def require_picture(path: Path, mark: bytes = b"quickstudy") -> None:
+    """Raise `UserError` where a picture cannot be written to `path`, or what is there is not one of
+    those that `diagrams` makes, which name the program."""
+    require_ours(path, mark, "a picture", "--picture")
+
+
 def diagrams(panels: Sequence[Panel | Map]) -> bytes:
     """A PNG of a study's panels side by side: lines where x is a number, bars where it is a word,
     with their intervals; maps in grey."""
@@ -131,7 +139,7 @@ def diagrams(panels: Sequence[Panel | Map]) -> bytes:
         for axes in places[len(panels) :]:
             axes.set_axis_off()
         data = io.BytesIO()
-        figure.savefig(data, format="png", metadata={"Software": None})
+        figure.savefig(data, format="png", metadata={"Software": "quickstudy"})
     return data.getvalue()
 
 

@@ -12,9 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from quickstudy.errors import UserError
+from quickstudy.files import require_ours, write_atomically
 from quickstudy.report.data import ReportData
 
-__all__ = ["ReportData", "write_report"]
+__all__ = ["ReportData", "require_page", "write_report"]
+
+KICKER = '<p class="kicker">quickstudy report</p>'
+"""Every report has it."""
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -34,17 +38,15 @@ WORDS = {
 
 
 def write_report(path: str | os.PathLike[str], data: ReportData) -> None:
-    """Write the page beside `path`, then rename it: a reader never sees half a page."""
-    text = render(data)
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UserError(f"cannot write the report to {path}: {error.strerror}") from error
+    """Write the page to `path`, whole or not at all. Raises `UserError` as `require_page` does."""
+    require_page(Path(path))
+    write_atomically(Path(path), render(data).encode(), "choose another --out")
+
+
+def require_page(path: Path) -> None:
+    """Raise `UserError` where a report cannot be written to `path`, or is not one of those that it
+    would replace."""
+    require_ours(path, KICKER.encode(), "a report", "--out")
 
 
 def render(data: ReportData) -> str:
@@ -73,7 +75,7 @@ def render(data: ReportData) -> str:
 </head>
 <body>
 <header>
-<p class="kicker">quickstudy report</p>
+{KICKER}
 <h1>{escape(data.title)}</h1>
 {sections.headline(data)}
 <details><summary>The words on this page</summary><dl>{words}</dl></details>

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from quickstudy.checkpoint import write_atomically
 from quickstudy.evaluation import Estimate
-from quickstudy.recipes.evidence import provenance, run_folder
+from quickstudy.files import write_atomically
+from quickstudy.recipes.evidence import provenance, require_results, run_folder
 from quickstudy.recipes.optimizers import OptimizerRun
 from quickstudy.recipes.optimizing import OPTIMIZER_FILE, load_trained, train_optimizer
 from quickstudy.recipes.published.recipe import Budget
@@ -103,6 +103,8 @@ def conduct(
 
     Raises `UserError` for what the user can put right.
     """
+    path = results / (f"{name}.json" if budget == "full" else f"{name}-cpu.json")
+    require_results(path)
     trainings: dict[str, Any] = {}
 
     def trained(settings: RunSettings | OptimizerRun) -> Any:
@@ -131,7 +133,6 @@ def conduct(
         "trainings": trainings,
         "panels": [to_json(panel) for panel in panels],
     }
-    path = results / (f"{name}.json" if budget == "full" else f"{name}-cpu.json")
     write_atomically(path, json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
     return panels
 
