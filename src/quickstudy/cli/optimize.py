@@ -81,7 +81,7 @@ def run(words: list[str]) -> int:
     from quickstudy.recipes.user_file import require_unchanged
 
     if options.picture is not None:
-        from quickstudy.report.figures import diagrams, require_picture
+        from quickstudy.report.figures import require_picture
 
         require_picture(options.picture)
     if not options.run.is_dir():
@@ -103,6 +103,8 @@ def run(words: list[str]) -> int:
         show_progress=True,
     )
     if options.picture is not None:
+        from quickstudy.report.figures import diagrams
+
         write_atomically(options.picture, diagrams([found.panel()]))
     if options.json:
         evidence = {"command": command(), "run": str(options.run), **provenance()}
