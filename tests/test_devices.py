@@ -146,6 +146,20 @@ def test_one_of_two_processes_is_killed_and_the_run_ends_as_one_process_with_two
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_second_signal_ends_a_training_without_a_traceback(tmp_path):
+    run = train(tmp_path / "run", "--steps", "1000000", "--checkpoint-seconds", "1000")
+    while not (tmp_path / "run" / "config.json").exists():
+        time.sleep(0.01)
+    run.send_signal(signal.SIGINT)
+    while run.poll() is None:  # also when it has stopped and is about to leave
+        time.sleep(0.01)
+        if saved_steps(tmp_path / "run"):
+            run.send_signal(signal.SIGINT)
+    said = run.communicate()[1]
+    assert run.returncode in (128 + signal.SIGINT, -signal.SIGINT)
+    assert all(line.startswith("quickstudy: ") for line in said.splitlines()), said
+
+
 def test_a_mistake_in_several_processes_is_told_once_and_ends_them(tmp_path):
     run = train(tmp_path / "run", "--processes", "2", "--split", "3", "--tasks", "sinusiod")
     assert "there are no tasks 'sinusiod': did you mean sinusoid" in run.communicate()[1]

@@ -10,8 +10,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from quickstudy.recipes.optimizers import ProblemSettings
-from quickstudy.recipes.problems import problems_of
+from quickstudy.recipes.problems import own_problems
 
 ROOT = Path(__file__).parent.parent
 AS_USERS_HAVE_IT = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
@@ -74,9 +73,7 @@ def test_a_trained_optimiser_is_used_as_its_page_tells(tmp_path):
     for use in uses:
         assert float(said_by(use, tmp_path)) < 0.5  # the targets' variance is about 1.4
     (tmp_path / "regression.py").write_text(problem)
-    sampled = problems_of(ProblemSettings(str(tmp_path / "regression.py"))).sample(
-        jax.random.key(0)
-    )
+    sampled = own_problems(str(tmp_path / "regression.py")).sample(jax.random.key(0))
     assert sampled.loss(sampled.init(jax.random.key(0)), jax.random.key(0)) > 0
 
 

@@ -1,6 +1,8 @@
 """A mistake of the user's: one clear line, status 2, nothing overwritten."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,3 +230,86 @@ def test_rotations_of_pictures_that_are_not_square(mistake, tmp_path):
     )
     words = ("--tasks", f"packed:{tmp_path / 'oblong'}", "--rotations", "classes")
     assert "square" in mistake("train", "protonet", "--run", tmp_path / "a", *words)
+
+
+def test_processes_and_devices_that_cannot_be(mistake, tmp_path):
+    train = ("train", "pixels", "--run", tmp_path / "a")
+    for words in (("--process-count", "2"), ("--process-index", "0")):
+        said = mistake(*train, *words)
+        assert "--process-count and --process-index are for processes that meet" in said
+        assert "--coordinator HOST:PORT" in said
+    assert "--process-count 0: it must be at least 1" in mistake(*train, "--process-count", "0")
+    for command in (train, ("reproduce", "protonet-omniglot")):
+        assert "--devices 0: it must be at least 1" in mistake(*command, "--devices", "0")
+    assert not (tmp_path / "a").exists()
+
+
+def test_nothing_of_others_is_replaced_by_what_a_command_writes(mistake, tmp_path, monkeypatch):
+    """And it is told before the work is done."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "pixels", "--run", "a"]) == 0
+    for name in ("letter.html", "letter.png", "letter.md"):
+        (tmp_path / name).write_text("dear all")
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "protonet-omniglot-cpu.json").write_text("{}")
+    (results / "feature-reuse-cpu.json").write_text("{}")
+    no_file = "it is not a file that can be replaced"
+    assert no_file in mistake("report", "a", "--out", "/dev/full")
+    assert no_file in mistake("optimize", "a", "--picture", "/dev/null")
+    assert no_file in mistake("tables", "--results", results, "--out", "/dev/null")
+    assert "/dev/null exists and" in mistake("adapt", "a", "--support", "b", "--out", "/dev/null")
+    assert "takes no files" in mistake("optimize", "a", "--picture", "letter.md/x.png")
+    said = "letter.html exists and is not a report of quickstudy: choose another --out"
+    assert said in mistake("report", "a", "--out", "letter.html")
+    assert "not a picture of quickstudy" in mistake("optimize", "a", "--picture", "letter.png")
+    assert "not a picture of quickstudy" in mistake(
+        "study", "feature-reuse", "--picture", "letter.png"
+    )
+    of_ours = "is not a result of quickstudy: choose another --results folder"
+    assert of_ours in mistake("reproduce", "protonet-omniglot", "--results", results)
+    assert of_ours in mistake("study", "feature-reuse", "--results", results)
+    (results / "protonet-omniglot-cpu.json").unlink()
+    (results / "feature-reuse-cpu.json").unlink()
+    source = Path(__file__).parents[2] / "results" / "protonet-omniglot-cpu.json"
+    (results / source.name).write_bytes(source.read_bytes())
+    page = ("tables", "--results", results, "--out")
+    assert "letter.md exists and is not a page of quickstudy" in mistake(*page, "letter.md")
+    for _ in range(2):
+        assert main([str(word) for word in (*page, "page.md")]) == 0
+    assert {p.read_text() for p in tmp_path.glob("letter.*")} == {"dear all"}
+
+
+def test_a_report_on_a_run_that_is_read_only_says_where_else_it_may_go(
+    mistake, tmp_path, monkeypatch
+):
+    run = tmp_path / "a"
+    assert main(["train", "pixels", "--run", str(run)]) == 0
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != run and access(path, mode))
+    said = mistake("report", run)
+    assert f"cannot write {run}/report.html: {run} takes no files; choose another --out" in said
+
+
+def test_a_damaged_configuration_or_search(mistake, tmp_path):
+    run = tmp_path / "a"
+    assert main(["train", "pixels", "--run", str(run)]) == 0
+    (run / "search.json").write_text("[" * 100_000)
+    assert "search.json is damaged: take it away" in mistake("evaluate", run, "--searched")
+    for content in ("[]", "null", "[" * 100_000, "3"):
+        (run / "config.json").write_text(content)
+        assert "config.json is damaged: choose another --run" in mistake(
+            "train", "pixels", "--run", run
+        )
+        assert "config.json is damaged" in mistake("search", run, "--help")
+
+
+def test_json_has_the_digits_that_mean_something(tmp_path, capsys):
+    run = tmp_path / "a"
+    words = ["--tasks", "sinusoid", "--steps", "0", "--hidden", "4", "--run", str(run)]
+    assert main(["train", "maml", *words]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--episodes", "3", "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    for figure in (result["mse"]["mean"], result["mse"]["interval_95"], result["nll"]["mean"]):
+        assert figure == float(f"{figure:.6g}") != 0

@@ -8,21 +8,22 @@ import pytest
 from PIL import Image
 
 from quickstudy.cli import main
+from quickstudy.recipes import sources
 from quickstudy.recipes.wiring import load_learner
 
 
 @pytest.fixture
-def run(capsys):
+def run(capfd):
     """A command that succeeds; what it prints."""
 
     def run(*words: object) -> str:
-        assert main([str(word) for word in words]) == 0, capsys.readouterr().err
-        return capsys.readouterr().out
+        assert main([str(word) for word in words]) == 0, capfd.readouterr().err
+        return capfd.readouterr().out
 
     return run
 
 
-def test_packed_pictures_serve_as_the_folder_does(run, tmp_path):
+def test_packed_pictures_serve_as_the_folder_does_and_damaged_ones_do_not(run, tmp_path, capfd):
     pictures = tmp_path / "pictures"
     rng = np.random.default_rng(0)
     for c in range(20):
@@ -51,3 +52,17 @@ def test_packed_pictures_serve_as_the_folder_does(run, tmp_path):
         run("adapt", tmp_path / f"run-{name}", "--support", pictures, "--out", adapted)
         said.append(run("predict", adapted, some).replace(f"/{name}.", "/it."))
     assert said[0] == said[1]
+    assert "whole: 60 pictures of 20 classes" in run("data", f"packed:{out}")
+    x = np.load(out / "x.npy")
+    np.save(out / "x.npy", 255 - x)
+    sources._grouped.cache_clear()  # this process has read the pictures already
+    jax.clear_caches()
+    for words in (
+        ["data", f"packed:{out}"],
+        ["evaluate", str(tmp_path / "run-packed"), "--episodes", "4"],
+    ):
+        capfd.readouterr()
+        assert main(words) == 2
+        *_, last = capfd.readouterr().err.splitlines()
+        assert last.startswith(f"quickstudy: {out}/x.npy is damaged: picture ")
+        assert last.endswith("does not have its checksum; pack the data anew")

@@ -217,7 +217,7 @@ def test_write_replaces_the_page_and_leaves_nothing_beside(tmp_path: Path) -> No
 
 def test_a_folder_in_the_way_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()
-    with pytest.raises(UserError, match=r"cannot write the report to .*report\.html"):
+    with pytest.raises(UserError, match=r"cannot write .*report\.html: it is a folder"):
         write_report(tmp_path / "report.html", SHORT)
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -81,7 +80,7 @@ def run(words: list[str]) -> int:
             behind = comparison.behind_best(name)
             difference = {"mean": behind.mean, "interval_95": behind.half_width}
             found[name] = {**result.summary(), "difference_from_best": difference}
-        print(json.dumps({"best": comparison.best, "runs": found}, indent=2))
+        show.as_json({"best": comparison.best, "runs": found})
         return 0
     show_comparison("the same episodes", comparison)
     show.protocol(comparison.results[comparison.best].protocol)

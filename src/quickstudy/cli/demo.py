@@ -60,9 +60,11 @@ def run(words: list[str]) -> int:
     from quickstudy.devices import join
     from quickstudy.evaluation import Comparison
     from quickstudy.recipes.wiring import load_learner, measure, train
+    from quickstudy.report.page import require_page
     from quickstudy.training import TrainingStopped
 
     join()
+    require_page(options.out / "report.html")
     runs, results = {}, {}
     for i, (name, (learner, tasks, training)) in enumerate(LEARNERS.items(), 1):
         show.line(f"{i}/{len(LEARNERS)} {name}: {(learner.__doc__ or '').splitlines()[0]}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -138,7 +137,7 @@ def run(words: list[str]) -> int:
         shown.append((name, result))
     if options.json:
         evidence = {"command": command(), "run": str(options.run), **provenance()}
-        print(json.dumps({**evidence, "results": [r.summary() for r in results]}, indent=2))
+        show.as_json({**evidence, "results": [r.summary() for r in results]})
         return 0
     columns = list(show.RESULT_COLUMNS)
     columns[1] = show.unit(results[0].headline)

@@ -10,7 +10,9 @@ import contextlib
 import importlib
 import os
 import re
+import signal
 import sys
+from typing import Any, NoReturn
 
 from quickstudy.errors import UserError, nearest
 
@@ -58,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     can put right, or 128 + the signal that ended a training.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    if arguments is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end_at_once)
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
@@ -86,6 +90,16 @@ def main(arguments: list[str] | None = None) -> int:
         return complain(f"{where}{error.strerror or error}")
     except KeyboardInterrupt:
         return complain("interrupted", status=130)
+
+
+def end_at_once(number: int, frame: Any) -> NoReturn:
+    """Ctrl-C, where nothing collects it (see `signals.py`): one line, and the process is gone. An
+    exception would be raised wherever Python stands, in callbacks of JAX as well, which tell it as
+    a traceback. Every file that we write is whole at any moment."""
+    shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # the cursor, which a live bar hides
+    with contextlib.suppress(OSError):
+        os.write(2, f"{shown}quickstudy: interrupted\n".encode())
+    os._exit(128 + number)
 
 
 def without_learners(words: list[str]) -> list[str]:

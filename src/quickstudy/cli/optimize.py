@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -108,7 +107,7 @@ def run(words: list[str]) -> int:
         write_atomically(options.picture, diagrams([found.panel()]))
     if options.json:
         evidence = {"command": command(), "run": str(options.run), **provenance()}
-        print(json.dumps({**evidence, **found.summary()}, indent=2))
+        show.as_json({**evidence, **found.summary()})
         return 0
     columns = [
         "optimiser",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def run(words: list[str]) -> int:
 
     rows = predict(options.file, list(options.inputs))
     if options.json:
-        print(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+        show.as_json([dataclasses.asdict(row) for row in rows])
         return 0
     show.table(
         str(options.file),

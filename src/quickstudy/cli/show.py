@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,23 @@ def table(
 def line(text: str) -> None:
     """One line on standard output, unadorned."""
     Console().print(text, highlight=False, soft_wrap=True)
+
+
+DIGITS = 6
+"""Of a figure in JSON: float32 has no more."""
+
+
+def as_json(found: Any) -> None:
+    """Print JSON on standard output, its figures with as many digits as mean something."""
+    print(json.dumps(_rounded(found), indent=2))
+
+
+def _rounded(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {name: _rounded(value) for name, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_rounded(value) for value in found]
+    return float(f"{found:.{DIGITS}g}") if isinstance(found, float) else found
 
 
 def amount(estimate: Estimate, metric: str) -> str:

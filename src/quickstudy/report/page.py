@@ -40,7 +40,9 @@ WORDS = {
 def write_report(path: str | os.PathLike[str], data: ReportData) -> None:
     """Write the page to `path`, whole or not at all. Raises `UserError` as `require_page` does."""
     require_page(Path(path))
-    write_atomically(Path(path), render(data).encode(), "choose another --out")
+    write_atomically(
+        Path(path), render(data).encode(errors="backslashreplace"), "choose another --out"
+    )
 
 
 def require_page(path: Path) -> None:

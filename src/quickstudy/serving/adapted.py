@@ -5,7 +5,8 @@
 
 The file holds the arrays of the predictor, its network among them, and a header with what
 rebuilds its structure: it needs neither the run, nor the support set, nor the training data.
-(A learner of the user's own needs the Python file that defines it.)
+A learner of the user's own needs the Python file that defines it, which runs only where the user
+names it: `--learner FILE.py`, or `registry.learner_settings("FILE.py")` in Python.
 
 Predictions are for each input by itself. A learner set to normalise queries by each other
 (`--normalisation batch`, MAML's default, as in its paper) is adapted with the statistics of the
@@ -162,7 +163,8 @@ def adapt(run: Path, support: Path, out: Path) -> Adapted:
 
 
 def load(path: Path) -> Adapted:
-    """An adapted learner. No data set is read, and nothing is unpickled.
+    """An adapted learner. No data set is read, nothing is unpickled, and no code runs that the file
+    names.
 
     Raises `UserError` where there is no such file or it is of another kind, `DamagedFile` where
     it does not hold what was written.
