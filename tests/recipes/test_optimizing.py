@@ -28,7 +28,7 @@ from quickstudy.recipes.optimizers import (
     UnrollSettings,
 )
 from quickstudy.recipes.optimizing import load_trained, shipped, train_optimizer
-from quickstudy.recipes.problems import problems_of
+from quickstudy.recipes.problems import own_problems, problems_of
 from quickstudy.recipes.race import first_below, race
 from quickstudy.recipes.settings import TrainingSettings
 from quickstudy.report.figures import diagrams
@@ -215,10 +215,10 @@ def test_own_problems_are_checked(tmp_path):
     path = tmp_path / "own.py"
     path.write_text("from quickstudy.tasks.sinusoid import Sinusoid\nclass Mine(Sinusoid): ...\n")
     with pytest.raises(UserError, match="not an Optimizee"):
-        problems_of(ProblemSettings(str(path)))
+        own_problems(str(path))
     path.write_text("x = 1\n")
     with pytest.raises(UserError, match="defines 0 subclasses"):
-        problems_of(ProblemSettings(str(path)))
+        own_problems(str(path))
 
 
 def test_an_unknown_or_damaged_optimiser_is_one_line(tmp_path):
