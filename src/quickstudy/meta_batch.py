@@ -48,10 +48,10 @@ def mean_gradient(
         def of_group(group: PyTree):
             numbers, carried = group
             if isinstance(meta_gradient, Carrying):
-                keys, _ = jax.vmap(lambda number: task_keys(key, number))(numbers)
+                keys = jax.vmap(lambda number: task_keys(key, number))(numbers)
                 if at_once == 1:
-                    place, for_task = jax.tree.map(lambda x: x[0], (carried, keys))
-                    found = meta_gradient(learner, tasks, place, for_task, step)
+                    place, of_place = jax.tree.map(lambda x: x[0], (carried, keys))
+                    found = meta_gradient(learner, tasks, place, of_place, step)
                     gradient, metrics, place = found
                     carried = jax.tree.map(lambda x: x[None], place)
                 else:

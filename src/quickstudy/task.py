@@ -177,7 +177,11 @@ Problems = TaskDistribution[Any]
 """A distribution of `Optimizee`s of some kind."""
 
 
-def task_keys(key: PRNGKeyArray, index: int | Int[Array, ""]) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+TaskKeys = tuple[PRNGKeyArray, PRNGKeyArray]
+"""One to draw a task, and one for the learner."""
+
+
+def task_keys(key: PRNGKeyArray, index: int | Int[Array, ""]) -> TaskKeys:
     """The keys of task number `index` under `key`: one to draw it, and one for the learner."""
     for_task, for_learner = jax.random.split(jax.random.fold_in(key, index))
     return for_task, for_learner

@@ -16,7 +16,6 @@ from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.gradient.maml_plus_plus import MAMLPlusPlus
 from quickstudy.learners.gradient.meta_sgd import MetaSGD, random_rates
 from quickstudy.learners.gradient.mt_net import MTNet, bernoulli
-from quickstudy.learners.gradient.reptile import Reptile, mini_batches
 from quickstudy.learners.gradient.taml import (
     INEQUALITIES,
     EntropyTAML,
@@ -26,7 +25,7 @@ from quickstudy.learners.gradient.taml import (
     theil,
 )
 from quickstudy.likelihood import Categorical
-from quickstudy.metagradients import backpropagation, reptile
+from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP, WithHead
 from quickstudy.task import Episode, Examples
 
@@ -281,23 +280,6 @@ def test_masks_are_ones_as_often_as_their_logits_say():
     masks = np.asarray(draw(jax.random.split(KEY, 20_000)))
     assert set(np.unique(masks)) == {0.0, 1.0}
     np.testing.assert_allclose(masks.mean(0), jax.nn.sigmoid(jnp.asarray([-1, 0, 2.0])), atol=0.015)
-
-
-def test_one_full_step_of_reptile_is_joint_training(network, task):
-    """θ - φ_1 = α ∇L(θ, D); with more steps, the sum of the gradients on the way."""
-    learner = Reptile(network, optax.sgd(0.3), train_steps=1, train_batch=100)
-    found, metrics = eqx.filter_jit(reptile)(learner, task, KEY)
-    everything = jax.tree.map(lambda *x: jnp.concatenate(x), task.support, task.query)
-    joint = slope_by_hand(network, Episode(task.support, everything, task.likelihood), [])[1]
-    assert_same(found.network, jax.tree.map(lambda g: 0.3 * g, joint))
-    assert metrics["loss"] < np.log(WAY) * 2
-
-
-def test_mini_batches_pass_through_all_examples_before_any_comes_again():
-    rows = np.asarray(mini_batches(10, 4, 5, key=KEY)).ravel()
-    assert sorted(rows[:10]) == sorted(rows[10:]) == list(range(10))
-    assert list(rows[:10]) != list(rows[10:])
-    np.testing.assert_array_equal(mini_batches(3, 4, 2, key=KEY), [[0, 1, 2]] * 2)
 
 
 def test_taml_without_its_term_is_maml(network, task):

@@ -76,7 +76,7 @@ def test_a_window_of_all_steps_gives_the_whole_gradient(weights, w, first_order)
         def objective(optimizer):
             return jnp.mean(jnp.asarray(w) * written_out(optimizer, 4, first_order)[2])
 
-        found = estimator(optimizer, BOWLS, begun(estimator), OTHER, jnp.asarray(0))
+        found = estimator(optimizer, BOWLS, begun(estimator), (OTHER, OTHER), jnp.asarray(0))
         return found[0], found[1]["loss"], jax.grad(objective)(optimizer), objective(optimizer)
 
     found, loss, expected, value = both(OPTIMIZER)
@@ -97,7 +97,7 @@ def test_the_two_orders_differ():
 
 def test_windows_go_on_where_the_last_one_ended_and_a_new_task_follows_the_horizon():
     estimator = TruncatedBackpropagation(Unrolling(3, 6))
-    window = jax.jit(lambda c, key: estimator(OPTIMIZER, BOWLS, c, key, jnp.asarray(0))[1:])
+    window = jax.jit(lambda c, key: estimator(OPTIMIZER, BOWLS, c, (key, key), jnp.asarray(0))[1:])
     carried, seen = begun(estimator), []
     for _ in range(2):
         metrics, carried = window(carried, OTHER)
@@ -152,7 +152,7 @@ def estimates(estimator, repeats: int):
     @jax.vmap
     def one(key):
         def window(carried, key):
-            gradient, _, carried = estimator(OPTIMIZER, BOWLS, carried, key, jnp.asarray(0))
+            gradient, _, carried = estimator(OPTIMIZER, BOWLS, carried, (key, key), jnp.asarray(0))
             return carried, flattened(gradient)[0]
 
         keys = jax.random.split(key, HORIZON // WINDOW)

@@ -37,7 +37,7 @@ def descend(
     >>> descend(lambda w: w**2, jnp.asarray(1.0), optax.sgd(0.25), 2)
     Array(0.25, dtype=float32)
     """
-    adapted, _ = trajectory(
+    adapted, _, _ = trajectory(
         lambda parameters, _: loss(parameters),
         parameters,
         optimizer,
@@ -55,15 +55,18 @@ def trajectory(
     optimizer: optax.GradientTransformation,
     steps: int,
     *,
+    state: optax.OptState | None = None,
     watch: Callable[[Parameters, Int[Array, ""]], Any] = lambda parameters, number: None,
     first_order: bool = False,
     truncate: int | None = None,
     rematerialise: bool = False,
-) -> tuple[Parameters, Any]:
-    """`descend` on a loss that differs from step to step: `loss(φ_t, t)`, with t from 0. Also
-    returns what `watch(φ_{t+1}, t)` saw after each step, stacked.
+) -> tuple[Parameters, optax.OptState, Any]:
+    """`descend` on a loss that differs from step to step: `loss(φ_t, t)`, with t from 0. Returns
+    φ_T, the state of the optimiser then, and what `watch(φ_{t+1}, t)` saw after each step, stacked.
+    The optimiser starts from `state`, by default from its own `init`.
     """
     trainable, fixed = eqx.partition(parameters, eqx.is_inexact_array)
+    state = optimizer.init(trainable) if state is None else state
 
     def step(carry, number, constant: bool):
         trainable, state = carry
@@ -76,7 +79,7 @@ def trajectory(
 
     differentiated = 0 if first_order else steps if truncate is None else min(truncate, steps)
     numbers = np.split(np.arange(steps), [steps - differentiated])
-    carry, seen = (trainable, optimizer.init(trainable)), []
+    carry, seen = (trainable, state), []
     for constant, some in zip((True, False), numbers, strict=True):
         if len(some) or (steps == 0 and not constant):
             body = partial(step, constant=constant)
@@ -84,4 +87,4 @@ def trajectory(
             carry, found = jax.lax.scan(body, carry, some)
             seen.append(found)
     seen = jax.tree.map(lambda *parts: jnp.concatenate(parts), *seen)
-    return eqx.combine(cast(Parameters, carry[0]), fixed), seen
+    return eqx.combine(cast(Parameters, carry[0]), fixed), carry[1], seen

@@ -1,5 +1,5 @@
-"""Meta-gradients that go on, from one meta-step to the next, where they were on each task: for
-inner processes that are longer than what one meta-step looks at.
+"""Meta-gradients with a state that goes from one meta-step to the next: for inner processes that
+are longer than what one meta-step looks at, and for inner optimisers that remember earlier tasks.
 """
 
 import abc
@@ -10,7 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PRNGKeyArray, PyTree
 
 from quickstudy.learner import Learnable, Metrics
-from quickstudy.task import TaskDistribution
+from quickstudy.task import TaskDistribution, TaskKeys
+
+PlacesKeys = tuple[Key[Array, " places"], Key[Array, " places"]]
+"""`TaskKeys` of several places."""
 
 
 class Carrying(abc.ABC):
@@ -27,23 +30,24 @@ class Carrying(abc.ABC):
         learner: Any,
         tasks: TaskDistribution,
         carried: PyTree,
-        key: PRNGKeyArray,
+        keys: TaskKeys,
         step: Int[Array, ""],
     ) -> tuple[Learnable, Metrics, PyTree]:
         """The gradient with the learner's structure, metrics with `loss` among them, and what is
-        carried to the next step. `key` is new with every step and place."""
+        carried to the next step. `keys` are new with every step and place: one draws a task, the
+        other is the learner's."""
 
     def of_several(
         self,
         learner: Any,
         tasks: TaskDistribution,
         carried: PyTree,
-        keys: Key[Array, " places"],
+        keys: PlacesKeys,
         step: Int[Array, ""],
     ) -> tuple[Learnable, Metrics, PyTree]:
         """The means over places that are taken together, and what each carries on: arrays of
         `carried`, and `keys`, have a leading axis of places."""
         gradients, metrics, carried = jax.vmap(
-            lambda place, key: self(learner, tasks, place, key, step)
+            lambda place, keys: self(learner, tasks, place, keys, step)
         )(carried, keys)
         return *jax.tree.map(lambda x: jnp.mean(x, 0), (gradients, metrics)), carried

@@ -26,7 +26,7 @@ from quickstudy.learner import Learnable, Metrics
 from quickstudy.metagradients.carrying import Carrying
 from quickstudy.metagradients.evolution import direction
 from quickstudy.metagradients.unrolling import Process, Standing, Unrolling
-from quickstudy.task import TaskDistribution
+from quickstudy.task import TaskDistribution, TaskKeys
 
 
 class Pair(NamedTuple):
@@ -66,11 +66,11 @@ class PersistentEvolution(Carrying):
         learner: Any,
         tasks: TaskDistribution,
         carried: Pair,
-        key: PRNGKeyArray,
+        keys: TaskKeys,
         step: Int[Array, ""],
     ) -> tuple[Learnable, Metrics, Pair]:
         omega, fixed = eqx.partition(learner, eqx.is_inexact_array)
-        for_task, for_directions = jax.random.split(key)
+        for_task, for_directions = jax.random.split(keys[0])
 
         def of_pair(pair: Pair, key: PRNGKeyArray):
             first = pair.ahead.done >= pair.ahead.horizon
@@ -90,7 +90,7 @@ class PersistentEvolution(Carrying):
             gradient = jax.tree.map(lambda s: weight * s, counts)
             return gradient, (above + below) / 2, Pair(ahead, behind, total)
 
-        keys = jax.random.split(for_directions, self.pairs)
-        gradients, losses, carried = jax.vmap(of_pair)(carried, keys)
+        of_pairs = jax.random.split(for_directions, self.pairs)
+        gradients, losses, carried = jax.vmap(of_pair)(carried, of_pairs)
         gradient = jax.tree.map(lambda g: jnp.mean(g, 0), gradients)
         return gradient, {"loss": jnp.mean(losses)}, carried

@@ -5,29 +5,62 @@
 
 A step of length ε against the mean of g is θ ← θ + ε/n Σ_i (φ_i - θ). Nothing is differentiated
 but the inner steps' own losses.
+
+What the inner optimiser remembers, Adam's moments, is never reset (section 6.1): each place of the
+meta-batch carries it from the task of one meta-step to the task of the next.
 """
 
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
-from jaxtyping import PRNGKeyArray
+import optax
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from quickstudy.learner import Learner, Metrics
-from quickstudy.task import Episode
+from quickstudy.metagradients.carrying import Carrying
+from quickstudy.task import Episode, TaskDistribution, TaskKeys
 
 
 @runtime_checkable
 class TrainsOnTasks(Protocol):
     """A learner that can be trained on one task as if there were no other."""
 
-    def trained(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Learner, Metrics]:
-        """The learner after that, and figures with `loss` among them."""
+    def initial_moments(self) -> optax.OptState:
+        """What the inner optimiser remembers before the first task."""
+        ...
+
+    def trained(
+        self, task: Episode, moments: optax.OptState, *, key: PRNGKeyArray
+    ) -> tuple[Learner, Metrics, optax.OptState]:
+        """The learner after training on the task, figures with `loss` among them, and what the
+        inner optimiser remembers then."""
         ...
 
 
-def reptile(learner: TrainsOnTasks, task: Episode, key: PRNGKeyArray) -> tuple[Learner, Metrics]:
-    """θ - φ in the learner's structure, None where it has no number, and the metrics."""
-    after, metrics = learner.trained(task, key=key)
-    before, after = (eqx.filter(x, eqx.is_inexact_array) for x in (learner, after))
-    return jax.tree.map(lambda theta, phi: theta - phi, before, after), metrics
+@dataclass(frozen=True)
+class ReptileGradient(Carrying):
+    """θ - φ in the learner's structure, None where it has no number. Its state is what the inner
+    optimiser remembers.
+
+    >>> meta_train(learner, tasks, optax.sgd(1.0), steps=1000, meta_gradient=ReptileGradient())
+    """
+
+    def start(
+        self, learner: TrainsOnTasks, tasks: TaskDistribution, key: PRNGKeyArray
+    ) -> optax.OptState:
+        return learner.initial_moments()
+
+    def __call__(
+        self,
+        learner: Any,
+        tasks: TaskDistribution,
+        carried: optax.OptState,
+        keys: TaskKeys,
+        step: Int[Array, ""],
+    ) -> tuple[Learner, Metrics, optax.OptState]:
+        for_task, for_learner = keys
+        after, metrics, carried = learner.trained(tasks.sample(for_task), carried, key=for_learner)
+        before, after = (eqx.filter(x, eqx.is_inexact_array) for x in (learner, after))
+        return jax.tree.map(lambda theta, phi: theta - phi, before, after), metrics, carried

@@ -23,11 +23,11 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree, UInt32
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from quickstudy.learner import Learnable, Metrics
-from quickstudy.metagradients.carrying import Carrying
-from quickstudy.task import TaskDistribution
+from quickstudy.metagradients.carrying import Carrying, PlacesKeys
+from quickstudy.task import TaskDistribution, TaskKeys
 
 Weights = Literal["uniform", "linear", "final"]
 """Which w_t: 1; 2t/(T+1); or T for t = T and else 0. Their mean is 1."""
@@ -187,11 +187,11 @@ class TruncatedBackpropagation(Carrying):
         learner: Any,
         tasks: TaskDistribution,
         carried: Standing,
-        key: PRNGKeyArray,
+        keys: TaskKeys,
         step: Int[Array, ""],
     ) -> tuple[Learnable, Metrics, Standing]:
         def objective(learner: Process):
-            return self.window(learner, tasks, carried, key, step)
+            return self.window(learner, tasks, carried, keys[0], step)
 
         (loss, after), gradient = eqx.filter_value_and_grad(objective, has_aux=True)(learner)
         return gradient, {"loss": loss}, after
@@ -201,7 +201,7 @@ class TruncatedBackpropagation(Carrying):
         learner: Any,
         tasks: TaskDistribution,
         carried: Standing,
-        keys: Key[Array, " places"],
+        keys: PlacesKeys,
         step: Int[Array, ""],
     ) -> tuple[Learnable, Metrics, Standing]:
         """The gradient of the mean loss: the places' gradients are summed within each matrix
@@ -210,7 +210,7 @@ class TruncatedBackpropagation(Carrying):
         def objective(learner: Process):
             losses, after = jax.vmap(
                 lambda place, key: self.window(learner, tasks, place, key, step)
-            )(carried, keys)
+            )(carried, keys[0])
             return jnp.mean(losses), after
 
         (loss, after), gradient = eqx.filter_value_and_grad(objective, has_aux=True)(learner)

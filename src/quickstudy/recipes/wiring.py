@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import PRNGKeyArray
 
 from quickstudy import checkpoint
 from quickstudy.devices import from_first_process, is_first_process
@@ -20,11 +21,13 @@ from quickstudy.errors import UserError
 from quickstudy.evaluation import Result, average, evaluate
 from quickstudy.learner import Learner
 from quickstudy.likelihood import (
+    LETTERS,
     Categorical,
     Gaussian,
     HeteroscedasticGaussian,
     Letters,
     Likelihood,
+    RealTargets,
 )
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.learner_settings import (
@@ -50,8 +53,7 @@ from quickstudy.recipes.tasks import (
 )
 from quickstudy.record import Record, warn
 from quickstudy.seeds import SeedRun
-from quickstudy.tasks.few_shot import FewShot
-from quickstudy.tasks.source import ClassSource
+from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.training import SECONDS_PER_CHECKPOINT, Validation, meta_train_seeds
 
 LEARNER_FILE = "learner.qs"
@@ -236,15 +238,19 @@ def problem_from_json(found: dict[str, Any]) -> Problem:
     return Problem(shape, likelihood, found["training_classes"], description and tuple(description))
 
 
-class Blank(ClassSource):
-    """Examples of zeros: enough to learn the structure of a settled learner."""
+class Blank(TaskDistribution[Episode]):
+    """Tasks of zeros for the problem: enough to learn the structure of a settled learner."""
 
-    shape: tuple[int, ...] = eqx.field(static=True)
-    classes: int = eqx.field(static=True, default=2)
+    problem: Problem = eqx.field(static=True)
 
-    def draw(self, key, label, count):
-        tokens = isinstance(self.shape, TokenShape)
-        return jnp.zeros((count, *self.shape), int if tokens else float)
+    def sample(self, key: PRNGKeyArray) -> Episode:
+        shape, likelihood = self.problem.shape, self.problem.likelihood
+        x = jnp.zeros((2, *shape), int if isinstance(shape, TokenShape) else float)
+        if isinstance(likelihood, RealTargets):
+            y = jnp.zeros((2, likelihood.targets))
+        else:
+            y = jnp.zeros((2, LETTERS) if isinstance(likelihood, Letters) else 2, int)
+        return Episode(Examples(x, y), Examples(x, y), likelihood)
 
     def protocol(self) -> dict[str, Any]:
         return {"data": "blank"}
@@ -255,7 +261,7 @@ def skeleton(settings: RunSettings, problem: Problem) -> Any:
 
     def settled():
         learner = build(settings.learner, problem, 0)
-        return learner.settle(FewShot(Blank(shape=problem.shape), 2, 1, 1), key=jax.random.key(0))
+        return learner.settle(Blank(problem), key=jax.random.key(0))
 
     return eqx.filter_eval_shape(settled)
 

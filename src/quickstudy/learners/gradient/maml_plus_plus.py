@@ -145,7 +145,7 @@ class MAMLPlusPlus(InnerLoop):
             return step, state + 1
 
         support_loss = loss_on(support, likelihood)
-        adapted, seen = trajectory(
+        adapted, _, seen = trajectory(
             lambda rest, step: support_loss(whole(rest, step)),
             rest,
             optax.GradientTransformation(init, update),

@@ -186,7 +186,8 @@ class Reptile(InnerLoop):
     inner_steps: int = 3
     """Inner steps in training."""
     inner_optimizer: Literal["adam", "sgd"] = "adam"
-    """Adam without momentum (β1 = 0), or plain gradient descent."""
+    """Adam without momentum (β1 = 0), which remembers from task to task, or plain gradient
+    descent."""
     inner_batch: int = 25
     """Examples in each inner step, in training."""
     test_batch: int = 25
@@ -196,9 +197,9 @@ class Reptile(InnerLoop):
         at_least(self, inner_steps=1, test_steps=0, inner_batch=1, test_batch=1)
 
     def meta_gradient(self) -> Any:
-        from quickstudy.metagradients import reptile
+        from quickstudy.metagradients import ReptileGradient
 
-        return reptile
+        return ReptileGradient()
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import optax

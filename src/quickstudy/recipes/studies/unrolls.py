@@ -82,7 +82,8 @@ def passes(
             carried = estimator.around(optimizer, standing)
 
         def window(carried, key: PRNGKeyArray):
-            gradient, _, carried = estimator(optimizer, problems, carried, key, jnp.asarray(0))
+            keys = (key, key)  # the second one is for learners
+            gradient, _, carried = estimator(optimizer, problems, carried, keys, jnp.asarray(0))
             return carried, flattened(eqx.filter(gradient, eqx.is_inexact_array))[0]
 
         _, found = jax.lax.scan(window, carried, jax.random.split(key, windows))
@@ -111,7 +112,7 @@ def bytes_needed(
     carried = eqx.filter_eval_shape(start, optimizer)
 
     def step(arrays: PyTree, carried: PyTree, key: PRNGKeyArray) -> PyTree:
-        place = eqx.combine(arrays, rest), problems, carried, key, jnp.asarray(0)
+        place = eqx.combine(arrays, rest), problems, carried, (key, key), jnp.asarray(0)
         gradient, _, after = estimator(*place)
         return eqx.filter((gradient, after), eqx.is_array)
 
