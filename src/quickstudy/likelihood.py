@@ -47,8 +47,24 @@ class Likelihood(eqx.Module):
 
     def mean_loss(self, prediction: Float[Array, "n size"], y: Array) -> Float[Array, ""]:
         """The mean of `negative_log_likelihood` over the labelled examples."""
-        total = jnp.sum(self.negative_log_likelihood(prediction, y))
-        return total / jnp.maximum(jnp.sum(self.labelled(y)), 1)
+        return self.mean(self.negative_log_likelihood(prediction, y), y)
+
+    def mean_deviance(self, prediction: Float[Array, "n size"], y: Array) -> Float[Array, ""]:
+        """The mean of `deviance` over the labelled examples."""
+        return self.mean(self.deviance(prediction, y), y)
+
+    def mean(self, each: Float[Array, " n"], y: Array) -> Float[Array, ""]:
+        """The mean over the labelled examples of numbers that are 0 where there is no label."""
+        return jnp.sum(each) / jnp.maximum(jnp.sum(self.labelled(y)), 1)
+
+    @abc.abstractmethod
+    def deviance(self, prediction: Float[Array, "n size"], y: Array) -> Float[Array, " n"]:
+        """2 log p(y_i | ŷ_i) - 2 log p(y_i | prediction_i) for each example, where ŷ_i is the best
+        possible prediction (Nelder and Wedderburn 1972); 0 where there is no label. It is a loss
+        without an additive constant: never negative, and 0 for the best prediction alone.
+
+        Raises `ValueError` where no prediction is the best.
+        """
 
     @abc.abstractmethod
     def metrics(self, prediction: Float[Array, "n size"], y: Array) -> dict[str, Float[Array, ""]]:
@@ -90,6 +106,12 @@ class Categorical(Likelihood):
         log_p = jax.nn.log_softmax(prediction)
         picked = jnp.take_along_axis(log_p, jnp.maximum(y, 0)[:, None], axis=-1)[:, 0]
         return jnp.where(self.labelled(y), -picked, 0.0)
+
+    def deviance(
+        self, prediction: Float[Array, "n size"], y: Int[Array, " n"]
+    ) -> Float[Array, " n"]:
+        """-2 log p(y | z): the best prediction has probability 1."""
+        return 2 * self.negative_log_likelihood(prediction, y)
 
     def metrics(
         self, prediction: Float[Array, "n size"], y: Int[Array, " n"]
@@ -164,6 +186,12 @@ class Letters(Likelihood):
         log_p = self.of_letters(prediction)
         picked = jnp.take_along_axis(log_p, jnp.maximum(y, 0)[..., None], axis=-1)[..., 0]
         return jnp.where(self.labelled(y), -jnp.sum(picked, -1), 0.0)
+
+    def deviance(
+        self, prediction: Float[Array, "n size"], y: Int[Array, "n letters"]
+    ) -> Float[Array, " n"]:
+        """-2 log p(y | z): the best prediction has probability 1."""
+        return 2 * self.negative_log_likelihood(prediction, y)
 
     def metrics(
         self, prediction: Float[Array, "n size"], y: Int[Array, "n letters"]
@@ -272,6 +300,13 @@ class Gaussian(RealTargets):
     ) -> tuple[Float[Array, "n targets"], Float[Array, "n targets"]]:
         return prediction, jnp.full_like(prediction, self.scale)
 
+    def deviance(
+        self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
+    ) -> Float[Array, " n"]:
+        """|y - m|² / scale²."""
+        error, scale = self.errors(prediction, y)
+        return jnp.sum((error / scale) ** 2, axis=-1)
+
 
 class HeteroscedasticGaussian(RealTargets):
     """Noise whose scale is predicted too: of the `size` = 2 · targets numbers of a prediction the
@@ -299,3 +334,10 @@ class HeteroscedasticGaussian(RealTargets):
     ) -> tuple[Float[Array, "n targets"], Float[Array, "n targets"]]:
         mean, a = jnp.split(prediction, 2, axis=-1)
         return mean, self.floor + (1 - self.floor) * jax.nn.softplus(a)
+
+    def deviance(
+        self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
+    ) -> Float[Array, " n"]:
+        """Raises `ValueError`: the smaller the predicted scale around a right mean, the better, so
+        that only the floor, a choice of ours, says what is best."""
+        raise ValueError("no prediction is the best where the noise's scale is predicted too")

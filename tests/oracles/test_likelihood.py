@@ -9,7 +9,13 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import accuracy_score, log_loss
 
 from quickstudy.evaluation import Result
-from quickstudy.likelihood import CALIBRATION_BINS, Categorical, Gaussian, HeteroscedasticGaussian
+from quickstudy.likelihood import (
+    CALIBRATION_BINS,
+    Categorical,
+    Gaussian,
+    HeteroscedasticGaussian,
+    Letters,
+)
 
 RNG = np.random.default_rng(0)
 LOGITS = 2 * RNG.normal(size=(40, 3)).astype(np.float32)
@@ -132,6 +138,32 @@ def test_targets_under_the_scale_predicted_for_each_are_calibrated():
     mean, scale = likelihood.moments(prediction)
     y = mean + scale * RNG.normal(size=a.shape)
     assert result(likelihood.calibration(prediction, y)).calibration_error < 0.01
+
+
+BEST = {
+    Categorical(3): lambda y: 1e4 * jax.nn.one_hot(y, 3),
+    Letters(): lambda y: 1e4 * jax.nn.one_hot(y, 5).reshape(-1, 25),
+    Gaussian(2, 0.7): lambda y: y,
+}
+"""The most probable prediction of a target."""
+
+
+@pytest.mark.parametrize("likelihood", BEST, ids=lambda likelihood: type(likelihood).__name__)
+def test_the_deviance_is_twice_the_distance_in_log_likelihood_to_the_best_prediction(likelihood):
+    y = {
+        Categorical: RNG.integers(0, 3, 6),
+        Letters: RNG.integers(0, 5, (6, 5)),
+        Gaussian: RNG.normal(size=(6, 2)),
+    }[type(likelihood)]
+    y, prediction = jnp.asarray(y), jnp.asarray(RNG.normal(size=(6, likelihood.size)))
+    loss = likelihood.negative_log_likelihood
+    expected = 2 * (loss(prediction, y) - loss(BEST[likelihood](y), y))
+    np.testing.assert_allclose(likelihood.deviance(prediction, y), expected, rtol=1e-4, atol=1e-5)
+    none = jnp.full_like(y, jnp.nan if jnp.issubdtype(y.dtype, jnp.floating) else -1)
+    masked = none.at[:2].set(y[:2])
+    assert likelihood.mean_deviance(prediction, masked) == pytest.approx(
+        float(np.mean(expected[:2])), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("likelihood", [Gaussian(2, 0.7), HeteroscedasticGaussian(4)])

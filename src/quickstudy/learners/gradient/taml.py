@@ -8,13 +8,17 @@ entropy, and the adapted one's of low; or its losses on the tasks should be equa
     min_θ E_i   L(φ_i, D_ts_i) + λ I(ℓ_1, …, ℓ_n),   ℓ_i = L(θ, D_tr_i)
 
 H_i is the mean entropy of the answers on task i's queries; I is a measure of inequality from
-economics, zero for equal losses and the same for losses in other units.
+economics, zero for equal losses and the same for losses in other units. It is not the same for
+losses with another additive constant, so ℓ_i has none. It is the mean `deviance`: twice the
+cross-entropy for classes, and for real targets the squared error over the noise's variance, without
+the logarithm of that variance which the negative log-likelihood has.
 
 The second couples tasks. Its learner takes several tasks at a time, a group: episodes with a
 leading axis. A meta-batch is then one or more groups, and I is within each.
 
 Differences from the paper: the entropy is taken on queries (the paper does not say on which
-inputs); groups may be smaller than the meta-batch.
+inputs); groups may be smaller than the meta-batch; real targets whose noise has a predicted scale
+have no loss without a constant, and are refused.
 """
 
 from collections.abc import Callable
@@ -87,14 +91,19 @@ class InequalityTAML(TAML):
     normalisation: Normalisation = eqx.field(static=True, kw_only=True, default="batch")
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """`task` is a group: its arrays have a leading axis of tasks."""
+        """`task` is a group: its arrays have a leading axis of tasks.
 
-        def of_task(task: Episode):
-            initial = loss_on(task.support, task.likelihood)(self.network)
+        Raises `ValueError` where the likelihood has no `deviance`.
+        """
+
+        def of_task(task: Episode, key: PRNGKeyArray):
+            initial, _ = self.network(task.support.x)
+            unadapted = task.likelihood.mean_deviance(initial, task.support.y)
             loss, metrics = super(InequalityTAML, self).loss(task, key=key)
-            return initial, loss, metrics
+            return unadapted, loss, metrics
 
-        initial, losses, metrics = jax.vmap(of_task)(task)
+        keys = jax.random.split(key, len(task.support.y))
+        initial, losses, metrics = jax.vmap(of_task)(task, keys)
         unequal = self.inequality(initial)
         metrics = jax.tree.map(jnp.mean, metrics)
         return jnp.mean(losses) + self.weight * unequal, {**metrics, "inequality": unequal}

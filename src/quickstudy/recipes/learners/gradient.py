@@ -401,6 +401,7 @@ class TAML(InnerLoop):
         import optax
 
         from quickstudy.learners.gradient.taml import INEQUALITIES, EntropyTAML, InequalityTAML
+        from quickstudy.likelihood import HeteroscedasticGaussian
 
         network, sgd = self.built_network(problem, key), optax.sgd(self.rate(problem))
         if self.measure == "entropy":
@@ -410,5 +411,10 @@ class TAML(InnerLoop):
                     "--measure theil"
                 )
             return EntropyTAML(network, sgd, self.weight, **self.loop(problem))
+        if isinstance(problem.likelihood, HeteroscedasticGaussian):
+            raise UserError(
+                f"--measure {self.measure} compares squared errors, and these tasks ask for the "
+                "noise's scale too: take --tasks sinusoid, or the learner maml"
+            )
         inequality = INEQUALITIES[self.measure]
         return InequalityTAML(network, sgd, self.weight, inequality, **self.loop(problem))
