@@ -15,7 +15,7 @@ which is the lower bound R - C - L on log p(D) once α has gone; before, context
 they would be. A new example is of the class whose context it shares, and a class is sampled from by
 its context:
 
-    argmin_k KL(q(c | x) ‖ q(c | D_k))
+    argmin_k KL(q(c | D_k) ‖ q(c | x))                                  (section 5.3)
     c = E q(c | D_k),  z ~ p(z | c),  x ~ p(x | z, c)
 
 q(c|D) reads the mean over members of an encoder's features, and how many there were: in training a
@@ -26,7 +26,10 @@ Pictures are Bernoulli variables pixel by pixel; other inputs are Gaussian with 
 Differences from the paper: the set of a class is its support and query examples together; pixels
 enter the bound as probabilities and are not drawn anew each epoch; the decoder is fully connected,
 where the paper has transposed convolutions, and dense layers have no batch normalisation; α falls
-with every step and not with every epoch.
+with every step and not with every epoch. Not certain is the direction of the divergence that
+classifies: the paper writes of the divergence "from the test context to the training context",
+which is read here as a divergence of the training context, and public re-implementations take one
+direction or the other.
 """
 
 from __future__ import annotations
@@ -106,11 +109,11 @@ class Contexts(Predictor):
     log_variance: Float[Array, "classes c"]
 
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n classes"]:
-        """-KL(q(c | x) ‖ q(c | D_k))."""
+        """-KL(q(c | D_k) ‖ q(c | x))."""
         h, _ = self.learner.encoder(x, self.learner.population)
         mean, log_variance = self.learner.contexts(h, jnp.arange(len(h)), len(h))
         own = Normal(mean[:, None], log_variance[:, None])
-        return -divergence(own, Normal(self.mean, self.log_variance))
+        return -divergence(Normal(self.mean, self.log_variance), own)
 
 
 class Statistician(Learner):
