@@ -174,9 +174,10 @@ def test_conv4_normalised_by_its_own_statistics_is_itself(stride):
     assert np.max(np.abs(run(network, x.at[1:].set(3.0))[0][0] - features[0])) > 1e-3
 
 
-def test_conv4_averages_what_its_strides_leave():
-    network = Conv4((28, 28, 1), filters=2, stride=2, key=KEY)
-    x = jnp.asarray(np.random.default_rng(6).normal(size=(3, 28, 28, 1)))
+@pytest.mark.parametrize("flat", [False, True])
+def test_conv4_averages_what_its_strides_leave_or_keeps_it(flat):
+    network = Conv4((28, 20, 1), filters=2, stride=2, flat=flat, key=KEY)
+    x = jnp.asarray(np.random.default_rng(6).normal(size=(3, 28, 20, 1)))
 
     @eqx.filter_jit
     def both(network, x):
@@ -187,7 +188,9 @@ def test_conv4_averages_what_its_strides_leave():
 
     places, features = both(network, x)
     assert places.shape == (3, 2, 2, 2)
-    np.testing.assert_allclose(features, np.mean(places, axis=(1, 2)), rtol=1e-9)
+    expected = np.reshape(places, (3, 8)) if flat else np.mean(places, axis=(1, 2))
+    np.testing.assert_allclose(features, expected, rtol=1e-9)
+    assert features.shape == (3, network.outputs)
 
 
 def test_conv4_refuses_images_that_it_cannot_halve_four_times():

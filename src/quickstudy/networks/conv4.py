@@ -59,11 +59,14 @@ class Conv4(Network):
 
     With `stride=1` blocks pool, and 28 × 28 inputs become 1 × 1 × filters features: the form of
     the metric papers. With `stride=2` they stride instead, and the 2 × 2 places that are left
-    are averaged: MAML's form for Omniglot (Finn et al. 2017, appendix A.1 and code).
+    are averaged: MAML's form for Omniglot (Finn et al. 2017, appendix A.1 and code). With `flat`
+    too, the features of these places are kept: Reptile's form (Nichol et al. 2018, code).
     """
 
     blocks: tuple[ConvBlock, ...]
     outputs: int = eqx.field(static=True)
+    averages: bool = eqx.field(static=True)
+    """Whether features are means over the places that are left."""
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class Conv4(Network):
         *,
         filters: int = 64,
         stride: int = 1,
+        flat: bool = False,
         precision: Precision = "float32",
         key: PRNGKeyArray,
     ):
@@ -84,7 +88,11 @@ class Conv4(Network):
             for c, k in zip(widths, jax.random.split(key, 4), strict=True)
         )
         self.precision = precision
-        self.outputs = filters if stride > 1 else filters * (height // 16) * (width // 16)
+        self.averages = stride > 1 and not flat
+        if stride > 1:  # an odd side leaves the larger half
+            height, width = height + 15, width + 15
+        places = 1 if self.averages else (height // 16) * (width // 16)
+        self.outputs = filters * places
 
     def __call__(
         self, x: Float[Array, "n h w c"], statistics: Statistics | None = None
@@ -93,7 +101,7 @@ class Conv4(Network):
         for i, block in enumerate(self.blocks):
             x, m = block(x, None if statistics is None else statistics[i])
             used.append(m)
-        if self.blocks[0].stride > 1:
+        if self.averages:
             x = jnp.mean(x, axis=(1, 2))
         return x.reshape(x.shape[0], -1), tuple(used)
 

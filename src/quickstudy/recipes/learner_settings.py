@@ -111,7 +111,7 @@ class LearnerSettings:
 
 
 NetworkKind = Literal[
-    "auto", "conv4", "conv4-stride", "resnet12", "koch", "mlp", "mlp-norm", "text"
+    "auto", "conv4", "conv4-stride", "conv4-flat", "resnet12", "koch", "mlp", "mlp-norm", "text"
 ]
 
 
@@ -120,7 +120,8 @@ class NetworkSettings:
     """The network inside a learner."""
 
     network: NetworkKind = "auto"
-    """conv4 (pooled), conv4-stride (MAML's form), resnet12, koch (Siamese networks' own, for
+    """conv4 (pooled), conv4-stride (MAML's form), conv4-flat (Reptile's: strides, and every place
+    that is left is a feature), resnet12, koch (Siamese networks' own, for
     --image-size 105), mlp, mlp-norm (with batch normalisation), text (embeds tokens); auto takes a
     conv4 for images, text for tokens, an mlp for
     anything else."""
@@ -167,8 +168,14 @@ class NetworkSettings:
                     "--image-size 105 is what it was made for"
                 )
             return Koch(shape, precision=self.precision, key=key)
-        stride = 2 if kind == "conv4-stride" else 1
-        return Conv4(shape, filters=self.filters, stride=stride, precision=self.precision, key=key)
+        return Conv4(
+            shape,
+            filters=self.filters,
+            stride=1 if kind == "conv4" else 2,
+            flat=kind == "conv4-flat",
+            precision=self.precision,
+            key=key,
+        )
 
 
 def optax_optimizer(name: str, learning_rate: Any) -> Any:

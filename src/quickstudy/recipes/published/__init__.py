@@ -20,6 +20,7 @@ from quickstudy.recipes.published.gradient import (
     gradient_omniglot,
     maml_omniglot,
     meta_lstm_omniglot,
+    reptile_omniglot,
 )
 from quickstudy.recipes.published.graph import (
     gnn_active_omniglot,
@@ -73,6 +74,7 @@ RECIPES = {
     "memory-module-omniglot": memory_module_omniglot,
     "meta-networks-omniglot": meta_networks_omniglot,
     "maml-omniglot": maml_omniglot,
+    "reptile-omniglot": reptile_omniglot,
     "maml-sinusoid": maml_sinusoid,
     "metasgd-sinusoid": metasgd_sinusoid,
     "gradient-omniglot": gradient_omniglot,
