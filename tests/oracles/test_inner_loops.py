@@ -24,7 +24,7 @@ from quickstudy.learners.gradient.taml import (
     generalised_entropy,
     theil,
 )
-from quickstudy.likelihood import Categorical
+from quickstudy.likelihood import Categorical, Gaussian, HeteroscedasticGaussian
 from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP, WithHead
 from quickstudy.task import Episode, Examples
@@ -233,6 +233,22 @@ def test_extra_inputs_are_inputs(task):
     np.testing.assert_allclose(modulation(narrow, phi)(task.query.x)[0], layer(x)[0], rtol=1e-12)
 
 
+def test_film_scales_and_shifts_what_the_normalisation_gives():
+    """h ← γ(φ) h + β(φ) with γ = 1 + φ A and β = φ B (Perez et al. 2018), where h has a scale and
+    a shift of its own."""
+    rng = np.random.default_rng(3)
+    gamma, beta, x, a, b = (
+        jnp.asarray(rng.normal(size=shape)) for shape in (6, 6, (5, 6), (2, 6), (2, 6))
+    )
+    network = WithHead(MLP((INPUTS,), hidden=(6,), normalise=True, key=KEY), WAY, key=KEY)
+    own = lambda n: (first_norm(n).gamma, first_norm(n).beta)  # noqa: E731
+    network = eqx.tree_at(own, network, (gamma, beta))
+    phi = jnp.asarray([0.7, -1.3])
+    h, _ = first_norm(network)(x, None)
+    found, _ = first_norm(FiLM(a, b, first_norm)(network, phi))(x, None)
+    np.testing.assert_allclose(found, (1 + phi @ a) * h + phi @ b, rtol=1e-9)
+
+
 def test_t_net_starts_as_maml(network, task):
     maml, _ = slope(MAML(network, optax.sgd(0.3), train_steps=2), task)
     found, _ = slope(MTNet(network, optax.sgd(0.3), masks=False, train_steps=2), task)
@@ -312,13 +328,50 @@ def test_a_group_of_taml_adds_the_inequality_of_the_losses_before_adapting(netwo
     np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-9)
 
 
+def constant_tasks(errors, scale: float) -> Episode:
+    """A group of regressions, each with that mean squared error while the network answers 0."""
+    y = jnp.sqrt(jnp.asarray(errors))[:, None, None] * jnp.asarray([1.0, -1.0, 1.0])[:, None]
+    examples = Examples(jnp.ones((len(errors), 3, 1)), y)
+    return Episode(examples, examples, Gaussian(1, scale))
+
+
+def unequal(measure, errors, scale: float) -> float:
+    """The inequality that TAML finds."""
+    network = WithHead(MLP((1,), hidden=(3,), key=KEY), 1, key=KEY)
+    network = eqx.tree_at(lambda n: n.head, network, replace_fn=lambda h: jax.tree.map(zero, h))
+    learner = InequalityTAML(network, optax.sgd(0.01), 0.5, measure)
+    return float(learner.loss(constant_tasks(errors, scale), key=KEY)[1]["inequality"])
+
+
+def zero(x):
+    return jnp.zeros_like(x)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 10.0])
+def test_the_inequality_of_regressions_is_that_of_their_squared_errors(scale):
+    """Theil's index of .1, 1, 4 and 9 by its definition, whatever the noise: 0.520."""
+    share = np.asarray([0.1, 1, 4, 9]) / 3.525
+    assert np.mean(share * np.log(share)) == pytest.approx(0.520, abs=5e-4)
+    found = unequal(theil, [0.1, 1.0, 4.0, 9.0], scale)
+    assert found == pytest.approx(np.mean(share * np.log(share)), rel=1e-9)
+
+
 @pytest.mark.parametrize("name", INEQUALITIES)
 def test_inequality_is_zero_for_equals_and_has_no_unit(name):
-    measure, losses = INEQUALITIES[name], jnp.asarray([0.3, 1.0, 2.5, 0.7])
-    assert abs(measure(jnp.full(5, 1.7))) < 1e-12
-    assert measure(losses) > 0.01
-    np.testing.assert_allclose(measure(7 * losses), measure(losses), rtol=1e-9)
-    np.testing.assert_allclose(measure(jnp.tile(losses, 3)), measure(losses), rtol=1e-9)
+    measure, errors = INEQUALITIES[name], np.asarray([0.3, 1.0, 2.5, 0.7])
+    assert abs(unequal(measure, [1.7] * 4, 0.5)) < 1e-12
+    assert unequal(measure, errors, 1.0) > 0.01
+    for others, scale in ((7 * errors, 1.0), (errors, 0.2), (np.tile(errors, 3), 1.0)):
+        assert unequal(measure, others, scale) == pytest.approx(unequal(measure, errors, 1.0))
+
+
+def test_squared_errors_alone_have_no_place_for_a_predicted_scale():
+    network = WithHead(MLP((1,), hidden=(3,), key=KEY), 2, key=KEY)
+    learner = InequalityTAML(network, optax.sgd(0.01), 0.5, theil)
+    group = constant_tasks([1.0, 2.0], 1.0)
+    group = Episode(group.support, group.query, HeteroscedasticGaussian(2))
+    with pytest.raises(ValueError, match="no prediction is the best"):
+        learner.loss(group, key=KEY)
 
 
 def test_inequality_of_one_and_three():

@@ -11,7 +11,7 @@ from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP
 from quickstudy.networks.layers import VARIANCE_FLOOR
-from quickstudy.task import Examples
+from quickstudy.task import Episode, Examples, FixedTasks
 from quickstudy.tasks.few_shot import FewShot
 
 KEY = jax.random.key(0)
@@ -117,6 +117,26 @@ def test_population_statistics_are_those_of_many_training_inputs(clusters):
     spread = np.sqrt(variance)
     assert np.max(np.abs(found.mean - mean) / spread) < 0.3
     assert np.max(np.abs(np.sqrt(found.variance) / spread - 1)) < 0.25
+
+
+def test_population_statistics_are_those_of_support_and_query_together():
+    """Here they lie far apart."""
+    network = bent(MLP((5,), hidden=(6,), normalise=True, key=KEY))
+    query = Examples(SUPPORT.x[:4] + 5, SUPPORT.y[:4])
+    task = Episode(SUPPORT, query, Categorical(WAY))
+    learner = settled(ProtoNet(network), FixedTasks(jax.tree.map(lambda x: x[None], task), ()))
+    _, [(mean, variance)] = slowly(network, np.concatenate([SUPPORT.x, query.x]))
+    [found] = learner.population
+    np.testing.assert_allclose(found.mean, mean, rtol=1e-4)
+    np.testing.assert_allclose(found.variance, variance, rtol=1e-4)
+
+
+def test_prototypes_are_means_over_the_labelled_examples_of_each_class_however_many():
+    learner, y = plain(), np.asarray([0, 0, 0, 0, 1, 2, -1, 2, -1])
+    z, of_support = (np.asarray(learner.network(x)[0]) for x in (QUERIES, SUPPORT.x))
+    expected = -np.sum((z[:, None] - means(of_support, y)) ** 2, -1)
+    found = logits(learner, Examples(SUPPORT.x, jnp.asarray(y)))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_squared_distances_are_squared_distances():

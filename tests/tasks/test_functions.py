@@ -21,6 +21,7 @@ from quickstudy.tasks.gaussian_processes import (
     fixed_gaussian_process,
     posterior,
 )
+from quickstudy.tasks.sinusoid import Sinusoid
 
 KEYS = jax.random.split(jax.random.key(0), 4000)
 
@@ -40,6 +41,46 @@ def test_functions_have_the_covariance_of_their_kernel():
             assert np.mean(found) == pytest.approx(
                 expected, abs=5 * np.std(found) / np.sqrt(some.sum())
             )
+
+
+def test_the_exact_posterior_is_calibrated_on_samples():
+    """(y - m) / s has variance 1, as the noise of both is the same: most of what is left to say
+    near the points that are told."""
+    noise = 0.3
+    tasks = fixed_gaussian_process(8, 4, noise=noise, least=8)
+
+    @jax.jit
+    @jax.vmap
+    def standardised(key):
+        task = tasks.sample(key)
+        mean, scale = posterior(task.support, task.query.x, length=0.4, amplitude=1.0, noise=noise)
+        return (task.query.y - mean) / scale
+
+    found = np.asarray(standardised(KEYS))
+    assert np.mean(found**2) == pytest.approx(1, abs=0.06)
+
+
+def test_sine_curves_have_the_amplitudes_and_phases_of_the_paper():
+    """a sin(x - b) = a cos b sin x - a sin b cos x, a from .1 to 5 and b from 0 to π, whose cosine
+    and sine are found by least squares."""
+    drawn = jax.jit(jax.vmap(Sinusoid(10, 10).sample))(KEYS[:500])
+    x, y = (
+        np.concatenate([getattr(part, n) for part in (drawn.support, drawn.query)], axis=1)[..., 0]
+        for n in "xy"
+    )
+    assert 4.99 < np.abs(x).max() <= 5
+    waves = np.stack([np.sin(x), -np.cos(x)], axis=-1).astype(float)
+    found = np.stack([np.linalg.lstsq(w, t, rcond=None)[0] for w, t in zip(waves, y, strict=True)])
+    np.testing.assert_allclose(np.einsum("nkc,nc->nk", waves, found), y, atol=1e-4)
+    amplitude, phase = np.hypot(*found.T), np.arctan2(found[:, 1], found[:, 0])
+    for drawn, low, high in ((amplitude, 0.1, 5.0), (phase, 0.0, np.pi)):
+        assert drawn.min() > low - 1e-3
+        assert drawn.max() < high + 1e-3
+        np.testing.assert_allclose(
+            np.quantile(drawn, [0.25, 0.5, 0.75]),
+            low + (high - low) * np.asarray([0.25, 0.5, 0.75]),
+            atol=0.1 * (high - low),
+        )
 
 
 def test_random_kernels_differ_from_function_to_function():
