@@ -89,6 +89,19 @@ def test_options_that_do_not_suit_are_named(mistake, tmp_path, words, said):
     assert said in mistake("train", "protonet", "--run", tmp_path / "a", *words)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--tasks", "sinusoid"), "--measure entropy is for classes"),
+        (("--tasks", "gaussian-processes", "--measure", "theil"), "compares squared errors"),
+        (("--measure", "thiel"), "did you mean theil"),
+    ],
+)
+def test_a_measure_that_tasks_do_not_have_is_named(mistake, tmp_path, words, said):
+    assert said in mistake("train", "taml", "--run", tmp_path / "a", *words)
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_class_with_too_few_examples_is_named(mistake, pictures, tmp_path):
     for i in range(2, 8):
         (pictures / "class3" / f"{i}.png").unlink()
