@@ -1,0 +1,63 @@
+"""Files that an earlier commit (ccbc365) wrote: they load, and they predict what they did then."""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from quickstudy import checkpoint
+from quickstudy.likelihood import Categorical
+from quickstudy.recipes.wiring import load_learner_file, problem_from_json
+from quickstudy.serving import adapted
+from quickstudy.task import Examples
+
+GOLDEN = Path(__file__).parent / "golden"
+ANSWERS = json.loads((GOLDEN / "answers.json").read_text())
+"""What the code of that commit predicted."""
+
+
+def numbers(*shape: int) -> np.ndarray:
+    """Numbers from -1 to 1 that depend on no generator of random numbers."""
+    count = int(np.prod(shape))
+    return (np.arange(count) * 7 % 11 / 5 - 1).reshape(shape).astype(np.float32)
+
+
+def logits_of_protonet() -> np.ndarray:
+    _, _, learner = load_learner_file(GOLDEN / "protonet.qs")
+    support = Examples(jnp.asarray(numbers(3, 5)), jnp.asarray([0, 1, 1]))
+    predictor = learner.adapt(support, Categorical(2), key=jax.random.key(0))
+    return np.asarray(predictor(jnp.asarray(numbers(7, 5)[3:])))
+
+
+def outputs_of_maml() -> np.ndarray:
+    _, problem, learner = load_learner_file(GOLDEN / "maml.qs")
+    support = Examples(jnp.asarray(numbers(4, 1)), jnp.asarray(2 * numbers(9, 1)[5:]))
+    predictor = learner.adapt(support, problem.likelihood, key=jax.random.key(0))
+    return np.asarray(predictor(jnp.asarray(numbers(10, 1)[4:])))
+
+
+@pytest.mark.parametrize(
+    "predict",
+    [logits_of_protonet, outputs_of_maml],
+    ids=lambda f: f.__name__,
+)
+def test_files_of_an_earlier_commit_predict_as_they_did(predict):
+    np.testing.assert_allclose(predict(), ANSWERS[predict.__name__], rtol=1e-4, atol=1e-5)
+
+
+def test_an_adapted_file_of_an_earlier_commit_classifies_files(tmp_path):
+    np.savez(tmp_path / "x.npz", x=numbers(4, 5))
+    rows = adapted.predict(GOLDEN / "adapted.qs", [tmp_path / "x.npz"])
+    assert [row.name for row in rows] == ANSWERS["classes_of_adapted"]
+    probabilities = [list(row.probabilities.values()) for row in rows]
+    np.testing.assert_allclose(probabilities, ANSWERS["probabilities_of_adapted"], rtol=1e-4)
+
+
+def test_a_header_that_says_nothing_of_descriptions_has_none():
+    header = checkpoint.read_header(GOLDEN / "protonet.qs")["problem"]
+    known = problem_from_json(header)
+    del header["description"], header["vocabulary"]  # headers before these were written
+    assert problem_from_json(header) == known
