@@ -112,7 +112,22 @@ def test_any_other_byte_anywhere_is_noticed_or_harmless(content, tmp_path_factor
     changed = bytearray(content)
     for _ in range(data.draw(st.integers(1, 3))):
         changed[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    loads_or_is_damaged(tmp_path_factory.getbasetemp(), bytes(changed))
+    loads = loads_or_is_damaged(tmp_path_factory.getbasetemp(), bytes(changed))
+    first = content.index(TREE["a"].tobytes())
+    numbers = slice(first, first + TREE["a"].nbytes)
+    if changed[numbers] != content[numbers]:
+        assert not loads
+    if changed == content:
+        assert loads
+
+
+def test_other_numbers_in_a_whole_archive_are_noticed(content, tmp_path):
+    with np.load(io.BytesIO(content)) as written:
+        arrays = dict(written)
+    arrays["00000"] = arrays["00000"] + 1  # zip's own checksum is right again
+    (tmp_path / "tree.qs").write_bytes(archive(**arrays))
+    with pytest.raises(DamagedFile, match="checksum"):
+        checkpoint.load(tmp_path / "tree.qs", TREE)
 
 
 def test_every_truncation_is_noticed(content, tmp_path):
