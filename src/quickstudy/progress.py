@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from quickstudy.terminal import printable
+
 SECONDS_BETWEEN_LINES = 15.0
 
 
@@ -35,7 +37,7 @@ class Lines(Reporter):
         self.last = now
         start, since = self.first
         left = (self.total - done) * (now - since) / max(done - start, 1)
-        words = f"{self.title}: {done}/{self.total}  {note}".rstrip()
+        words = printable(f"{self.title}: {done}/{self.total}  {note}".rstrip())
         print(f"{words}  {left:.0f} s to go", file=sys.stderr, flush=True)
 
 
@@ -44,10 +46,11 @@ class Bar(Reporter):
 
     def __init__(self, bar: Progress, title: str, total: int, done: int):
         self.bar, self.title = bar, title
-        self.task = bar.add_task(title, total=total, completed=done)
+        self.task = bar.add_task(printable(title), total=total, completed=done)
 
     def at(self, done: int, note: str = "") -> None:
-        self.bar.update(self.task, completed=done, description=f"{self.title}  {note}".rstrip())
+        words = printable(f"{self.title}  {note}".rstrip())
+        self.bar.update(self.task, completed=done, description=words)
 
 
 @contextmanager
@@ -64,7 +67,7 @@ def progress(title: str, total: int, *, done: int = 0, show: bool = True) -> Ite
         yield Lines(title, total)
     else:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.errors import UserError
 from quickstudy.files import LOCK, only_process, read_json, remove_partials, write_atomically
+from quickstudy.terminal import warn
 
 METRICS = "metrics.jsonl"
 
@@ -199,8 +199,3 @@ def _is_unused(folder: Path) -> bool:
     """Whether it holds nothing but what a run left that was killed in its first moment."""
     left = (LOCK, ".config.json.*.partial")
     return all(any(map(path.match, left)) for path in folder.iterdir())
-
-
-def warn(message: str) -> None:
-    """One line on standard error."""
-    print(f"quickstudy: {message}", file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """The page's structure, read as text."""
 
 import importlib
+import os
 import re
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ from quickstudy.report.data import Calibration, Confusion, ReportData, Row
 from quickstudy.report.figures import COLOURS
 from quickstudy.report.markup import number
 from quickstudy.report.page import render, write_report
+from quickstudy.terminal import printable
 
 from .conftest import NAMES, full_report, image_episode, sinusoid
 
@@ -115,26 +117,39 @@ def test_regression_in_place_of_classes() -> None:
         assert f">{label}</text>" in text
 
 
-def test_what_users_write_is_escaped() -> None:
-    hostile = '<script>alert("1")</script>&'
+def named(name: str) -> ReportData:
+    """A report in which everything that has a name of the user's is called `name`."""
     episode = image_episode()
     full = full_report()
     assert full.embedding is not None
-    data = replace(
+    return replace(
         full,
-        title=hostile,
-        rows=[replace(full.rows[0], name=hostile, mode=hostile)],
-        protocol={hostile: hostile, "nested": {hostile: [hostile]}},
-        curves=[replace(full.curves[0], name=hostile)],
-        episode=replace(episode, names=[hostile, *episode.names[1:]]),
-        sweeps=[replace(full.sweeps[0], setting=hostile)],
-        calibration=[replace(full.calibration[0], name=hostile)],
-        embedding=replace(full.embedding, names=[hostile, *NAMES[1:]]),
-        confusions=[Confusion(hostile, hostile, 1, 2, episode.query_images[0])],
+        title=name,
+        rows=[replace(full.rows[0], name=name, mode=name)],
+        protocol={name: name, "nested": {name: [name]}},
+        curves=[replace(full.curves[0], name=name)],
+        episode=replace(episode, names=[name, *episode.names[1:]]),
+        sweeps=[replace(full.sweeps[0], setting=name)],
+        calibration=[replace(full.calibration[0], name=name)],
+        embedding=replace(full.embedding, names=[name, *NAMES[1:]]),
+        confusions=[Confusion(name, name, 1, 2, episode.query_images[0])],
     )
-    text = render(data)
+
+
+def test_what_users_write_is_escaped() -> None:
+    text = render(named('<script>alert("1")</script>&'))
     assert "<script" not in text
     assert not Page(text).attributes("script")
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"no-\xff-text"), "_under", "$x_{", "a\x1b[2J\nb"])
+def test_names_of_any_characters_are_shown(tmp_path: Path, name: str) -> None:
+    write_report(tmp_path / "report.html", named(name))
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert Page(text).text["h1"] == [name.replace("\udcff", "\\udcff")]
+    for drawing in re.findall(r"<svg.*?</svg>", text, flags=re.S):
+        assert "\x1b" not in re.sub(r'aria-label="[^"]*"', "", drawing)
+    assert f"{printable(name)}</text>" in text
 
 
 def test_nothing_is_loaded_from_a_network(text: str) -> None:

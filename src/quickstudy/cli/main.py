@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import sys
 from typing import Any, NoReturn
 
 from quickstudy.errors import UserError, nearest
+from quickstudy.terminal import warn
 
 COMMANDS = {
     "demo": "see it work: four learners on characters that they have never seen, in minutes",
@@ -62,6 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     if arguments is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end_at_once)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # some terminals have fewer letters than we print
+        sys.stdout.reconfigure(errors="backslashreplace")
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
@@ -121,7 +125,8 @@ def without_learners(words: list[str]) -> list[str]:
 
 
 def complain(message: str, status: int = 2) -> int:
-    """One line on standard error, as long as there is one: a terminal may have been closed."""
+    """Print one line on standard error, as long as there is one: a terminal may have been closed.
+    Returns the exit status."""
     with contextlib.suppress(OSError):
-        print(f"quickstudy: {' '.join(message.split())}", file=sys.stderr)
+        warn(message)
     return status

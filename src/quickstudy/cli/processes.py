@@ -17,6 +17,7 @@ from typing import IO
 
 from quickstudy.errors import UserError
 from quickstudy.signals import ENDING, listen_for_signals
+from quickstudy.terminal import warn
 
 DEATHS_WITHOUT_PROGRESS = 3
 """After so many in a row with no newer checkpoint there is no sense in another start."""
@@ -54,12 +55,7 @@ def supervise(words: list[str], processes: int, run: Path) -> int:
                     f"process {died} of {processes} died {deaths} times with no checkpoint "
                     f"between{last}"
                 )
-            print(
-                f"quickstudy: process {died} of {processes} died; all start again from the last "
-                "checkpoint",
-                file=sys.stderr,
-                flush=True,
-            )
+            warn(f"process {died} of {processes} died; all start again from the last checkpoint")
 
 
 def _start(words: list[str], processes: int, complaints: IO[bytes]) -> list[subprocess.Popen]:

@@ -9,32 +9,48 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from quickstudy.recipes.published.recipe import PRESENTATIONS
+from quickstudy.terminal import printable
 
 if TYPE_CHECKING:
     from quickstudy.evaluation import Estimate, Result
+
+LEAST_WORDS = 16
+"""The narrowest column of words, in characters. Where a terminal has no room for all columns, the
+table is wider than the terminal: no figure is cut."""
+BESIDE = 3
+"""Characters that each column takes besides its words …"""
+EDGE = 1
+"""… and the table besides its columns."""
 
 
 def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, figures: bool = False
 ) -> None:
-    """A table on standard output: words to the left; with `figures`, all columns but the first
-    to the right."""
-    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for i, column in enumerate(columns):
+    """Print a table on standard output: words to the left, folded where they are too long; with
+    `figures`, all columns but the first to the right, each figure whole."""
+    made = Table(box=box.SIMPLE_HEAD)
+    cells = [[Text(printable(cell)) for cell in row] for row in (columns, *rows)]
+    least = EDGE
+    for i, column in enumerate(zip(*cells, strict=True)):
         right = figures and i > 0
+        least += BESIDE + (max(cell.cell_len for cell in column) if right else LEAST_WORDS)
         made.add_column(
-            column, justify="right" if right else "left", no_wrap=right, overflow="fold"
+            column[0], justify="right" if right else "left", no_wrap=right, overflow="fold"
         )
-    for row in rows:
+    for row in cells[1:]:
         made.add_row(*row)
-    Console().print(made)
+    console = Console()
+    console.print(Text(printable(title), "bold"), soft_wrap=True)
+    console.width = max(console.width, least)
+    console.print(made)
 
 
 def line(text: str) -> None:
-    """One line on standard output, unadorned."""
-    Console().print(text, highlight=False, soft_wrap=True)
+    """Print one line on standard output."""
+    print(printable(text))
 
 
 DIGITS = 6

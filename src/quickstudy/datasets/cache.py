@@ -84,7 +84,7 @@ def download(urls: Sequence[str], destination: Path, md5: str) -> None:
     part = destination.with_name(destination.name + ".part")
     failures, most = 0, _size(part)
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from rich.progress import track
 
 from quickstudy.datasets import cache
 from quickstudy.datasets.arrays import read_npz
 from quickstudy.datasets.grouped import SPLITS, Grouped
 from quickstudy.datasets.images import resized
 from quickstudy.errors import UserError, nearest
+from quickstudy.progress import progress
 
 SOURCES = (
     "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/",
@@ -224,9 +224,11 @@ def _read(name: str, md5: str) -> dict[str, np.ndarray]:
     drawings = defaultdict(list)
     with zipfile.ZipFile(path) as archive:
         members = sorted(member for member in archive.namelist() if member.endswith(".png"))
-        for member in track(members, f"reading {name}", console=cache.stderr):
-            _, alphabet, character, _ = member.split("/")
-            drawings[f"{alphabet}/{character}"].append(_ink(archive.read(member)))
+        with progress(f"reading {name}", len(members)) as reporter:
+            for done, member in enumerate(members, 1):
+                _, alphabet, character, _ = member.split("/")
+                drawings[f"{alphabet}/{character}"].append(_ink(archive.read(member)))
+                reporter.at(done)
     return {name: np.stack(bits) for name, bits in drawings.items()}
 
 

@@ -51,9 +51,10 @@ from quickstudy.recipes.tasks import (
     training_source,
     training_tasks,
 )
-from quickstudy.record import Record, warn
+from quickstudy.record import Record
 from quickstudy.seeds import SeedRun
 from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.terminal import warn
 from quickstudy.training import SECONDS_PER_CHECKPOINT, Validation, meta_train_seeds
 
 LEARNER_FILE = "learner.qs"

@@ -26,6 +26,7 @@ from PIL import Image
 from quickstudy.files import require_ours
 from quickstudy.recipes.studies.study import Map, Panel
 from quickstudy.report.data import Calibration, Curve, CurveEpisode, Embedding, Line, called
+from quickstudy.terminal import printable
 
 COLOURS = {
     "ink": "#1d2329",
@@ -272,7 +273,7 @@ def sweep(name: str, setting: str, lines: Sequence[Line], metric: str, chance: f
                 capsize=3,
                 label=_label(line.name),
             )
-        axes.set(xlabel=setting, ylabel=called(metric))
+        axes.set(xlabel=printable(setting), ylabel=called(metric))
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
         _in_percent(axes, metric)
         if len(lines) > 1:
@@ -297,7 +298,7 @@ def reliability(name: str, calibration: Calibration) -> str:
         above.plot([0, 1], [0, 1], **diagonal, label="perfect")
         above.legend(loc="upper left")
         above.set(
-            title=f"{calibration.name}: calibration error {error}",
+            title=f"{printable(calibration.name)}: calibration error {error}",
             ylabel="came true",
             ylim=(0, 1.02),
         )
@@ -360,5 +361,5 @@ def _ends(curves: Sequence[Curve]) -> str:
 
 def _label(name: str) -> str:
     """A name for the legend: its end, where it is long; matplotlib hides a leading underscore."""
-    shown = name if len(name) <= 24 else "…" + name[-23:]
+    shown = printable(name if len(name) <= 24 else "…" + name[-23:])
     return shown if shown[:1] != "_" else "\u200b" + shown

@@ -43,9 +43,9 @@ from quickstudy.recipes.wiring import (
     problem_to_json,
     skeleton,
 )
-from quickstudy.record import warn
 from quickstudy.serving.inputs import Inputs
 from quickstudy.task import Examples
+from quickstudy.terminal import warn
 
 KIND = "adapted learner"
 """What the header calls such a file."""

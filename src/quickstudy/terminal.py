@@ -1,0 +1,26 @@
+"""Text for the terminal. Names, paths and messages may hold any character: they are shown as they
+are, and none of them takes effect."""
+
+import re
+import sys
+
+TAKES_EFFECT = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters: a terminal obeys \x1b[2J, and begins a line at \n
+    "\u2028\u2029\u202a-\u202e\u2066-\u2069"  # line separators; other directions of writing
+    "\ud800-\udfff]"  # bytes of a file name that are no text: no stream can encode them
+)
+
+
+def printable(text: str) -> str:
+    r"""Replace each character that a terminal would obey by its escape.
+
+    >>> printable("a\x1b[2J\nb")
+    'a\\x1b[2J\\nb'
+    """
+    return TAKES_EFFECT.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def warn(message: str) -> None:
+    """Print one line on standard error."""
+    line = re.sub(r"\s*\n\s*", " ", message.strip())
+    print(f"quickstudy: {printable(line)}", file=sys.stderr, flush=True)
