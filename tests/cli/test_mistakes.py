@@ -218,6 +218,28 @@ def test_a_learner_file_of_ones_own_that_defines_none(mistake, tmp_path):
     assert "no file" in mistake("train", tmp_path / "absent.py", "--run", tmp_path / "a")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"x = 1\ndef f(:\n", "mine.py, line 2: SyntaxError: invalid syntax"),
+        (b"def f():\n    return 1 / 0\n\nf()\n", "mine.py, line 2: ZeroDivisionError: division"),
+        (b"\nimport no_such_module\n", "mine.py, line 2: ModuleNotFoundError: No module named"),
+        (b"import json\n\njson.loads('{')\n", "mine.py, line 3: JSONDecodeError: Expecting"),
+        (b"import sys\nsys.exit(3)\n", "mine.py, line 2: SystemExit: 3"),
+        (b"x = '\xff'\n", "mine.py, line 1: SyntaxError: (unicode error)"),
+        (b"x = 1\0\n", "mine.py: SyntaxError: source code string cannot contain null bytes"),
+    ],
+    ids=["syntax", "division", "import", "elsewhere", "exit", "encoding", "null"],
+)
+def test_a_file_of_ones_own_that_does_not_run(mistake, tmp_path, content, said):
+    mine = tmp_path / "mine.py"
+    mine.write_bytes(content)
+    train = ("--run", tmp_path / "a")
+    assert said in mistake("train", mine, *train)
+    assert said in mistake("train", "lstm-optimizer", "--tasks", mine, *train)
+    assert not (tmp_path / "a").exists()
+
+
 def test_pictures_that_cannot_be_packed_or_were_not(mistake, pictures, tmp_path):
     out = tmp_path / "packed"
     assert "--out" in mistake("data", f"folder:{pictures}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -37,8 +38,8 @@ def class_in_file(name: str, kind: type[AnyClass], page: str) -> type[AnyClass]:
     """Run a Python file that the user has named, and return the one subclass of `kind` that it
     defines itself. Its bytes alone are run: no compiled file beside it.
 
-    Raises `UserError` where there is no such file, or it defines none or more than one; `page`
-    tells how to write one.
+    Raises `UserError` where there is no such file, where Python cannot run it, and where it
+    defines none or more than one; `page` tells how to write one.
     """
     path = Path(name)
     if not path.is_file():
@@ -51,7 +52,14 @@ def class_in_file(name: str, kind: type[AnyClass], page: str) -> type[AnyClass]:
     module = ModuleType(f"quickstudy_user_{path.stem}_{source.sha256}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
-    exec(compile(content, path, "exec"), module.__dict__)
+    try:
+        exec(compile(content, path, "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
+        what = error.msg if isinstance(error, SyntaxError) else error
+        raise UserError(
+            f"{name}{_line(error, path)}: {type(error).__name__}: {what} (python {name} shows the "
+            "whole traceback)"
+        ) from error
     found = [
         value
         for value in vars(module).values()
@@ -66,6 +74,16 @@ def class_in_file(name: str, kind: type[AnyClass], page: str) -> type[AnyClass]:
         )
     _NAMED.append((path.resolve(), source, found[0]))
     return found[0]
+
+
+def _line(error: BaseException, path: Path) -> str:
+    """`, line 3`, the last line of the file at `path` that ran before `error`, or that Python
+    could not read; nothing where neither is known."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f", line {error.lineno}" if error.lineno else ""
+    steps = traceback.extract_tb(error.__traceback__)
+    lines = [step.lineno for step in steps if step.filename == str(path)]
+    return f", line {lines[-1]}" if lines else ""
 
 
 def named_class(name: str) -> Any:
