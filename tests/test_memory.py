@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -62,6 +63,27 @@ def test_training_that_cannot_fit_is_refused_in_a_sentence(monkeypatch, tmp_path
         UserError, match=r"needs \d+\.\d kB of memory and 1.0 kB are free: take fewer"
     ):
         meta_train(maml(1, False), Sinusoid(5, 5), optax.sgd(0.1), steps=1, folder=tmp_path)
+
+
+def test_memory_that_runs_out_is_said_with_the_options_to_make_smaller():
+    with (
+        pytest.raises(UserError, match="smaller numbers for --way") as raised,
+        memory.named("--way"),
+    ):
+        jnp.zeros(1 << 50, jnp.uint8).block_until_ready()  # a million gigabytes
+    assert "\n" not in str(raised.value)
+    with pytest.raises(UserError, match="for --steps"), memory.named("--steps"):
+        np.zeros(1 << 60, np.uint8)
+    with pytest.raises(RuntimeError, match="another thing"), memory.named("--way"):
+        raise RuntimeError("another thing")
+
+
+def test_shapes_that_alone_fill_the_memory_are_refused(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 5 << 30)
+    shapes = [jax.ShapeDtypeStruct((1 << 30,), jnp.float32), "no array", jax.random.key(0)]
+    memory.require_room(shapes, "--way")
+    with pytest.raises(UserError, match=r"for --way \(at least 6.0 GiB are needed and 5.0 GiB"):
+        memory.require_room([*shapes, jax.ShapeDtypeStruct((1 << 30,), jnp.bfloat16)], "--way")
 
 
 def test_free_memory_is_told_on_this_machine():

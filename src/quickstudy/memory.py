@@ -2,9 +2,13 @@
 the answer is a sentence and not the kernel's killer.
 """
 
+import contextlib
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+from jaxtyping import PyTree
 
 from quickstudy.errors import UserError
 from quickstudy.files import in_bytes
@@ -40,6 +44,37 @@ def available() -> int | None:
     except (OSError, ValueError):  # no control groups, or the limit is the word "max"
         return free
     return min(free, limit - used)
+
+
+@contextlib.contextmanager
+def named(options: str) -> Iterator[None]:
+    """Raise `UserError` that names the `options` to make smaller where memory runs out within.
+
+    >>> with named("--way, --shot and --query"):
+    ...     raise MemoryError
+    Traceback (most recent call last):
+    quickstudy.errors.UserError: there is not enough memory: take smaller numbers for --way, ...
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise _too_large(options, str(error)) from error
+
+
+def require_room(arrays: PyTree, options: str) -> None:
+    """Raise `UserError` that names the `options` to make smaller where arrays of these shapes alone
+    fill the free memory. Nothing is computed."""
+    leaves = (x for x in jax.tree.leaves(arrays) if hasattr(x, "dtype"))
+    wants, there = sum(math.prod(x.shape) * x.dtype.itemsize for x in leaves), available()
+    if there is not None and wants > there:
+        what = f"at least {wants / GIB:.1f} GiB are needed and {there / GIB:.1f} GiB are free"
+        raise _too_large(options, what)
+
+
+def _too_large(options: str, why: str) -> UserError:
+    return UserError(f"there is not enough memory: take smaller numbers for {options} ({why})")
 
 
 def require(program: jax.stages.Compiled, devices: int) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from quickstudy import memory
 from quickstudy.cli import main
 from quickstudy.datasets import packed
 
@@ -216,6 +217,16 @@ def test_a_learner_file_of_ones_own_that_defines_none(mistake, tmp_path):
     mine.write_text("x = 1\n")
     assert "defines 0" in mistake("train", mine, "--run", tmp_path / "a")
     assert "no file" in mistake("train", tmp_path / "absent.py", "--run", tmp_path / "a")
+
+
+def test_sizes_beyond_memory_are_named(mistake, tmp_path, monkeypatch):
+    run, words = tmp_path / "a", ("train", "maml", "--tasks", "sinusoid", "--shot", "3", "--run")
+    assert "take smaller numbers for --hidden" in mistake(*words, run, "--hidden", 10**8, 10**9)
+    assert main([*map(str, words), str(run), "--steps", "0"]) == 0
+    evaluate = ("evaluate", run, "--episodes", "2")
+    query = ("--query", 2 * 10**9)
+    monkeypatch.setattr(memory, "available", lambda: 8 << 30)
+    assert "--way, --shot and --query (at least 14.9 GiB" in mistake(*evaluate, *query)
 
 
 @pytest.mark.parametrize(

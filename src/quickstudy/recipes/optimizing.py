@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import optax
 
-from quickstudy import checkpoint
+from quickstudy import checkpoint, memory
 from quickstudy.devices import is_first_process
 from quickstudy.errors import UserError, nearest
 from quickstudy.optimization import final_loss
@@ -50,6 +50,7 @@ def start_of(settings: OptimizerRun, run: Path, **options: Any) -> LearnedOptimi
     return optimizer
 
 
+@memory.named("--dimensions, --hidden, --kernels and --batch")
 def train_optimizer(
     settings: OptimizerRun,
     run: Path,

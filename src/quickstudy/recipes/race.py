@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import optax
 
+from quickstudy import memory
 from quickstudy.evaluation import NORMAL_QUANTILE, Estimate
 from quickstudy.optimization import AnyOptimizer, Curves, minimise_many
 from quickstudy.recipes.opponents import UNTUNED, Tuned, tuned_once
@@ -128,6 +129,7 @@ def first_below(losses: np.ndarray, level: float) -> int | None:
     return int(reached[0]) if len(reached) else None
 
 
+@memory.named("--dimensions, --hidden, --kernels and --batch")
 def race(
     learned: Mapping[str, AnyOptimizer],
     problems: Problems,

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import PRNGKeyArray
 
-from quickstudy import checkpoint
+from quickstudy import checkpoint, memory
 from quickstudy.devices import from_first_process, is_first_process
 from quickstudy.errors import UserError
 from quickstudy.evaluation import Result, average, evaluate
@@ -56,6 +56,9 @@ from quickstudy.seeds import SeedRun
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.terminal import warn
 from quickstudy.training import SECONDS_PER_CHECKPOINT, Validation, meta_train_seeds
+
+LEARNER_SIZES, EPISODE_SIZES = "--hidden, --filters", "--way, --shot and --query"
+"""The options that decide how much memory is needed."""
 
 LEARNER_FILE = "learner.qs"
 TRAINED = resources.files("quickstudy.learners") / "trained"
@@ -157,6 +160,7 @@ def train_seeds(
         )
 
 
+@memory.named(f"{LEARNER_SIZES}, --train-way, --train-shot and --train-query")
 def _train(
     settings: RunSettings,
     runs: Mapping[int, Path],
@@ -169,6 +173,8 @@ def _train(
     evidence = provenance()
     t, training = settings.tasks, settings.training
     problem = problem_of(settings)
+    learner = eqx.filter_eval_shape(lambda: build(settings.learner, problem, 0))
+    memory.require_room(learner, LEARNER_SIZES)
     assert training.steps is not None
     assert training.meta_batch is not None
     assert training.validate_every is not None
@@ -357,6 +363,7 @@ def learner_protocol(settings: LearnerSettings, learner: Learner) -> dict[str, A
     return words
 
 
+@memory.named(EPISODE_SIZES)
 def measure(
     settings: RunSettings,
     learner: Learner,
@@ -382,6 +389,8 @@ def measure(
             "--split koch or lake"
         )
     distribution = episode_tasks(t, part, t.way, t.shot, t.query)
+    task = jax.eval_shape(distribution.sample, jax.random.key(0))
+    memory.require_room(task, EPISODE_SIZES)
     if asking is not None:
         distribution = asked_tasks(distribution, asking, learner)
     try:
