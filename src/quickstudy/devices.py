@@ -22,6 +22,8 @@ from quickstudy.errors import UserError
 AXIS = "tasks"
 EVERYWHERE = PartitionSpec()
 BY_TASK = PartitionSpec(AXIS)
+MOST_DEVICES = 1024
+"""Of one processor: making more would take minutes."""
 
 Tree = TypeVar("Tree")
 
@@ -113,8 +115,8 @@ def join(
     MPI or Kubernetes, as `jax.distributed.initialize` does). By default a processor is a device
     for each core, or one where processes are joined.
 
-    Raises `UserError` where they cannot be joined, or a count or index is told of processes that
-    meet nowhere.
+    Raises `UserError` for a number of devices that a processor cannot be, where processes cannot be
+    joined, and where a count or index is told of processes that meet nowhere.
     """
     if coordinator is None and not (process_count is None and process_index is None):
         raise UserError(
@@ -122,6 +124,10 @@ def join(
             "--coordinator HOST:PORT"
         )
     if devices is not None:
+        if not 1 <= devices <= MOST_DEVICES:
+            raise UserError(
+                f"--devices {devices}: it must be at least 1 and at most {MOST_DEVICES}"
+            )
         jax.config.update("jax_num_cpu_devices", devices)
     elif coordinator is None:
         with suppress(RuntimeError):  # something was computed: the devices are what they are

@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.cli.options import read
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Adapt:
 
 def run(words: list[str]) -> int:
     """The command."""
-    options = tyro.cli(Adapt, args=words, prog="quickstudy adapt")
+    options = read(Adapt, words, "quickstudy adapt")
 
     from quickstudy.serving.adapted import adapt
 

@@ -10,6 +10,7 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.cli.evaluate import TestOptions, asking_of, test_tasks
+from quickstudy.cli.options import read
 from quickstudy.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def show_comparison(title: str, comparison: Comparison) -> None:
 
 def run(words: list[str]) -> int:
     """The command."""
-    options = tyro.cli(Compare, args=words, prog="quickstudy compare")
+    options = read(Compare, words, "quickstudy compare")
     if len(options.runs) < 2 or len(set(options.runs)) < len(options.runs):
         raise UserError("compare takes two different runs or more")
 

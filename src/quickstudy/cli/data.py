@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.cli.options import read
 from quickstudy.errors import UserError, nearest
 from quickstudy.recipes.learner_settings import at_least
 
@@ -43,7 +44,7 @@ class Data:
 
 def run(words: list[str]) -> int:
     """The command."""
-    options = tyro.cli(Data, args=words, prog="quickstudy data")
+    options = read(Data, words, "quickstudy data")
 
     from quickstudy.datasets import cache, folder, mnist, omniglot, packed, penn_treebank
     from quickstudy.datasets.images import ImageFormat

@@ -6,9 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from quickstudy.cli import show
+from quickstudy.cli.options import read
 from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
 from quickstudy.recipes.learners.gradient import MAML
@@ -52,7 +51,7 @@ LEARNERS: dict[str, tuple[LearnerSettings, TaskSettings, TrainingSettings]] = {
 
 def run(words: list[str]) -> int:
     """The command."""
-    options = tyro.cli(Demo, args=words, prog="quickstudy demo")
+    options = read(Demo, words, "quickstudy demo")
     started = time.monotonic()
 
     from quickstudy.cli.compare import show_comparison

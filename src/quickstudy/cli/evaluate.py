@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.cli.options import read
 from quickstudy.errors import UserError
 from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings
 
@@ -106,7 +107,7 @@ class Evaluate:
 
 def run(words: list[str]) -> int:
     """The command."""
-    options = tyro.cli(Evaluate, args=words, prog="quickstudy evaluate")
+    options = read(Evaluate, words, "quickstudy evaluate")
 
     from quickstudy.recipes.evidence import command, provenance
     from quickstudy.recipes.search import best_options

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.cli.options import read
 from quickstudy.errors import UserError
 from quickstudy.recipes.learner_settings import Flat, at_least
 from quickstudy.recipes.optimizers import ProblemSettings
@@ -69,7 +70,7 @@ class Optimize:
 
 def run(words: list[str]) -> int:
     """The command."""
-    options = tyro.cli(Optimize, args=words, prog="quickstudy optimize")
+    options = read(Optimize, words, "quickstudy optimize")
 
     from quickstudy.devices import join
     from quickstudy.files import write_atomically

@@ -10,6 +10,7 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.cli.machines import Machines
+from quickstudy.cli.options import read
 from quickstudy.errors import UserError
 from quickstudy.recipes.learner_settings import Flat
 from quickstudy.recipes.optimizers import (
@@ -52,11 +53,8 @@ def arguments_of(settings: type[OptimizerSettings]) -> Any:
 def run(name: str, words: list[str]) -> int:
     """The command, for one optimiser."""
     settings = optimizer_settings(name)
-    options = tyro.cli(
-        arguments_of(settings),
-        args=words,
-        prog=f"quickstudy train {name}",
-        description=settings.__doc__,
+    options = read(
+        arguments_of(settings), words, f"quickstudy train {name}", description=settings.__doc__
     )
     machines: Machines = options.machines
     if machines.processes > 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.cli.options import read
 from quickstudy.errors import UserError
 
 
@@ -26,7 +27,7 @@ class Predict:
 
 def run(words: list[str]) -> int:
     """The command."""
-    options = tyro.cli(Predict, args=words, prog="quickstudy predict")
+    options = read(Predict, words, "quickstudy predict")
     if not options.inputs:
         raise UserError("nothing to classify: name images (or tables) after the file")
 

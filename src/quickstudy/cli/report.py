@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.cli.options import read
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Report:
 
 def run(words: list[str]) -> int:
     """The command."""
-    options = tyro.cli(Report, args=words, prog="quickstudy report")
+    options = read(Report, words, "quickstudy report")
 
     from quickstudy.report.collect import write
 

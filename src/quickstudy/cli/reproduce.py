@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.cli.options import read
 from quickstudy.recipes.learner_settings import at_least
 
 
@@ -36,7 +37,7 @@ class Reproduce:
 
 def run(words: list[str]) -> int:
     """The command."""
-    options = tyro.cli(Reproduce, args=words, prog="quickstudy reproduce")
+    options = read(Reproduce, words, "quickstudy reproduce")
 
     from quickstudy.cli.main import complain
     from quickstudy.devices import join

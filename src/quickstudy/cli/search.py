@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.cli.options import read
 from quickstudy.errors import UserError
 from quickstudy.files import read_json
 from quickstudy.recipes.learner_settings import LearnerSettings
@@ -60,8 +61,8 @@ def run(words: list[str]) -> int:
     one = next(iter(seeds_in(folder).values()), folder)
     run_file(one, "learner.qs")
     learner = RunSettings.from_json(read_json(one / "config.json", "train anew")).learner
-    options = tyro.cli(
-        arguments_of(learner), args=words[1:], prog=f"quickstudy search {folder}", description=USAGE
+    options = read(
+        arguments_of(learner), words[1:], f"quickstudy search {folder}", description=USAGE
     )
     values = {
         f.name: getattr(options, f.name) for f in dataclasses.fields(learner) if f.name != "network"

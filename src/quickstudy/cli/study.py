@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.cli.options import read
 
 if TYPE_CHECKING:
     from quickstudy.recipes.studies.study import Panel
@@ -58,7 +59,7 @@ def table_of(panel: Panel) -> tuple[list[str], list[list[str]]]:
 
 def run(words: list[str]) -> int:
     """The command."""
-    options = tyro.cli(StudyOptions, args=words, prog="quickstudy study")
+    options = read(StudyOptions, words, "quickstudy study")
 
     from quickstudy.cli.main import complain
     from quickstudy.devices import join

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from quickstudy.cli import show
+from quickstudy.cli.options import read
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Tables:
 
 def run(words: list[str]) -> int:
     """The command."""
-    options = tyro.cli(Tables, args=words, prog="quickstudy tables")
+    options = read(Tables, words, "quickstudy tables")
 
     from quickstudy.files import require_ours, write_atomically
     from quickstudy.recipes.reproduce import table

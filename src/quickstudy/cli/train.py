@@ -10,6 +10,7 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.cli.machines import Machines
+from quickstudy.cli.options import read
 from quickstudy.errors import UserError
 from quickstudy.recipes.learner_settings import Flat, LearnerSettings, at_least
 from quickstudy.recipes.optimizers import OPTIMIZERS
@@ -73,11 +74,8 @@ def run(words: list[str]) -> int:
 
         return optimizer_training.run(name, rest)
     settings = learner_settings(name)
-    options = tyro.cli(
-        arguments_of(settings),
-        args=rest,
-        prog=f"quickstudy train {name}",
-        description=settings.__doc__,
+    options = read(
+        arguments_of(settings), rest, f"quickstudy train {name}", description=settings.__doc__
     )
     machines: Machines = options.machines
     at_least(options, seeds=1)
