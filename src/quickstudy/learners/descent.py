@@ -13,6 +13,9 @@ from jaxtyping import Array, Float, Int
 
 Parameters = TypeVar("Parameters")
 
+MOST_STEPS = 1_000_000
+"""The numbers of the steps are an array."""
+
 
 def descend(
     loss: Callable[[Parameters], Float[Array, ""]],
@@ -64,7 +67,11 @@ def trajectory(
     """`descend` on a loss that differs from step to step: `loss(φ_t, t)`, with t from 0. Returns
     φ_T, the state of the optimiser then, and what `watch(φ_{t+1}, t)` saw after each step, stacked.
     The optimiser starts from `state`, by default from its own `init`.
+
+    Raises `ValueError` for more than `MOST_STEPS` steps.
     """
+    if steps > MOST_STEPS:
+        raise ValueError(f"{steps} steps of gradient descent: at most {MOST_STEPS}")
     trainable, fixed = eqx.partition(parameters, eqx.is_inexact_array)
     state = optimizer.init(trainable) if state is None else state
 

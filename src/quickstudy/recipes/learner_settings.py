@@ -33,6 +33,19 @@ def at_least(settings: Any, **least: int) -> None:
             raise UserError(f"{flag} {value}: it must be at least {smallest}")
 
 
+MOST_LAYERS = 1000
+"""Of a network. Each is an object of its own, so that many more would fill the memory."""
+
+
+def layers_at_most(settings: Any, *names: str) -> None:
+    """Raise `UserError` unless each of these numbers of layers is at most `MOST_LAYERS`."""
+    for name in names:
+        value = getattr(settings, name)
+        if value > MOST_LAYERS:
+            flag = "--" + name.replace("_", "-")
+            raise UserError(f"{flag} {value}: it must be at most {MOST_LAYERS}")
+
+
 class TokenShape(tuple[int, ...]):
     """The shape of one input that is tokens, integers below `vocabulary`, and not numbers."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from quickstudy.errors import UserError, nearest
-from quickstudy.recipes.learner_settings import at_least
+from quickstudy.recipes.learner_settings import at_least, layers_at_most
 from quickstudy.recipes.settings import TrainingSettings, filled
 from quickstudy.recipes.user_file import Source, named_class, source_from_json, source_of
 
@@ -154,6 +154,7 @@ class LSTMOptimizer(OptimizerSettings):
 
     def __post_init__(self):
         at_least(self, layers=1, units=1)
+        layers_at_most(self, "layers")
         if not self.scale > 0:
             raise UserError(f"--scale {self.scale}: it must be above 0")
 

@@ -11,6 +11,7 @@ from quickstudy.recipes.learner_settings import (
     NetworkSettings,
     Problem,
     at_least,
+    layers_at_most,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Graph(LearnerSettings):
 
     def __post_init__(self):
         at_least(self, graph_layers=1, graph_width=1, edge_width=1)
+        layers_at_most(self, "graph_layers")
 
     def graph(self, problem: Problem, key: PRNGKeyArray, **options: Any) -> GraphNetwork:
         """The untrained network for the problem's classes."""

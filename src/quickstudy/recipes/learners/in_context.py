@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from quickstudy.errors import UserError
-from quickstudy.recipes.learner_settings import LearnerSettings, Problem, TokenShape, at_least
+from quickstudy.recipes.learner_settings import (
+    LearnerSettings,
+    Problem,
+    TokenShape,
+    at_least,
+    layers_at_most,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
@@ -41,6 +47,7 @@ class InContext(LearnerSettings):
 
     def __post_init__(self):
         at_least(self, width=1, layers=1, heads=1)
+        layers_at_most(self, "layers")
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         from quickstudy.learners.memory import in_context

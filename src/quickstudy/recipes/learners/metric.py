@@ -12,6 +12,7 @@ from quickstudy.recipes.learner_settings import (
     NetworkSettings,
     Problem,
     at_least,
+    layers_at_most,
 )
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ class ZeroShot(LearnerSettings):
 
     def __post_init__(self):
         at_least(self, dimension=1, description_layers=0, description_width=1)
+        layers_at_most(self, "description_layers")
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax

@@ -14,6 +14,7 @@ from quickstudy.recipes.learner_settings import (
     Problem,
     TokenShape,
     at_least,
+    layers_at_most,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class CNP(LearnerSettings):
 
     def __post_init__(self):
         at_least(self, width=1, layers=1, heads=1)
+        layers_at_most(self, "layers")
         if self.attention and self.width % self.heads:
             raise UserError(f"--heads {self.heads}: --width {self.width} is no multiple of it")
 
