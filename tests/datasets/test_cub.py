@@ -49,6 +49,18 @@ def test_images_go_to_their_classes_and_attributes_with_them(folder: Path):
         assert told.x[told.first[c], 0] == 10 * c
 
 
+def test_names_in_any_order_keep_their_attributes(folder: Path):
+    """Row i of the attributes is of the class in line i, whatever the names are sorted by."""
+    names = NAMES[::-1]
+    write(folder / "classes.txt", names)
+    examples, told = cub.load(folder), cub.attributes(folder)
+    assert list(examples.names) == list(told.names)
+    for c, name in enumerate(told.names):
+        number = names.index(name)
+        assert told.x[told.first[c], 0] == 10 * number
+        assert examples.x[examples.first[c], 0] % CLASSES == number
+
+
 def test_features_may_be_in_an_npz(folder: Path):
     before = cub.load(folder).x
     np.savez(folder / "features.npz", x=np.load(folder / "features.npy"))

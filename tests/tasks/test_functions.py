@@ -142,6 +142,15 @@ def test_pictures_are_their_pixels_and_no_pixel_comes_twice():
         Completion(jnp.asarray(pictures), 20, 5)
 
 
+def test_of_a_picture_at_least_so_many_pixels_are_told():
+    pictures = np.arange(2 * 16, dtype=np.uint8).reshape(2, 4, 4, 1)
+    tasks = Completion(jnp.asarray(pictures), 5, 3, least=3)
+    y = jax.jit(jax.vmap(lambda key: tasks.sample(key).support.y))(KEYS[:600])
+    sizes = np.bincount((~np.isnan(np.asarray(y)[..., 0])).sum(1), minlength=6)
+    assert sizes[:3].sum() == 0
+    np.testing.assert_allclose(sizes[3:] / 600, 1 / 3, atol=0.08)
+
+
 def test_each_part_has_pictures_of_its_own(monkeypatch):
     x = np.arange(8, dtype=np.uint8)[:, None, None, None] * np.ones((1, 16, 16, 1), np.uint8)
     digits = mnist.MNIST(x[:6], np.zeros(6), x[6:], np.zeros(2))
