@@ -1,4 +1,6 @@
 import contextlib
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +62,7 @@ x, y = np.zeros((3, 2)), np.arange(3)
         ({"x": np.zeros(3), "y": y}, "x has shape"),
         ({"x": np.zeros((0, 2)), "y": np.arange(0)}, "x has shape"),
         ({"x": x, "y": y * 1.0}, "labels must be integers or strings"),
+        ({"x": x, "y": np.array([1, 2, np.nan])}, "and row 2 is nan; labels must be integers"),
         ({"x": x, "y": y - 1}, "y is -1 in row 0"),
         ({"x": x * 1j, "y": y}, "must hold real numbers"),
         ({"x": x, "y": np.array(["a", None, "b"])}, "never unpickled"),
@@ -85,6 +88,63 @@ def test_files_that_are_not_npz(tmp_path: Path):
     np.save(tmp_path / "one.npy", x)
     with pytest.raises(UserError, match="a single array"):
         arrays.load(tmp_path / "one.npy")
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    """Of an .npy file of float32 numbers, without them."""
+    made = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        made, {"descr": "<f4", "fortran_order": False, "shape": shape}
+    )
+    return made.getvalue()
+
+
+def npz_of(path: Path, content: bytes) -> Path:
+    """An archive whose members x and y both have this content."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("x.npy", "y.npy"):
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(header((10**12, 4)), header((4 * 10**10,)), header((99999999999999999999, 4))),
+        *(header((3,)) + bytes(8), header((3,)) + bytes(16), header((-1, 4))),
+        *(
+            b"",
+            b"no array",
+            b"\x93NUMPY\x07\0 and more",
+            b"\x93NUMPY\x03\0\xff\xff\xff\x7f",
+        ),
+    ],
+)
+def test_what_a_member_declares_is_checked_before_it_is_made(tmp_path: Path, content: bytes):
+    with pytest.raises(UserError, match=r"a\.npz is damaged") as error:
+        arrays.read_npz(npz_of(tmp_path / "a.npz", content), ("x", "y"))
+    assert "\n" not in str(error.value)
+
+
+def test_an_array_beyond_memory_is_said(tmp_path: Path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 149 GiB")
+
+    path = saved(tmp_path / "a.npz", x=x, y=y)
+    monkeypatch.setattr(np.lib.format, "read_array", full)
+    with pytest.raises(UserError, match=r"a\.npz is larger than the memory \(Unable"):
+        arrays.load(path)
+
+
+@quick
+@given(st.lists(st.tuples(st.integers(6, 90), st.integers(0, 255)), min_size=1, max_size=5))
+def test_a_header_of_any_bytes_is_refused_or_read(tmp_path_factory, harm: list):
+    content = bytearray(header((4, 4)) + np.eye(4, dtype=np.float32).tobytes())
+    for place, byte in harm:
+        content[place] = byte
+    path = npz_of(tmp_path_factory.getbasetemp() / "header.npz", bytes(content))
+    with contextlib.suppress(UserError):
+        assert len(arrays.read_npz(path, ("x", "y"))) == 2
 
 
 @quick

@@ -82,7 +82,7 @@ def test_read_image_renders_a_drawing_the_same_way(drawings, tmp_path: Path):
     grouped = omniglot.load(28).grouped
     path = tmp_path / "drawing.png"
     path.write_bytes(png(drawings["A/character01"][3]))
-    np.testing.assert_array_equal(read_image(path, ImageFormat(28, 1, True)), grouped.x[3])
+    np.testing.assert_array_equal(read_image(path, ImageFormat(28, 1, "dark")), grouped.x[3])
 
 
 def test_lake_split_by_alphabet(drawings):

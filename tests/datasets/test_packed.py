@@ -66,11 +66,12 @@ def test_a_folder_of_images_packed_is_that_folder_loaded(tmp_path, capsys):
         for i in range(count):
             pixels = rng.integers(0, 255, (20, 24, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{i}.png")
-    for format in (ImageFormat(16, 3, ink=False), ImageFormat(16, 1, ink=True)):
+    for format in (ImageFormat(16, 3, None), ImageFormat(16, 1, "auto")):
         out = tmp_path / f"packed-{format.channels}"
         folder.pack(tmp_path / "pictures", format, out)
         found, expected = packed.load(out), folder.load(tmp_path / "pictures", format)
         assert found.names == expected.names
+        assert (found.ink and found.ink.colour) == (expected.ink and expected.ink.colour)
         for a, b in ((found.x, expected.x), (found.first, expected.first)):
             np.testing.assert_array_equal(a, b)
         assert "packing: 9/9" in capsys.readouterr().err
@@ -107,6 +108,7 @@ def resave(path: Path, old: bytes, new: bytes) -> None:
             lambda p: rewrite(p / "classes.json", names=["a", "a", "b"]),
             "names are different strings",
         ),
+        (lambda p: rewrite(p / "classes.json", ink="blue"), "ink is dark or light, not 'blue'"),
         (lambda p: rewrite(p / "classes.json", count=[9, 0, 0]), "names are different strings"),
         (lambda p: rewrite(p / "classes.json", count=[9, "x", 0]), "names are different strings"),
         (lambda p: resave(p / "classes.json", b'"cat"', b'"cut"'), "its checksum does not match"),

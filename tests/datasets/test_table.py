@@ -13,12 +13,13 @@ from quickstudy.errors import UserError
 
 quick = settings(max_examples=40, deadline=None)
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
-label = st.text('ab,"é\n ', min_size=1, max_size=4)
+label = st.text('ab,"é\n ', min_size=1, max_size=4).filter(str.strip)
 rows = st.lists(st.tuples(finite, label, finite), min_size=1, max_size=20)
 
 
 def check(grouped, rows):
     assert grouped.x.dtype == np.float32
+    rows = [(a, " ".join(label.split()), b) for a, label, b in rows]
     assert grouped.names == tuple(sorted({label for _, label, _ in rows}))
     for c, name in enumerate(grouped.names):
         got = grouped.x[grouped.first[c] : grouped.first[c] + grouped.count[c]]
@@ -67,6 +68,10 @@ def test_a_byte_order_mark_blank_lines_and_odd_spacing(tmp_path: Path):
         ("a,label\n1,x\nnan,y\n", "row 3, column 'a': 'nan' is not"),
         ("a,label\n1,x\n1e99,y\n", "row 3, column 'a': '1e99' is not"),
         ("a,label\n1,x\n2,\n", "row 3: no label"),
+        ("a,label\n1,x\n2, \n", "row 3: no label"),
+        ("a,label\n1,x\n2,y\0\n", "row 3: the label .* holds a NUL"),
+        ("a,label\n1,x\n2\0,y\n", r"row 3, column 'a': '2\\x00' is not a finite number"),
+        (",a,label\n0,1,x\n", "column 1 has no name"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, text: str, message: str):
@@ -97,6 +102,9 @@ def test_files_that_are_no_tables(tmp_path: Path):
         ({"a": [[1.0], [2.0]]}, r"row 1, column 'a': \[1.0\]"),
         ({"a": [date(2020, 1, 1), date(2020, 1, 2)]}, "row 1, column 'a'"),
         ({"a": [1, 2], "label": [3, None]}, "row 2: no label"),
+        ({"a": [1, 2], "label": [3.0, float("nan")]}, r"row 2: no label \(nan\)"),
+        ({"a": [1, 2], "label": ["x", None]}, "row 2: no label"),
+        ({"a": ["1", "2\0"]}, "row 2, column 'a'"),
     ],
 )
 def test_parquet_cells_are_checked(tmp_path: Path, column, message: str):

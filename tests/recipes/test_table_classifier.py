@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import make_blobs, make_classification
 from sklearn.model_selection import cross_val_score
@@ -123,6 +125,13 @@ X, Y = np.zeros((12, 3)), np.arange(12) % 2
         (X, Y[:5], "one class for each of the 12 rows"),
         (X, Y * 0, "one class"),
         (X, Y + 0.5, "not regression"),
+        (X, np.where(Y == 0, np.nan, Y), r"no class in row 0 \(nan\)"),
+        (X, [*map(str, Y[:-1]), None], r"no class in row 11 \(None\)"),
+        (X, [*map(str, Y[:-1]), np.nan], r"no class in row 11 \(nan\)"),
+        (X, ["", *map(str, Y[1:])], "no class in row 0"),
+        (X, np.array([*Y[:-1], None]), r"no class in row 11 \(None\)"),
+        (X, ["0", *Y[1:]], "strings and numbers"),
+        (X, np.array(["0", *Y[1:]], dtype=object), "strings and numbers"),
         (np.zeros((12, 1001)), Y, "1001 features: up to 1000"),
         (np.zeros((1002, 3)), np.arange(1002) % 2, "1002 labelled rows: up to 1000"),
     ],
@@ -157,3 +166,51 @@ def test_opponents_learn(birds):
     x, y = birds
     for name, method in opponents().items():
         assert np.mean(method(x[:30], y[:30], x[30:]) == y[30:]) > 0.8, name
+
+
+class Frame:
+    """As a data frame: an array whose columns have names."""
+
+    def __init__(self, x: np.ndarray, columns: list):
+        self.x, self.columns = x, columns
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+        return np.asarray(self.x, dtype)
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.permutations(range(4)))
+def test_columns_are_taken_by_name(birds, order):
+    x, y = birds
+    names = np.asarray(["length", "span", "weight", "beak"])
+    made = TableClassifier().fit(Frame(x[:16], list(names)), y[:16])
+    turned = made.predict_proba(Frame(x[16:24, order], list(names[list(order)])))
+    np.testing.assert_array_equal(turned, made.predict_proba(Frame(x[16:24], list(names))))
+
+
+def test_columns_of_other_names_are_refused(birds, fitted, capsys):
+    x, y = birds
+    made = TableClassifier().fit(Frame(x[:16], ["a", "b", "c", "d"]), y[:16])
+    assert made.feature_names_in_.tolist() == ["a", "b", "c", "d"]
+    with pytest.raises(UserError, match=r"no d; also e\); the classifier takes a, b, c, d"):
+        made.predict(Frame(x, ["a", "b", "c", "e"]))
+    with pytest.raises(UserError, match="also e"):
+        made.predict(Frame(np.pad(x, [(0, 0), (0, 1)]), ["a", "b", "c", "d", "e"]))
+    with pytest.raises(UserError, match="two columns of the same name"):
+        TableClassifier().fit(Frame(x, ["a", "a", "b", "c"]), y)
+    assert capsys.readouterr().err == ""
+    np.testing.assert_array_equal(made.predict(x), made.predict(Frame(x, ["a", "b", "c", "d"])))
+    assert "columns have names in fit and none in X" in capsys.readouterr().err
+    fitted.predict(Frame(x, ["a", "b", "c", "d"]))
+    assert "columns have names in X and none in fit" in capsys.readouterr().err
+    made.fit(x[:16], y[:16])
+    assert not hasattr(made, "feature_names_in_")
+    made.predict(Frame(x, [0, 1, 2, 3]))  # numbers are no names
+    assert capsys.readouterr().err == ""
+
+
+def test_a_score_needs_a_class_for_each_row(birds, fitted):
+    x, y = birds
+    for other in (y[:5], y[:, None], y[0]):
+        with pytest.raises(UserError, match="one class for each of the 60 rows"):
+            fitted.score(x, other)

@@ -15,6 +15,7 @@ from quickstudy.errors import UserError
 from quickstudy.recipes.learners.baseline import Pixels
 from quickstudy.recipes.settings import TaskSettings
 from quickstudy.serving.adapted import adapt, load, predict
+from quickstudy.serving.inputs import read_queries, read_support
 
 from .conftest import symbols, trained
 
@@ -39,7 +40,7 @@ def test_what_is_loaded_is_what_was_adapted(
     assert adapted.counts == (2, 1, 3)
     shutil.rmtree(support)
     loaded = load(out)
-    names, x = loaded.inputs.queries(queries)
+    names, x = read_queries(loaded.inputs, queries)
     assert names == list(map(str, queries))
     assert x.shape == (12, 16, 16, 1)
     assert (x[:, 0, 0] < 0.1).all()  # ink on a dark ground, as in training
@@ -86,11 +87,11 @@ def test_arrays_serve_as_well_as_pictures(
 ) -> None:
     out, packed = tmp_path / "symbols.qs", tmp_path / "support.npz"
     adapted = adapt(runs["protonet"], support, out)
-    x = adapted.inputs.support(support).x
+    x = read_support(adapted.inputs, support)[0].x
     labels = np.repeat(adapted.names, adapted.counts)
     np.savez(packed, x=np.round(255 * x).astype(np.uint8), y=labels)
     from_arrays = adapt(runs["protonet"], packed, tmp_path / "other.qs")
-    q = adapted.inputs.queries(queries)[1]
+    q = read_queries(adapted.inputs, queries)[1]
     np.testing.assert_array_equal(from_arrays.probabilities(q), adapted.probabilities(q))
     rows = predict(out, [packed])
     assert rows[3].input == f"{packed}, row 3"
@@ -144,15 +145,15 @@ def test_inputs_that_do_not_fit(runs: dict[str, Path], support: Path, tmp_path: 
     run, out = runs["protonet"], tmp_path / "symbols.qs"
     packed = tmp_path / "support.npz"
     np.savez(packed, x=np.zeros((4, 20, 16), np.uint8), y=np.arange(4) // 2)
-    refuses("inputs of 20 × 16 × 1; the learner takes images of 16 × 16 × 1", run, packed, out)
+    refuses("takes images of 16 × 16 × 1; .*npz holds images of 20 × 16 × 1", run, packed, out)
     (tmp_path / "rows.csv").write_text("a,b,label\n1,2,x\n3,4,y\n")
-    refuses("inputs of 2; the learner takes images", run, tmp_path / "rows.csv", out)
+    refuses("takes images of 16 × 16 × 1; .*csv holds 2 features", run, tmp_path / "rows.csv", out)
     adapt(run, support, out)
     for match, path in {
         "there is no file": tmp_path / "nowhere.npz",
         "cannot read the image": tmp_path / "nowhere.png",
         "holds nothing": tmp_path / "empty",
-        "inputs of 20": packed,
+        "images of 20 × 16 × 1": packed,
     }.items():
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(UserError, match=match):
@@ -219,17 +220,23 @@ def test_tables_are_scaled_as_in_training(tmp_path: Path) -> None:
     tasks = TaskSettings(f"table:{table}", 2, 1, 2, train_way=3, label_column="species")
     run = trained(tmp_path / "run", Pixels(), tasks, 0)
     support, out = tmp_path / "new.csv", tmp_path / "new.qs"
-    support.write_text("weight,height,species\n0.02,150,cat\n0.01,290,dog\n")
-    refuses("height, weight, in this order", run, support, out)
+    support.write_text("weight,size,species\n0.02,150,cat\n0.01,290,dog\n")
+    refuses(r"features weight, size \(no height; also size\).* takes height", run, support, out)
     support.write_text("height,weight,species\n150,0.02,cat\n151,0.021,cat\n290,0.01,dog\n")
     adapted = adapt(run, support, out)
-    assert np.abs(adapted.inputs.support(support).x).max() < 5
+    assert np.abs(read_support(adapted.inputs, support)[0].x).max() < 5
     (tmp_path / "rows.csv").write_text("height,weight\n150,0.02\n291,0.011\n")
     rows = predict(out, [tmp_path / "rows.csv"])
     assert [row.name for row in rows] == ["cat", "dog"]
     assert rows[1].input.endswith("rows.csv, row 3")
-    (tmp_path / "rows.csv").write_text("weight,height\n0.02,150\n")
-    with pytest.raises(UserError, match="height, weight, in this order"):
+    (tmp_path / "turned.csv").write_text("weight,height\n0.02,150\n0.011,291\n")
+    turned = predict(out, [tmp_path / "turned.csv"])
+    assert [row.probabilities for row in turned] == [row.probabilities for row in rows]
+    (tmp_path / "rows.csv").write_text("weight,weight,height\n0.02,0.02,150\n")
+    with pytest.raises(UserError, match="two columns of the same name"):
+        predict(out, [tmp_path / "rows.csv"])
+    (tmp_path / "rows.csv").write_text("species\ncat\n")
+    with pytest.raises(UserError, match="no column but 'species'"):
         predict(out, [tmp_path / "rows.csv"])
     with pytest.raises(UserError, match="takes 2 features, not pictures"):
         predict(out, [tmp_path / "image.png"])

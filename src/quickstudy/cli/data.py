@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -29,6 +30,9 @@ class Data:
     """Height and width to prepare, in pixels (not of mnist)."""
     color: bool = False
     """Keep the colours of your own images; by default they become ink on paper, one channel."""
+    ink: Literal["auto", "dark", "light"] = "auto"
+    """What is ink in your own images without --color: dark on a light ground, light on a dark
+    one, or what most of the images have at their border."""
     out: Path | None = None
     """Where to put your own packed images: a folder that is not there yet."""
 
@@ -40,6 +44,8 @@ class Data:
             raise UserError(f"there is no data set {self.name!r} to prepare: {known}")
         if (kind == "folder") != (self.out is not None):
             raise UserError("to pack your own images: quickstudy data folder:PATH --out FOLDER")
+        if self.ink != "auto" and (self.color or kind != "folder"):
+            raise UserError(f"--ink {self.ink} is for folder:PATH without --color")
 
 
 def run(words: list[str]) -> int:
@@ -47,12 +53,16 @@ def run(words: list[str]) -> int:
     options = read(Data, words, "quickstudy data")
 
     from quickstudy.datasets import cache, folder, mnist, omniglot, packed, penn_treebank
-    from quickstudy.datasets.images import ImageFormat
+    from quickstudy.recipes.settings import TaskSettings
+    from quickstudy.recipes.sources import image_format
 
     if options.out is not None:
-        channels = 3 if options.color else 1
-        format = ImageFormat(options.image_size, channels, ink=not options.color)
-        folder.pack(Path(options.name.partition(":")[2]), format, options.out)
+        tasks = TaskSettings(
+            options.name, image_size=options.image_size, color=options.color, ink=options.ink
+        )
+        path = Path(options.name.partition(":")[2])
+        if ink := folder.pack(path, image_format(tasks), options.out):
+            show.line(f"{path} is read as {ink}")
         show.line(f"packed: {options.out}    next: --tasks packed:{options.out}")
         return 0
     if options.name.startswith("packed:"):

@@ -75,7 +75,7 @@ def test_tasks(options: TestOptions, settings: RunSettings) -> TaskSettings:
     }
     changed: dict[str, Any] = {k: v for k, v in own.items() if v is not None}
     if options.tasks is not None and options.tasks != settings.tasks.tasks:
-        changed = {"split": None, "rotations": None, **changed}
+        changed = {"split": None, "rotations": None, "ink": "auto", **changed}
     return dataclasses.replace(settings.tasks, **changed)
 
 

@@ -79,6 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
         if name not in COMMANDS:
             raise UserError(f"there is no command {name!r}: {nearest(name, list(COMMANDS))}")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the compiler keeps to itself
+        if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in rest):
+            raise UserError("an argument is empty: leave it out, or write . for the current folder")
         command = importlib.import_module(f"quickstudy.cli.{name.replace('list', 'listing')}")
         return command.run(rest if name == "train" else without_learners(rest))
     except UserError as error:

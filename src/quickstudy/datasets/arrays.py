@@ -3,6 +3,8 @@
 numpy.savez("birds.npz", x=images, y=species)
 """
 
+import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -11,13 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from quickstudy.datasets.grouped import Grouped
+from quickstudy.datasets.labels import class_names, first_missing
 from quickstudy.errors import UserError
 
 
 def load(path: Path) -> Grouped:
     """The arrays x (N, ...) and y (N,) of an .npz file, grouped by y.
 
-    y holds integers from 0 or strings. Bytes (N, height, width[, channels]) are images and stay
+    y holds integers from 0 or strings, which are brought to one spelling (`labels.normalised`).
+    Bytes (N, height, width[, channels]) are images and stay
     uint8, with a channel axis added if there is none; all other numbers become float32.
 
     Raises `UserError` naming the file when it is missing, damaged, holds other keys, Python
@@ -38,7 +42,12 @@ def load(path: Path) -> Grouped:
             "for each example"
         )
     if y.dtype.kind not in "iuU":
-        raise UserError(f"{path}: y holds {y.dtype}; labels must be integers or strings")
+        missing = first_missing(y)
+        row = "" if missing is None else f", and row {missing} is {y[missing]}"
+        raise UserError(
+            f"{path}: y holds {y.dtype}{row}; labels must be integers or strings: y.astype(int) "
+            "once none is missing"
+        )
     if y.dtype.kind == "i" and y.min() < 0:
         raise UserError(
             f"{path}: y is {y.min()} in row {int(y.argmin())}; labels are integers from 0, so "
@@ -46,6 +55,8 @@ def load(path: Path) -> Grouped:
         )
     if x.dtype.kind not in "biuf":
         raise UserError(f"{path}: x holds {x.dtype}; it must hold real numbers")
+    if y.dtype.kind == "U":
+        y = np.asarray(class_names(f"{path}, y", y.tolist(), range(len(y))))
     if x.dtype == np.uint8 and x.ndim > 2:
         return Grouped.from_labels(x[..., None] if x.ndim == 3 else x, y)
     with np.errstate(over="ignore"):
@@ -59,8 +70,11 @@ def load(path: Path) -> Grouped:
     return Grouped.from_labels(x, y)
 
 
-# What NumPy and zipfile raise on bytes that are not, or no longer, an .npz file.
-_DAMAGE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
+DAMAGE = (
+    *(OSError, EOFError, ValueError, RuntimeError, MemoryError, OverflowError),
+    *(SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy and zipfile raise on bytes that are not, or no longer, an .npz file."""
 
 
 def read_npz(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
@@ -69,7 +83,7 @@ def read_npz(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
         file = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"there is no file {path}: check its path") from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise UserError(f"{path} is damaged or not an .npz file ({error}): make it anew") from None
     if not isinstance(file, np.lib.npyio.NpzFile):
         raise UserError(f"{path} holds a single array: save {', '.join(keys)} with numpy.savez")
@@ -81,11 +95,35 @@ def read_npz(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
                 f"it must hold {', '.join(keys)}"
             )
         try:
+            for key in keys:
+                _require_whole(file, key)
             return [file[key] for key in keys]
-        except _DAMAGE as error:
+        except MemoryError as error:
+            raise UserError(
+                f"{path} is larger than the memory ({error}): pack pictures (docs/data.md), or "
+                "leave out examples"
+            ) from None
+        except DAMAGE as error:
             if "allow_pickle" in str(error):
                 raise UserError(
                     f"{path} holds Python objects, which are never unpickled: "
-                    "save arrays of numbers or strings, such as y.astype(str)"
+                    "save arrays of numbers or strings without None, such as y.astype(str)"
                 ) from None
             raise UserError(f"{path} is damaged ({error}): make it anew") from None
+
+
+def _require_whole(file: np.lib.npyio.NpzFile, key: str) -> None:
+    """Raise `ValueError` unless a member has the bytes that its header declares: before an array
+    of such a size is made."""
+    assert file.zip is not None
+    name = key if key in file.zip.namelist() else f"{key}.npy"
+    with file.zip.open(name) as member:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0
+        if version != (1, 0):
+            read = np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(member)
+        declared = math.prod(shape) * dtype.itemsize
+        there = file.zip.getinfo(name).file_size - member.tell()
+    if declared != there and not dtype.hasobject:
+        raise ValueError(f"{key} declares {declared} bytes, and {there} are there")

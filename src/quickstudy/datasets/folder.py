@@ -5,6 +5,7 @@ birds/
   wren/   a.webp   b.webp
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 from quickstudy.datasets import packed
 from quickstudy.datasets.grouped import Grouped
-from quickstudy.datasets.images import ImageFormat, read_image
+from quickstudy.datasets.images import ImageFormat, Ink, decided, read_image
 from quickstudy.errors import UserError
 
 
@@ -21,32 +22,39 @@ def load(path: Path, format: ImageFormat) -> Grouped:
 
     The name of a sub-folder is the name of its class; images are taken from all depths within
     it, sorted by path. Hidden files and files that are no images by their suffix are ignored.
+    Which of dark and light is ink is decided once for all of them (`images.decided`).
 
-    Raises `UserError` for a missing folder, one without sub-folders, a class without images,
-    and an image that cannot be read, each by name.
+    Raises `UserError` for a missing folder, one without sub-folders, a class without images, two
+    classes with the same images, and an image that cannot be read, each by name.
 
-    >>> load(Path("birds"), ImageFormat(84, 3, ink=False)).names
+    >>> load(Path("birds"), ImageFormat(84, 3, ink=None)).names
     ('robin', 'wren')
     """
     classes = classes_of(path)
     files = [file for images in classes.values() for file in images]
+    format, ink = decided(format, files)
     x = np.empty((len(files), format.size, format.size, format.channels), np.uint8)
     for row, file in zip(x, files, strict=True):
         row[:] = read_image(file, format)
-    return Grouped.from_labels(x, np.repeat(list(classes), [len(x) for x in classes.values()]))
+    labels = np.repeat(list(classes), [len(x) for x in classes.values()])
+    return replace(Grouped.from_labels(x, labels), ink=ink)
 
 
-def pack(path: Path, format: ImageFormat, out: Path) -> None:
-    """What `load` gives, as a packed data set in the folder `out`, with one image at a time in
-    memory. Raises `UserError` as `load` and `packed.write` do."""
+def pack(path: Path, format: ImageFormat, out: Path) -> Ink | None:
+    """Write what `load` gives as a packed data set in the folder `out`, with one image at a time
+    in memory. Gives what was decided about ink. Raises `UserError` as `load` and `packed.write`
+    do."""
     classes = classes_of(path)
+    format, ink = decided(format, [file for images in classes.values() for file in images])
     packed.write(
         out,
         (read_image(file, format) for images in classes.values() for file in images),
         {name: len(images) for name, images in classes.items()},
         (format.size, format.size, format.channels),
+        ink=ink,
         show_progress=True,
     )
+    return ink
 
 
 def classes_of(path: Path) -> dict[str, list[Path]]:
@@ -58,11 +66,30 @@ def classes_of(path: Path) -> dict[str, list[Path]]:
         raise UserError(
             f"{path} has no sub-folders: put the images of each class in a sub-folder of its own"
         )
+    _require_apart(path, folders)
     found = {folder.name: image_files(folder) for folder in folders}
     for name, images in found.items():
         if not images:
             raise UserError(f"class folder {path / name} has no images: add some, or take it away")
     return found
+
+
+def _require_apart(path: Path, folders: list[Path]) -> None:
+    """Raise `UserError` where a class folder is a link that makes its images those of another
+    class as well."""
+    real = {folder: folder.resolve() for folder in folders}
+    for folder, target in real.items():
+        if path.resolve().is_relative_to(target):
+            raise UserError(
+                f"class folder {folder} is a link to {target}, which holds the whole data set: "
+                "take the link away"
+            )
+        for other, place in real.items():
+            if other != folder and target.is_relative_to(place):
+                raise UserError(
+                    f"class folders {folder} and {other} hold the same images, in {target}: "
+                    "take one of them away"
+                )
 
 
 def image_files(folder: Path) -> list[Path]:

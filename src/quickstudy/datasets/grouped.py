@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from quickstudy.datasets.images import Ink
 from quickstudy.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -22,6 +23,12 @@ class Scaling:
     """(features,) float64 …"""
     deviation: np.ndarray
     """… and as many, none of them 0."""
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Rows (N, features) standardised, float32. What float32 cannot hold becomes the largest
+        number that it can."""
+        largest = np.finfo(np.float32).max
+        return np.clip((x - self.mean) / self.deviation, -largest, largest).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +56,9 @@ class Grouped:
 
     scaling: Scaling | None = None
     """What x was standardised by, if it was."""
+
+    ink: Ink | None = None
+    """Of pictures that became strokes bright on dark: what ink was in their files."""
 
     @classmethod
     def from_labels(
@@ -189,9 +199,4 @@ def standardise(splits: dict[str, Grouped]) -> dict[str, Grouped]:
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     constant = deviation <= np.finfo(np.float32).eps * np.abs(train).max(axis=0)
     by = Scaling(mean, np.where(constant, 1, deviation))
-    largest = np.finfo(np.float32).max
-
-    def scaled(x: np.ndarray) -> np.ndarray:
-        return np.clip((x - by.mean) / by.deviation, -largest, largest).astype(np.float32)
-
-    return {name: replace(part, x=scaled(part.x), scaling=by) for name, part in splits.items()}
+    return {name: replace(part, x=by(part.x), scaling=by) for name, part in splits.items()}

@@ -3,8 +3,9 @@
 birds-84/
   x.npy          uint8 (N, height, width, channels), sorted by class; numpy.load opens it as well
   crc32.npy      uint32 (N,), the CRC-32 of each picture's bytes
-  classes.json   the name of each class, and how many rows it has, with the SHA-256 of that and of
-                 crc32.npy; written last
+  classes.json   the name of each class, and how many rows it has; for strokes, which of dark and
+                 light was ink in their files; with the SHA-256 of all that and of crc32.npy;
+                 written last
 
 Both ways the pictures flow one by one: writing takes them from an iterator, and reading takes the
 rows asked for straight from the file. A picture is compared with its CRC-32 when it is first read:
@@ -21,12 +22,13 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped, UInt32
 
 from quickstudy.datasets.grouped import Grouped
+from quickstudy.datasets.images import Ink
 from quickstudy.errors import UserError
 from quickstudy.files import LOCK, in_bytes, only_process, read_json, write_atomically
 from quickstudy.progress import progress
@@ -111,10 +113,12 @@ def write(
     count: Mapping[str, int],
     shape: tuple[int, int, int],
     *,
+    ink: Ink | None = None,
     show_progress: bool = False,
 ) -> None:
     """Pack `pictures`, uint8 of `shape` (height, width, channels), sorted by class: count["wren"]
-    of them are wrens, and so on in the order of `count`.
+    of them are wrens, and so on in the order of `count`. `ink` is what became strokes bright on
+    dark, if they are such strokes.
 
     Raises `UserError` where the folder holds something else already, another process packs into
     it, or its disk is too small.
@@ -127,7 +131,7 @@ def write(
         for rest in folder.iterdir():
             if rest.name != LOCK:
                 rest.unlink()
-        _write(folder, pictures, count, shape, show_progress)
+        _write(folder, pictures, count, shape, ink, show_progress)
 
 
 def _write(
@@ -135,6 +139,7 @@ def _write(
     pictures: Iterable[np.ndarray],
     count: Mapping[str, int],
     shape: tuple[int, int, int],
+    ink: Ink | None,
     show_progress: bool,
 ) -> None:
     total = sum(count.values())
@@ -166,7 +171,9 @@ def _write(
     advice = "choose an --out folder on another disk"
     write_atomically(folder / PICTURES, write_all, advice)
     write_atomically(folder / CHECKSUMS, lambda file: np.save(file, checksums), advice)
-    classes = {"names": list(count), "count": list(count.values())}
+    classes: dict[str, Any] = {"names": list(count), "count": list(count.values())}
+    if ink is not None:
+        classes["ink"] = ink.colour
     classes |= {"crc32_sha256": _digest(checksums.tobytes())}
     classes |= {"sha256": _digest(json.dumps(classes).encode())}
     write_atomically(folder / CLASSES, json.dumps(classes, indent=1).encode() + b"\n", advice)
@@ -204,7 +211,7 @@ def load(folder: Path) -> Grouped:
             f"{folder} is not a packed data set, or its packing was interrupted: "
             f"quickstudy data folder:PATH --out {folder} makes one"
         )
-    names, count, checksums = _read_classes(folder / CLASSES)
+    names, count, ink, checksums = _read_classes(folder / CLASSES)
     x = _open(folder / PICTURES)
     if checksums is not None:
         _require_checksums(folder / CHECKSUMS, checksums)
@@ -214,7 +221,7 @@ def load(folder: Path) -> Grouped:
             "of the same packing, pack the data anew"
         )
     count = np.array(count, np.int32)
-    return Grouped(x, (np.cumsum(count) - count).astype(np.int32), count, names)
+    return Grouped(x, (np.cumsum(count) - count).astype(np.int32), count, names, ink=ink)
 
 
 def check(folder: Path, *, show_progress: bool = False) -> Grouped:
@@ -248,11 +255,11 @@ def _require_checksums(path: Path, sha256: str) -> None:
         raise UserError(f"{path} is damaged ({error}): pack the data anew") from None
 
 
-def _read_classes(path: Path) -> tuple[tuple[str, ...], list[int], str | None]:
-    """Names, counts, and the SHA-256 of the pictures' checksums if there are some."""
+def _read_classes(path: Path) -> tuple[tuple[str, ...], list[int], Ink | None, str | None]:
+    """Names, counts, what was ink if it is said, and the SHA-256 of the pictures' checksums if there are some."""
     found = read_json(path, "pack the data anew")
     try:
-        names, count = found["names"], found["count"]
+        names, count, ink = found["names"], found["count"], found.get("ink")
         checksums = None
         if found.keys() != {"names", "count"}:  # else it was packed by an earlier version
             sha256, checksums = found.pop("sha256"), found["crc32_sha256"]
@@ -264,9 +271,11 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], list[int], str | None]:
             and all(type(n) is int and n > 0 for n in count)
         ):
             raise ValueError("names are different strings, and counts whole numbers above 0")
+        if ink not in ("dark", "light", None):
+            raise ValueError(f"ink is dark or light, not {ink!r}")
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} is damaged ({error}): pack the data anew") from None
-    return tuple(names), count, checksums
+    return tuple(names), count, Ink(ink) if ink else None, checksums
 
 
 def _open(path: Path) -> np.memmap:

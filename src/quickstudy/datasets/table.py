@@ -7,53 +7,79 @@ petal,sepal,species
 
 import csv
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from quickstudy.datasets.grouped import Grouped
+from quickstudy.datasets.labels import class_names
 from quickstudy.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table."""
+
+    columns: tuple[str, ...]
+    """The names of the features."""
+    x: np.ndarray
+    """(N, features) float32."""
+    labels: Sequence | None
+    """The N cells of the label column; None where there is none."""
+    numbers: Sequence[int]
+    """Of the rows in the file."""
 
 
 def load(path: Path, label_column: str = "label") -> Grouped:
     """The rows of a table, float32 (N, features), grouped by the label column.
 
     Every other column is a feature, and each of its cells a finite number. Features are left
-    as they are: scale them with `grouped.standardise` once the classes are split. A .csv is
-    comma-separated UTF-8 with a header; .parquet needs the `parquet` extra.
+    as they are: scale them with `grouped.standardise` once the classes are split. Labels are
+    brought to one spelling (`labels.normalised`). A .csv is comma-separated UTF-8 with a header;
+    .parquet needs the `parquet` extra.
 
-    Raises `UserError` naming the file, and the row and column where there is one: a missing or
-    empty file, no label column, a row of another length, a cell that is not a number.
+    Raises `UserError` as `read` does, and where there is no row, or no label in a row.
 
     >>> load(Path("iris.csv"), label_column="species").x.shape
     (150, 4)
+    """
+    rows = read(path, label_column, labelled=True)
+    assert rows.labels is not None
+    if not len(rows.labels):
+        raise UserError(f"{path} has no rows: add examples")
+    names = class_names(f"{path}, column {label_column!r}", rows.labels, rows.numbers)
+    return replace(Grouped.from_labels(rows.x, names), columns=rows.columns)
+
+
+def read(path: Path, label_column: str = "label", *, labelled: bool = False) -> Rows:
+    """The rows of a table, with labels or without; or with labels alone.
+
+    Raises `UserError` naming the file, and the row and column where there is one: a missing or
+    empty file, no label column where it must be `labelled`, columns without a name or of the same
+    name, no features, a row of another length, a cell that is not a number.
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}: check its path")
     header, columns, rows = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     if len(set(header)) < len(header):
         raise UserError(f"{path} has two columns of the same name: rename one of {header}")
-    if label_column not in header:
+    for number, name in enumerate(header, 1):
+        if not name.strip():
+            raise UserError(
+                f"{path}: column {number} has no name: name it, or leave it out if it is a number "
+                "of rows (pandas: to_csv(..., index=False))"
+            )
+    if labelled and label_column not in header:
         raise UserError(
             f"{path} has no label column {label_column!r}; {nearest(label_column, header)}"
         )
-    if not len(rows):
-        raise UserError(f"{path} has no rows: add examples")
-    labels = columns[header.index(label_column)]
-    for row, label in zip(rows, labels, strict=True):
-        if label is None or label == "":
-            raise UserError(f"{path}, row {row}: no label in column {label_column!r}")
-    features = {
-        name: _numbers(path, name, cells, rows)
-        for name, cells in zip(header, columns, strict=True)
-        if name != label_column
-    }
-    if not features:
+    cells = dict(zip(header, columns, strict=True))
+    labels = cells.pop(label_column, None)
+    if not cells:
         raise UserError(f"{path} has no column but {label_column!r}: add columns of features")
-    x = np.stack(list(features.values()), axis=1)
-    grouped = Grouped.from_labels(x, [str(label) for label in labels])
-    return replace(grouped, columns=tuple(features))
+    features = [_numbers(path, name, column, rows) for name, column in cells.items()]
+    return Rows(tuple(cells), np.stack(features, axis=1), labels, rows)
 
 
 def _numbers(path: Path, name: str, cells: Sequence, rows: Sequence[int]) -> np.ndarray:
@@ -73,6 +99,8 @@ def _numbers(path: Path, name: str, cells: Sequence, rows: Sequence[int]) -> np.
 def _parse(cells: Sequence) -> np.ndarray | None:
     """Strings or numbers as float32 (N,); None if any of them is not a finite number."""
     try:
+        if any(isinstance(cell, str) for cell in cells):  # NumPy would cut a NUL off
+            cells = [float(cell) for cell in cells]
         with np.errstate(over="ignore"):
             numbers = np.asarray(cells).astype(np.float32)
     except (ValueError, TypeError):

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from quickstudy.errors import UserError
+from quickstudy.recipes.inputs import Inputs
 from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings, at_least
 from quickstudy.recipes.user_file import source_from_json, source_of
 
@@ -71,6 +74,9 @@ class TaskSettings:
     """Images are brought to this height and width, in pixels."""
     color: bool = False
     """Keep the colours of your own images; by default they become ink on paper, one channel."""
+    ink: Literal["auto", "dark", "light"] = "auto"
+    """What is ink in your own images without --color: dark on a light ground, light on a dark
+    one, or what most of the images have at their border. A run keeps it for later commands."""
     label_column: str = "label"
     """The column of a table that holds the class."""
     features: int = 12
@@ -83,6 +89,9 @@ class TaskSettings:
     learners of sequences train on these too. 0: on episodes of support and query sets."""
     letters: bool = False
     """In sequences, classes are called by words of five letters."""
+    inputs: Annotated[Inputs | None, tyro.conf.Suppress] = field(default=None, compare=False)
+    """The inputs that a trained learner takes, to which these tasks' inputs are brought; None to
+    leave them as they are. A run keeps it in the file of its learner, not in `config.json`."""
 
     def __post_init__(self):
         least = {"way": 2, "shot": 1, "query": 1}
@@ -93,6 +102,11 @@ class TaskSettings:
         if self.zero_shot and ((self.shot, self.train_shot or 1) != (1, 1) or self.fixed_labels):
             raise UserError(
                 "--zero-shot gives no examples of a class: leave out --shot and --fixed-labels"
+            )
+        if self.ink != "auto" and (self.color or not self.tasks.startswith("folder:")):
+            raise UserError(
+                f"--ink {self.ink} is for --tasks folder:PATH without --color (say it to "
+                "quickstudy data where the images are packed)"
             )
         if self.within and self.fixed_labels:
             raise UserError("--within and --fixed-labels choose classes in two ways: take one")
@@ -218,9 +232,13 @@ class RunSettings:
         """Plain JSON values, from which `from_json` makes the settings again."""
         learner = {"name": self.learner.name, **dataclasses.asdict(self.learner)}
         source = source_of(type(self.learner))
+        tasks = dataclasses.asdict(self.tasks)
+        del tasks["inputs"]
+        if self.tasks.ink == "auto":  # as before there was a choice
+            del tasks["ink"]
         return {
             "learner": learner,
-            "tasks": dataclasses.asdict(self.tasks),
+            "tasks": tasks,
             "training": dataclasses.asdict(self.training),
             "source": source and dataclasses.asdict(source),
         }

@@ -16,8 +16,9 @@ import numpy as np
 
 from quickstudy.datasets import arrays, cub, folder, mnist, omniglot, packed, penn_treebank, table
 from quickstudy.datasets.grouped import SPLITS, Grouped, read_split, split, standardise
-from quickstudy.datasets.images import ImageFormat, resized
+from quickstudy.datasets.images import ImageFormat, Ink, resized
 from quickstudy.errors import UserError, nearest
+from quickstudy.recipes.inputs import Inputs
 from quickstudy.recipes.learner_settings import TokenShape
 from quickstudy.recipes.settings import TaskSettings
 from quickstudy.tasks import cloze
@@ -59,7 +60,9 @@ HELD_OUT_WORDS = (1000, 1000)
 
 def image_format(tasks: TaskSettings) -> ImageFormat:
     """What the user's own images become."""
-    return ImageFormat(tasks.image_size, 3 if tasks.color else 1, ink=not tasks.color)
+    if tasks.color:
+        return ImageFormat(tasks.image_size, 3, ink=None)
+    return ImageFormat(tasks.image_size, 1, ink=tasks.ink)
 
 
 def read_own(tasks: TaskSettings, kind: str, path: Path) -> Grouped:
@@ -76,9 +79,9 @@ def read_own(tasks: TaskSettings, kind: str, path: Path) -> Grouped:
 
 
 def grouped(tasks: TaskSettings) -> dict[str, Grouped]:
-    """Real data by split."""
-    chosen = (tasks.tasks, tasks.split, tasks.split_seed, tasks.image_size, tasks.color)
-    parts = _grouped(*chosen, tasks.label_column)
+    """Real data by split; of the user's own, brought to `tasks.inputs`."""
+    chosen = (tasks.tasks, tasks.split, tasks.split_seed, tasks.image_size, tasks.color, tasks.ink)
+    parts = _grouped(*chosen, tasks.label_column, tasks.inputs)
     if tasks.train_classes is None:
         return parts
     train, wanted = parts["train"], tasks.train_classes
@@ -91,7 +94,7 @@ def grouped(tasks: TaskSettings) -> dict[str, Grouped]:
 @functools.lru_cache(maxsize=4)
 def _grouped(*chosen: Any) -> dict[str, Grouped]:
     """`grouped`, read once for each choice."""
-    words = ("tasks", "split", "split_seed", "image_size", "color", "label_column")
+    words = ("tasks", "split", "split_seed", "image_size", "color", "ink", "label_column", "inputs")
     tasks = TaskSettings(**dict(zip(words, chosen, strict=True)))
     kind, _, path = tasks.tasks.partition(":")
     if kind == "omniglot":
@@ -100,28 +103,35 @@ def _grouped(*chosen: Any) -> dict[str, Grouped]:
         digits = mnist.load()
         pictures = resized(digits.test_x, tasks.image_size)
         return {"test": Grouped.from_labels(pictures, digits.test_y)}
-    return split_own(read_own(tasks, kind, Path(path)), tasks)
+    inputs = tasks.inputs
+    if inputs is not None and kind == "folder" and not tasks.color:
+        tasks = dataclasses.replace(tasks, ink=inputs.ink or "auto")
+    everything = read_own(tasks, kind, Path(path))
+    if inputs is not None:
+        x = inputs.brought(tasks.tasks, everything.x, everything.columns)
+        everything = dataclasses.replace(everything, x=x, scaling=inputs.scaling)
+    return split_own(everything, tasks)
 
 
 def split_own(everything: Grouped, tasks: TaskSettings) -> dict[str, Grouped]:
-    """The user's own classes by split, features standardised."""
+    """The user's own classes by split; features standardised, unless they are already."""
     if tasks.split is None:
         parts = split(everything, seed=tasks.split_seed)
     else:
         parts = read_split(everything, Path(tasks.split))
-    return standardise(parts) if everything.x.ndim == 2 else parts
+    return standardise(parts) if everything.x.ndim == 2 and not everything.scaling else parts
 
 
-def feature_scaling(tasks: TaskSettings) -> dict[str, Any] | None:
-    """What the user's own features are standardised by, and their names if they have any, as plain
-    JSON values; None where inputs are not such features."""
-    if tasks.tasks.partition(":")[0] not in OWN:
-        return None
-    train = grouped(tasks)["train"]
-    if train.scaling is None:
-        return None
-    by = {"mean": train.scaling.mean.tolist(), "deviation": train.scaling.deviation.tolist()}
-    return by if train.columns is None else {**by, "columns": list(train.columns)}
+def training_inputs(tasks: TaskSettings, shape: tuple[int, ...]) -> Inputs:
+    """What is trained on: inputs of that shape."""
+    own = tasks.tasks.partition(":")[0] in OWN
+    return Inputs.of(tasks, shape, grouped(tasks)["train"] if own else None)
+
+
+def how_read(tasks: TaskSettings) -> Ink | None:
+    """What is taken for ink in a folder of the user's own images; None of other tasks."""
+    own = tasks.tasks.startswith("folder:")
+    return grouped(tasks)["train"].ink if own else None
 
 
 @functools.lru_cache(maxsize=2)

@@ -19,13 +19,16 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from quickstudy.compilation import enable_compilation_cache
+from quickstudy.datasets.labels import first_missing
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.memory.in_context import InContext
 from quickstudy.likelihood import Categorical
+from quickstudy.recipes.inputs import in_order
 from quickstudy.recipes.learners.in_context import MOST_FEATURES
 from quickstudy.recipes.wiring import load_learner, shipped_learner
 from quickstudy.task import Examples
+from quickstudy.terminal import warn
 
 MOST_ROWS = 1000
 """Labelled rows: every one is looked at by every other."""
@@ -57,8 +60,11 @@ class TableClassifier:
     def fit(self, X: Any, y: Any) -> TableClassifier:
         """Read n labelled rows: `X` (n, features), numbers; `y` (n,), their classes.
 
+        Where `X` has named `columns`, as a data frame has, so must the rows to predict.
+
         Raises `UserError` where they are no such table, or larger than the limits above.
         """
+        columns = _columns(X)
         x = _numbers(X)
         names, codes = _classes(y, len(x))
         if len(x) > MOST_ROWS:
@@ -73,6 +79,10 @@ class TableClassifier:
         learner = _learner(self.run)
         enable_compilation_cache()
         self.classes_, self.n_features_in_ = names, x.shape[1]
+        if columns is not None:
+            self.feature_names_in_ = np.asarray(columns, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
         known = ~np.isnan(x)
         count = np.maximum(known.sum(0), 1)
         self._mean = np.where(known, x, 0).sum(0) / count
@@ -91,13 +101,23 @@ class TableClassifier:
         return self
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "n classes"]:
-        """The probability of each class, in the order of `classes_`, for each row.
+        """The probability of each class, in the order of `classes_`, for each row. Columns with
+        names are taken by name, whatever their order; those without, in the order of `fit`.
 
         Raises `UserError` before `fit`, and where rows have other features.
         """
         if not hasattr(self, "classes_"):
             raise UserError("the classifier has read no table: call fit first")
+        columns, known = _columns(X), getattr(self, "feature_names_in_", None)
         x = _numbers(X)
+        if columns is not None and known is not None:
+            x = x[:, in_order("X", columns, list(known), "the classifier")]
+        elif columns is not None or known is not None:
+            where, other = ("X", "fit") if known is None else ("fit", "X")
+            warn(
+                f"columns have names in {where} and none in {other}: they are taken in the order "
+                "of fit"
+            )
         if x.shape[1] != self.n_features_in_:
             raise UserError(
                 f"X has {x.shape[1]} features, but {self.n_features_in_} were there in fit"
@@ -115,8 +135,14 @@ class TableClassifier:
         return self.classes_[best]
 
     def score(self, X: Any, y: Any) -> float:
-        """The share of rows whose class is `y`. Raises as `predict_proba` does."""
-        return float(np.mean(self.predict(X) == np.asarray(y)))
+        """The share of rows whose class is `y`. Raises as `predict_proba` does, and where there is
+        not one class for each row."""
+        found, y = self.predict(X), np.asarray(y)
+        if y.shape != found.shape:
+            raise UserError(
+                f"y has shape {y.shape}: give it one class for each of the {len(found)} rows of X"
+            )
+        return float(np.mean(found == y))
 
     def _filled(self, x: np.ndarray, rows: int) -> np.ndarray:
         """Standardised, missing values at the mean, and with zeros up to the full shape."""
@@ -151,6 +177,18 @@ def _learner(run: str | Path | None) -> InContext:
     return learner
 
 
+def _columns(X: Any) -> list[str] | None:
+    """The names of the columns of a data frame; None where they are not all strings. Raises
+    `UserError` where two are the same."""
+    found = getattr(X, "columns", None)
+    columns = [] if found is None else list(found)
+    if not columns or not all(isinstance(name, str) for name in columns):
+        return None
+    if len(set(columns)) < len(columns):
+        raise UserError(f"X has two columns of the same name: rename one of {', '.join(columns)}")
+    return columns
+
+
 def _numbers(X: Any) -> Float[np.ndarray, "n d"]:
     """Raises `UserError` where these are not rows of numbers."""
     try:
@@ -169,13 +207,20 @@ def _numbers(X: Any) -> Float[np.ndarray, "n d"]:
 def _classes(y: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """The names of the classes, and the place of each row's among them. Raises `UserError` where
     these are not the classes of so many rows."""
+    given = list(y) if np.ndim(y) == 1 else []  # NumPy would make strings of all
+    if (missing := first_missing(given)) is not None:
+        raise UserError(
+            f"y has no class in row {missing} ({given[missing]}): leave out the rows without one"
+        )
+    if len({isinstance(label, str) for label in given}) > 1:
+        raise UserError("y holds strings and numbers: name all classes by one of the two")
     y = np.asarray(y)
     if y.shape != (rows,):
         raise UserError(
             f"y has shape {y.shape}: give it one class for each of the {rows} rows of X"
         )
     if y.dtype.kind == "f" and not (np.isfinite(y) & (y == np.round(y))).all():
-        raise UserError("y holds fractions or NaN: it must name classes; this is not regression")
+        raise UserError("y holds fractions: it must name classes; this is not regression")
     names, codes = np.unique(y, return_inverse=True)
     if len(names) < 2:
         raise UserError("y has one class: there is nothing to tell apart")

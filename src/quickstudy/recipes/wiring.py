@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -30,6 +31,7 @@ from quickstudy.likelihood import (
     RealTargets,
 )
 from quickstudy.recipes.evidence import provenance
+from quickstudy.recipes.inputs import Inputs
 from quickstudy.recipes.learner_settings import (
     LearnerSettings,
     Problem,
@@ -40,9 +42,10 @@ from quickstudy.recipes.run_folders import run_file, seeds_in
 from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings, TrainingSettings
 from quickstudy.recipes.sources import (
     description_shape,
-    feature_scaling,
+    how_read,
     input_shape,
     seen_in_training,
+    training_inputs,
 )
 from quickstudy.recipes.tasks import (
     asked_tasks,
@@ -175,6 +178,9 @@ def _train(
     problem = problem_of(settings)
     learner = eqx.filter_eval_shape(lambda: build(settings.learner, problem, 0))
     memory.require_room(learner, LEARNER_SIZES)
+    inputs = training_inputs(t, problem.shape)
+    if is_first_process() and (ink := how_read(t)):
+        warn(f"{t.tasks} is read as {ink}")
     assert training.steps is not None
     assert training.meta_batch is not None
     assert training.validate_every is not None
@@ -213,7 +219,7 @@ def _train(
         header = {
             "configuration": configuration,
             "problem": problem_to_json(problem),
-            "scaling": feature_scaling(t),
+            "inputs": inputs.to_json(),
             "provenance": evidence,
             "seconds": Record(run.folder, configuration).seconds(),
         }
@@ -243,6 +249,25 @@ def problem_from_json(found: dict[str, Any]) -> Problem:
         shape = TokenShape(shape, tokens)
     description = found.get("description")  # older runs say nothing of it
     return Problem(shape, likelihood, found["training_classes"], description and tuple(description))
+
+
+def saved_settings(where: Path, header: dict[str, Any]) -> RunSettings:
+    """The settings of a learner, and the inputs that it takes, from the header of its file; `where`
+    is what a user knows it by. Says on standard error where an older quickstudy did not keep what
+    is ink."""
+    settings = RunSettings.from_json(header["configuration"])
+    tasks, shape = settings.tasks, tuple(header["problem"]["shape"])
+    if "inputs" in header:
+        inputs = Inputs.from_json(header["inputs"])
+    else:
+        inputs = Inputs.of_older(tasks, shape, header.get("scaling"))
+        if inputs.ink == "auto" and tasks.tasks.partition(":")[0] in ("folder", "packed"):
+            say_once(
+                f"{where} does not say what is ink in its images (an older quickstudy trained it): "
+                "dark or light is decided from the images at hand"
+            )
+    inputs = dataclasses.replace(inputs, learner=f"the learner in {where}")
+    return dataclasses.replace(settings, tasks=dataclasses.replace(tasks, inputs=inputs))
 
 
 class Blank(TaskDistribution[Episode]):
@@ -291,7 +316,7 @@ def shipped_learner(name: str) -> tuple[RunSettings, Problem, Learner]:
 def load_learner_file(path: Path, **options: Any) -> tuple[RunSettings, Problem, Learner]:
     """`load_learner` from the file itself."""
     header = checkpoint.read_header(path)
-    settings = RunSettings.from_json(header["configuration"])
+    settings = saved_settings(path.parent, header)
     problem = problem_from_json(header["problem"])
     known = {f.name for f in dataclasses.fields(settings.learner)}
     for name in options:
@@ -363,6 +388,26 @@ def learner_protocol(settings: LearnerSettings, learner: Learner) -> dict[str, A
     return words
 
 
+def require_inputs(
+    tasks: TaskSettings, inputs: Inputs, distribution: TaskDistribution[Episode]
+) -> None:
+    """Raise `UserError` unless the tasks have inputs like those of the training. Says on standard
+    error how images are read, where the run has not decided or most of them look otherwise."""
+    x = jax.eval_shape(distribution.sample, jax.random.key(0)).query.x
+    inputs.require_shape(tasks.tasks, x.shape[2:] if tasks.verify else x.shape[1:])
+    if tasks.tasks in ("glyphs", "omniglot", "mnist", "lake-runs"):
+        inputs.require_units(tasks.tasks)
+    ink = how_read(tasks)
+    if ink is not None and (inputs.ink == "auto" or ink.otherwise > 0.5):
+        say_once(f"{tasks.tasks} is read as {ink}{'' if inputs.ink == 'auto' else IN_TRAINING}")
+
+
+IN_TRAINING = ", as in training"
+
+say_once = functools.cache(warn)
+"""`warn`, but each message only once: seeds and runs are measured one after the other."""
+
+
 @memory.named(EPISODE_SIZES)
 def measure(
     settings: RunSettings,
@@ -376,12 +421,14 @@ def measure(
     show_progress: bool = True,
 ) -> Result:
     """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in; once
-    labels have been asked for, if `asking` says so. Warns on standard error where Lake's runs have
-    characters that the learner was trained on.
+    labels have been asked for, if `asking` says so. The tasks' inputs are brought to those
+    of the training. Warns on standard error where Lake's runs
+    have characters that the learner was trained on, and where inputs may be others than in
+    training.
 
     Raises `UserError` where the learner cannot serve those tasks.
     """
-    t = tasks or settings.tasks
+    t = dataclasses.replace(tasks or settings.tasks, inputs=settings.tasks.inputs)
     require_kind(settings.learner, t)
     if seen := seen_in_training(settings.tasks, t):
         warn(
@@ -391,6 +438,8 @@ def measure(
     distribution = episode_tasks(t, part, t.way, t.shot, t.query)
     task = jax.eval_shape(distribution.sample, jax.random.key(0))
     memory.require_room(task, EPISODE_SIZES)
+    if t.inputs is not None:
+        require_inputs(t, t.inputs, distribution)
     if asking is not None:
         distribution = asked_tasks(distribution, asking, learner)
     try:

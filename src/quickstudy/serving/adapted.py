@@ -33,7 +33,8 @@ from quickstudy.compilation import enable_compilation_cache
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Categorical
-from quickstudy.recipes.learner_settings import Problem
+from quickstudy.recipes.inputs import Inputs
+from quickstudy.recipes.learner_settings import Problem, TokenShape
 from quickstudy.recipes.run_folders import run_file
 from quickstudy.recipes.settings import RunSettings
 from quickstudy.recipes.wiring import (
@@ -41,9 +42,10 @@ from quickstudy.recipes.wiring import (
     load_learner,
     problem_from_json,
     problem_to_json,
+    saved_settings,
     skeleton,
 )
-from quickstudy.serving.inputs import Inputs
+from quickstudy.serving.inputs import read_queries, read_support
 from quickstudy.task import Examples
 from quickstudy.terminal import warn
 
@@ -67,9 +69,8 @@ class Adapted:
 
     predictor: Predictor
     settings: RunSettings
+    """Of the run; `inputs` in its tasks are those of the support set too."""
     problem: Problem
-    """Of the run."""
-    inputs: Inputs
     names: tuple[str, ...]
     """Of the classes: output k is for names[k]."""
     counts: tuple[int, ...]
@@ -79,8 +80,14 @@ class Adapted:
     transductive: bool
     """Whether a prediction may depend on the inputs predicted with it: warn before use."""
 
+    @property
+    def inputs(self) -> Inputs:
+        """What it takes."""
+        assert self.settings.tasks.inputs is not None
+        return self.settings.tasks.inputs
+
     def probabilities(self, x: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n classes"]:
-        """p(class | input) for inputs as `Inputs.queries` gives them."""
+        """p(class | input) for inputs as `read_queries` gives them."""
         if self.transductive:
             return np.asarray(_probabilities(self.predictor, jnp.asarray(x)))
         padded = np.pad(x, [(0, -len(x) % AT_ONCE)] + [(0, 0)] * (x.ndim - 1))
@@ -135,8 +142,9 @@ def adapt(run: Path, support: Path, out: Path) -> Adapted:
         raise UserError(f"{run} learned regression: adapt and predict are for classes")
     if problem.description is not None:
         raise UserError(f"{run} learns classes from descriptions: adapt takes examples")
-    inputs = Inputs.of(settings.tasks, problem, header)
-    read = inputs.support(support)
+    read, inputs = read_support(_served(settings, problem), support)
+    if read.ink is not None:
+        warn(f"{support} is read as {read.ink}")
     if read.classes < 2:
         raise UserError(f"{support} has one class, {read.names[0]!r}: add another to tell it from")
     enable_compilation_cache()
@@ -150,9 +158,8 @@ def adapt(run: Path, support: Path, out: Path) -> Adapted:
         raise UserError(f"adapting {run} to {support} gave no numbers: it diverged")
     adapted = Adapted(
         predictor,
-        settings,
+        dataclasses.replace(settings, tasks=dataclasses.replace(settings.tasks, inputs=inputs)),
         problem,
-        inputs.names_columns(support),
         read.names,
         tuple(map(int, read.count)),
         int(right),
@@ -180,13 +187,12 @@ def load(path: Path) -> Adapted:
             "--out FILE"
         )
     try:
-        settings = RunSettings.from_json(header["configuration"])
+        settings = saved_settings(path, header)
         problem = problem_from_json(header["problem"])
         known = Adapted(
             predictor=_blank(settings, problem, tuple(header["counts"])),
             settings=settings,
             problem=problem,
-            inputs=Inputs.from_json(header["inputs"]),
             names=tuple(header["classes"]),
             counts=tuple(header["counts"]),
             right=header["right"],
@@ -208,7 +214,7 @@ def predict(path: Path, inputs: Sequence[Path]) -> list[Prediction]:
     'beta'
     """
     adapted = load(path)
-    names, x = adapted.inputs.queries(inputs)
+    names, x = read_queries(adapted.inputs, inputs)
     if adapted.transductive:
         warn(
             f"{adapted.settings.learner.name} is transductive: each of these predictions depends "
@@ -248,6 +254,20 @@ def _blank(settings: RunSettings, problem: Problem, counts: tuple[int, ...]) -> 
         return learner.adapt(support, Categorical(len(counts)), key=jax.random.key(SEED))
 
     return eqx.filter_eval_shape(adapted, skeleton(settings, problem))
+
+
+def _served(settings: RunSettings, problem: Problem) -> Inputs:
+    """The inputs of a run. Raises `UserError` where no file can be brought to them."""
+    inputs = settings.tasks.inputs
+    assert inputs is not None
+    if isinstance(problem.shape, TokenShape):
+        raise UserError("a learner of text adapts to no files: evaluate is what it is for")
+    if len(problem.shape) == 1 and inputs.scaling is None:
+        raise UserError(
+            "the run does not say how its features were scaled (an older quickstudy trained "
+            "it): train it again"
+        )
+    return inputs
 
 
 def _inductive(header: dict[str, Any]) -> dict[str, Any]:
