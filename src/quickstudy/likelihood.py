@@ -221,7 +221,8 @@ class RealTargets(Likelihood):
 
         p(y | m, s) = Π_d N(y_d; m_d, s_d²).
 
-    NaN marks an unlabelled example: all numbers of its target are.
+    NaN marks a number that is missing: it counts towards nothing. An example is unlabelled where
+    all numbers of its target are missing.
     """
 
     higher_is_better: ClassVar[bool] = False
@@ -238,31 +239,31 @@ class RealTargets(Likelihood):
         """The mean m and the scale s that a prediction stands for."""
 
     def labelled(self, y: Float[Array, "n targets"]) -> Bool[Array, " n"]:
-        return ~jnp.isnan(y[:, 0])
+        return jnp.any(~jnp.isnan(y), axis=-1)
 
     def encode(self, y: Float[Array, "n targets"]) -> Float[Array, "n targets"]:
         """The numbers themselves, zeros where there are none."""
-        return jnp.where(self.labelled(y)[:, None], y, 0.0)
+        return jnp.where(jnp.isnan(y), 0.0, y)
 
     def errors(
         self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
     ) -> tuple[Float[Array, "n targets"], Float[Array, "n targets"]]:
-        """y - m, 0 where there is no label, and s."""
+        """y - m, 0 where a number is missing, and s."""
         mean, scale = self.moments(prediction)
-        return jnp.where(self.labelled(y)[:, None], self.encode(y) - mean, 0.0), scale
+        return jnp.where(jnp.isnan(y), 0.0, self.encode(y) - mean), scale
 
     def negative_log_likelihood(
         self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
     ) -> Float[Array, " n"]:
         error, scale = self.errors(prediction, y)
         each = 0.5 * (error / scale) ** 2 + 0.5 * jnp.log(2 * jnp.pi * scale**2)
-        return jnp.where(self.labelled(y), jnp.sum(each, axis=-1), 0.0)
+        return jnp.sum(jnp.where(jnp.isnan(y), 0.0, each), axis=-1)
 
     def metrics(
         self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
     ) -> dict[str, Float[Array, ""]]:
         error, _ = self.errors(prediction, y)
-        count = jnp.maximum(jnp.sum(self.labelled(y)), 1) * self.targets
+        count = jnp.maximum(jnp.sum(~jnp.isnan(y)), 1)
         return {"mse": jnp.sum(error**2) / count, "nll": self.mean_loss(prediction, y)}
 
     def calibration(
@@ -273,8 +274,8 @@ class RealTargets(Likelihood):
         p = (jnp.arange(CALIBRATION_BINS) + 0.5) / CALIBRATION_BINS
         error, scale = self.errors(prediction, y)
         inside = jnp.abs(error)[..., None] <= scale[..., None] * ndtri(0.5 + p / 2)
-        inside &= self.labelled(y)[:, None, None]
-        asked = jnp.full(CALIBRATION_BINS, 1.0) * jnp.sum(self.labelled(y)) * self.targets
+        inside &= ~jnp.isnan(y)[..., None]
+        asked = jnp.full(CALIBRATION_BINS, 1.0) * jnp.sum(~jnp.isnan(y))
         return jnp.stack([asked, asked * p, jnp.sum(inside, axis=(0, 1))], axis=-1)
 
 

@@ -185,3 +185,31 @@ def test_numbers_without_a_label_count_towards_nothing(likelihood):
     np.testing.assert_allclose(slope[some], expected, rtol=1e-5)
     np.testing.assert_array_equal(np.delete(slope, some, 0), 0)
     assert likelihood.mean_loss(prediction, jnp.full_like(y, jnp.nan)) == 0
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian(2, 0.7), HeteroscedasticGaussian(4)])
+def test_of_a_target_only_the_numbers_that_are_known_count(likelihood):
+    prediction = RNG.normal(size=(30, likelihood.size)).astype(np.float32)
+    y = RNG.normal(size=(30, 2)).astype(np.float32)
+    known = RNG.uniform(size=(30, 2)) < 0.5
+    known[:3] = [[True, False], [False, True], [False, False]]
+    told = jnp.asarray(np.where(known, y, np.nan))
+    mean, scale = map(np.asarray, likelihood.moments(jnp.asarray(prediction)))
+    log_p = np.where(known, stats.norm.logpdf(y, mean, scale), 0).sum(1)
+    labelled = known.any(1)
+    np.testing.assert_array_equal(likelihood.labelled(told), labelled)
+    np.testing.assert_allclose(
+        likelihood.negative_log_likelihood(jnp.asarray(prediction), told), -log_p, rtol=1e-4
+    )
+    found = likelihood.metrics(jnp.asarray(prediction), told)
+    assert found["nll"] == pytest.approx(-log_p.sum() / labelled.sum(), rel=1e-5)
+    assert found["mse"] == pytest.approx(np.mean((y - mean)[known] ** 2), rel=1e-5)
+    bins = likelihood.calibration(jnp.asarray(prediction), told)
+    np.testing.assert_array_equal(bins[:, 0], known.sum())
+    half = stats.norm.ppf(0.5 + np.asarray(bins[:, 1] / bins[:, 0]) / 2)
+    inside = np.abs(y - mean)[known] <= scale[known] * half[:, None]
+    np.testing.assert_array_equal(bins[:, 2], inside.sum(1))
+    np.testing.assert_array_equal(likelihood.encode(told), np.where(known, y, 0))
+    slope = jax.grad(lambda p: likelihood.mean_loss(p, told))(jnp.asarray(prediction))
+    assert np.isfinite(slope).all()
+    np.testing.assert_array_equal(slope[:, :2] != 0, known)

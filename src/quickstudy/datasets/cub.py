@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quickstudy.datasets.arrays import read_npz
+from quickstudy.datasets.arrays import DAMAGE, read_npz
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.errors import UserError
 
@@ -122,7 +122,7 @@ def features(path: Path, images: int) -> np.ndarray:
                 f"{path} has neither features.npy nor features.npz: save a matrix with a row of "
                 "image features for each line of images.txt"
             ) from None
-        except (OSError, EOFError, ValueError) as error:
+        except DAMAGE as error:
             raise UserError(f"{file} is damaged or not an .npy file ({error})") from None
     if not isinstance(x, np.ndarray) or x.ndim != 2 or len(x) != images or not x.shape[1]:
         shape = x.shape if isinstance(x, np.ndarray) else "several arrays"

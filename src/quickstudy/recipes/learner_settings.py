@@ -92,6 +92,8 @@ class LearnerSettings:
     """Whether its support sets hold descriptions of classes in place of examples."""
     compares: ClassVar[bool] = False
     """Whether it tells of two inputs if they are of one class."""
+    reads_any_table: ClassVar[bool] = False
+    """Whether it takes any number of features, in units of their own."""
     reads_sequences: ClassVar[bool] = False
     """Whether it learns from a sequence as it comes, label by label."""
 

@@ -178,12 +178,18 @@ def _train(
     problem = problem_of(settings)
     learner = eqx.filter_eval_shape(lambda: build(settings.learner, problem, 0))
     memory.require_room(learner, LEARNER_SIZES)
-    inputs = training_inputs(t, problem.shape)
-    if is_first_process() and (ink := how_read(t)):
-        warn(f"{t.tasks} is read as {ink}")
     assert training.steps is not None
     assert training.meta_batch is not None
     assert training.validate_every is not None
+    tasks = training_tasks(settings)
+    validation = Validation(
+        episode_tasks(t, "validation", t.way, t.shot, t.query),
+        training.validate_every,
+        training.validation_episodes,
+    )
+    inputs = training_inputs(t, problem.shape)
+    if is_first_process() and (ink := how_read(t)):
+        warn(f"{t.tasks} is read as {ink}")
     trained = meta_train_seeds(
         [
             SeedRun(
@@ -194,17 +200,13 @@ def _train(
             )
             for seed, run in runs.items()
         ],
-        training_tasks(settings),
+        tasks,
         outer_optimizer(training),
         steps=training.steps,
         meta_batch=training.meta_batch,
         tasks_at_once=training.tasks_at_once,
         devices=devices,
-        validation=Validation(
-            episode_tasks(t, "validation", t.way, t.shot, t.query),
-            training.validate_every,
-            training.validation_episodes,
-        ),
+        validation=validation,
         meta_gradient=settings.learner.meta_gradient(),
         checkpoint_seconds=checkpoint_seconds,
         show_progress=show_progress,
@@ -422,13 +424,14 @@ def measure(
 ) -> Result:
     """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in; once
     labels have been asked for, if `asking` says so. The tasks' inputs are brought to those
-    of the training. Warns on standard error where Lake's runs
-    have characters that the learner was trained on, and where inputs may be others than in
+    of the training, but for a learner that reads any table. Warns on standard error where Lake's
+    runs have characters that the learner was trained on, and where inputs may be others than in
     training.
 
     Raises `UserError` where the learner cannot serve those tasks.
     """
-    t = dataclasses.replace(tasks or settings.tasks, inputs=settings.tasks.inputs)
+    inputs = None if settings.learner.reads_any_table else settings.tasks.inputs
+    t = dataclasses.replace(tasks or settings.tasks, inputs=inputs)
     require_kind(settings.learner, t)
     if seen := seen_in_training(settings.tasks, t):
         warn(

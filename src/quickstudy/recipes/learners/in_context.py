@@ -29,6 +29,7 @@ class InContext(LearnerSettings):
     """A transformer that reads a labelled table and predicts the labels of other rows."""
 
     name: ClassVar[str] = "in-context"
+    reads_any_table: ClassVar[bool] = True
     defaults: ClassVar[dict[str, Any]] = {
         "steps": 3000,
         "meta_batch": 16,
