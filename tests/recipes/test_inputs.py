@@ -44,7 +44,7 @@ def test_columns_are_the_same_or_refused(wanted, data):
     assert [found[i] for i in in_order("x", found, wanted)] == wanted
     other = data.draw(st.text("abc", min_size=1).filter(lambda name: name not in wanted))
     for names in ([*wanted, other], wanted[1:], [other, *wanted[1:]]):
-        with pytest.raises(UserError, match="^x has the features"):
+        with pytest.raises(UserError, match="x has the features"):
             in_order("x", names, wanted)
 
 

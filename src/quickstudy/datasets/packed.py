@@ -256,7 +256,8 @@ def _require_checksums(path: Path, sha256: str) -> None:
 
 
 def _read_classes(path: Path) -> tuple[tuple[str, ...], list[int], Ink | None, str | None]:
-    """Names, counts, what was ink if it is said, and the SHA-256 of the pictures' checksums if there are some."""
+    """Names, counts, what was ink if it is said, and the SHA-256 of the pictures' checksums if
+    there are some."""
     found = read_json(path, "pack the data anew")
     try:
         names, count, ink = found["names"], found["count"], found.get("ink")
