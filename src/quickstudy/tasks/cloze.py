@@ -86,21 +86,39 @@ class Cloze(FewShot):
 
     source: BlankedWords  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def chosen(self, key: PRNGKeyArray) -> tuple[Int[Array, " way"], Key[Array, " way"]]:
+    def chosen(self, key: PRNGKeyArray) -> tuple[Int[Array, " way"], PRNGKeyArray]:
         """As of any few-shot episode, drawn again until all sentences differ."""
-        each = self.shot + self.query
         of_any = super().chosen
 
         def repeats(key: PRNGKeyArray) -> Bool[Array, ""]:
-            words, keys = of_any(key)
-            drawn = jax.vmap(lambda k, w: self.source.occurrences(k, w, each))(keys, words)
-            sentences = jnp.sort(self.source.sentence[drawn].ravel())
-            return jnp.any(sentences[1:] == sentences[:-1])
-
-        def another(key: PRNGKeyArray) -> PRNGKeyArray:
-            return jax.random.split(key, 1)[0]
+            words, examples = of_any(key)
+            return self.repeats(words, super(Cloze, self).example_keys(words, examples))
 
         return of_any(jax.lax.while_loop(repeats, another, key))
+
+    def example_keys(
+        self, classes: Int[Array, " way"], examples: PRNGKeyArray
+    ) -> Key[Array, " way"]:
+        """As of any few-shot episode, drawn again until all sentences differ. This ends for words
+        that `chosen` gives: it has found such sentences of theirs."""
+        of_any = super().example_keys
+
+        def repeats(examples: PRNGKeyArray) -> Bool[Array, ""]:
+            return self.repeats(classes, of_any(classes, examples))
+
+        return of_any(classes, jax.lax.while_loop(repeats, another, examples))
+
+    def repeats(self, words: Int[Array, " way"], keys: Key[Array, " way"]) -> Bool[Array, ""]:
+        """Tell whether a sentence comes twice among those that the words draw with their keys."""
+        each = self.shot + self.query
+        drawn = jax.vmap(lambda k, w: self.source.occurrences(k, w, each))(keys, words)
+        sentences = jnp.sort(self.source.sentence[drawn].ravel())
+        return jnp.any(sentences[1:] == sentences[:-1])
+
+
+def another(key: PRNGKeyArray) -> PRNGKeyArray:
+    """The next of a chain of keys."""
+    return jax.random.split(key, 1)[0]
 
 
 def vocabulary(texts: Iterable[Iterable[Sequence[str]]]) -> dict[str, int]:

@@ -45,21 +45,28 @@ class FewShot(TaskDistribution[Episode]):
     def likelihood(self) -> Categorical:
         return Categorical(self.way)
 
-    def chosen(self, key: PRNGKeyArray) -> tuple[Int[Array, " way"], Key[Array, " way"]]:
-        """The classes of the episode `sample(key)`, in the order of its labels, and the keys that
-        their examples are drawn with."""
-        choose, draw = jax.random.split(key)
+    def chosen(self, key: PRNGKeyArray) -> tuple[Int[Array, " way"], PRNGKeyArray]:
+        """Choose the classes of the episode `sample(key)`, in the order of its labels, and the one
+        key that the examples of all of them follow from."""
+        choose, examples = jax.random.split(key)
         if self.fixed_labels:
             classes = one_of_each_group(choose, self.source.classes, self.way)
         else:
             classes = distinct(choose, self.source.classes, self.way)
-        return classes, jax.random.split(draw, self.way)
+        return classes, examples
+
+    def example_keys(
+        self, classes: Int[Array, " way"], examples: PRNGKeyArray
+    ) -> Key[Array, " way"]:
+        """Derive the key that each class draws its examples with. What an episode promises of its
+        examples is kept here, since every draw passes through: a first one and each other."""
+        return jax.random.split(examples, self.way)
 
     def sample(self, key: PRNGKeyArray, examples: PRNGKeyArray | None = None) -> Episode:
-        """With a key for `examples`: the same classes with the same labels, but other examples."""
-        classes, keys = self.chosen(key)
-        if examples is not None:
-            keys = jax.random.split(examples, self.way)
+        """Draw the episode of `key`. With a key for `examples`: the same classes with the same
+        labels, but other examples."""
+        classes, own = self.chosen(key)
+        keys = self.example_keys(classes, own if examples is None else examples)
         x = jax.vmap(lambda k, c: self.source.draw(k, c, self.shot + self.query))(keys, classes)
         labels = jnp.arange(self.way)
         return Episode(

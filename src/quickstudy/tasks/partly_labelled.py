@@ -15,6 +15,9 @@ from quickstudy.tasks.source import distinct
 ANYWHERE = 2**31 - 1
 """Folded into an episode's key: where labels are. Small numbers are for questions (`asking.py`)."""
 
+DISTRACTORS = 2**31 - 2
+"""Folded into the key of other examples: those of distractors. Small numbers are the classes'."""
+
 
 class PartlyLabelled(FewShot):
     """The episodes of `FewShot`, of whose `shot` support examples of each class only the first
@@ -50,7 +53,7 @@ class PartlyLabelled(FewShot):
         if self.anywhere:
             known = jax.random.permutation(jax.random.fold_in(key, ANYWHERE), known)
         if self.distractors:
-            more = self.distracting(key)
+            more = self.distracting(key, examples)
             x = jnp.concatenate([x, more])
             answers = jnp.concatenate([answers, jnp.full(len(more), -1)])
             known = jnp.concatenate([known, jnp.zeros(len(more), bool)])
@@ -61,9 +64,12 @@ class PartlyLabelled(FewShot):
             answers=answers,
         )
 
-    def distracting(self, key: PRNGKeyArray) -> Array:
-        """The examples of classes that are not in the episode `super().sample(key)`."""
+    def distracting(self, key: PRNGKeyArray, examples: PRNGKeyArray | None) -> Array:
+        """Draw the examples of classes that are not in the episode `super().sample(key)`; with a
+        key for `examples`, other examples of the same classes."""
         choose, draw = jax.random.split(jax.random.fold_in(key, 1))
+        if examples is not None:
+            draw = jax.random.fold_in(examples, DISTRACTORS)
         classes = distinct_others(
             choose, self.chosen(key)[0], self.source.classes, self.distractors
         )

@@ -64,9 +64,15 @@ class WithinGroup(FewShot):
 
     division: Division = eqx.field(kw_only=True)
 
-    def chosen(self, key: PRNGKeyArray) -> tuple[Int[Array, " way"], Key[Array, " way"]]:
-        choose, draw = jax.random.split(key)
-        return self.division.choose(choose, self.way), jnp.broadcast_to(draw, (self.way,))
+    def chosen(self, key: PRNGKeyArray) -> tuple[Int[Array, " way"], PRNGKeyArray]:
+        choose, examples = jax.random.split(key)
+        return self.division.choose(choose, self.way), examples
+
+    def example_keys(
+        self, classes: Int[Array, " way"], examples: PRNGKeyArray
+    ) -> Key[Array, " way"]:
+        """Give every class the same key, and so the same numbers of its examples."""
+        return jnp.broadcast_to(examples, (self.way,))
 
     def protocol(self) -> dict[str, Any]:
         return {**super().protocol(), "within": "one group"}
