@@ -67,6 +67,12 @@ def test_an_unknown_command_learner_task_and_recipe_name_the_nearest(mistake, tm
         ("--labelled", "1.2"),
         ("--distractors", "-1"),
         ("--seeds", "0"),
+        ("--learning-rate", "inf"),
+        ("--learning-rate", "nan"),
+        ("--steps", "99999999999999999999"),
+        ("--seed", "2147483648"),
+        ("--seed", "-1"),
+        ("--hidden", "-3"),
     ],
 )
 def test_numbers_out_of_range_are_named_with_their_flag(mistake, tmp_path, flag, value):
@@ -170,6 +176,12 @@ def test_a_folder_of_something_else_is_left_alone(mistake, tmp_path):
     said = mistake("train", "pixels", "--run", tmp_path / "letters")
     assert "is not a run of quickstudy" in said
     assert [p.name for p in (tmp_path / "letters").iterdir()] == ["home.txt"]
+
+
+def test_seeds_beyond_the_largest_are_refused_before_any_is_trained(mistake, tmp_path):
+    words = ("train", "pixels", "--run", tmp_path / "a", "--seed", "2147483646", "--seeds", "3")
+    assert "--seed 2147483648: it must be at most 2147483647" in mistake(*words)
+    assert not (tmp_path / "a").exists()
 
 
 def test_several_seeds_and_one_are_not_mixed_up(mistake, tmp_path):

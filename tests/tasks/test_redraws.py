@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quickstudy.tasks.any_shot import AnyShot
@@ -18,8 +18,7 @@ from quickstudy.tasks.within import Division, WithinGroup
 CLASSES, EACH, WAY, SHOT, QUERY = 8, 10, 3, 3, 2
 DISTRACTORS, LABELLED = 2, 1
 SENTENCES = [
-    tuple(f"w{word}" for word in np.random.default_rng(number).permutation(CLASSES)[:3])
-    + (f"n{number}",)
+    (*(f"w{word}" for word in np.random.default_rng(number).permutation(CLASSES)[:3]), f"n{number}")
     for number in range(40)
 ]
 """Three of the words in each, and one more that no other sentence has."""
@@ -79,6 +78,7 @@ seeds = st.integers(0, 2**31 - 1)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@settings(max_examples=20)
 @given(seeds, seeds, seeds)
 def test_a_task_that_is_drawn_again_keeps_its_promises(kind, task, one, other):
     assert type(made(kind)) is kind
@@ -149,10 +149,9 @@ PROMISES = {
 
 
 def test_the_examples_of_distractors_are_drawn_anew_as_well():
-    tasks = made(PartlyLabelled)
-    key = jax.random.key(0)
+    draw = redrawn(PartlyLabelled)
     found = {
-        tuple(numbers(tasks.sample(key, jax.random.key(seed)).support)[1][WAY * SHOT :].tolist())
+        tuple(numbers(draw(0, seed, seed)[1].support)[1][WAY * SHOT :].tolist())
         for seed in range(5)
     }
     assert len(found) > 1

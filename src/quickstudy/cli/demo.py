@@ -8,7 +8,7 @@ from pathlib import Path
 
 from quickstudy.cli import show
 from quickstudy.cli.options import read
-from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
+from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings, at_least
 from quickstudy.recipes.learners.baseline import FineTuning, Pixels
 from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.learners.metric import ProtoNet
@@ -24,6 +24,9 @@ class Demo:
     """Where the runs and the report go. The same command goes on with what is there."""
     episodes: int = 300
     """Test episodes."""
+
+    def __post_init__(self):
+        at_least(self, episodes=2)
 
 
 SMALL = NetworkSettings(filters=32)

@@ -12,6 +12,7 @@ import tyro
 from quickstudy.cli import show
 from quickstudy.cli.options import read
 from quickstudy.errors import UserError
+from quickstudy.recipes.learner_settings import at_least
 from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ class TestOptions:
     """Which episodes: the same seed gives any learner the same ones."""
 
     def __post_init__(self):
-        if self.episodes < 2:
-            raise UserError(f"--episodes {self.episodes}: it must be at least 2")
+        at_least(self, asked=1, episodes=2, seed=0)
         if self.ask is None and self.asked != 1:
             raise UserError(f"--asked {self.asked}: say how to choose them: --ask random, or …")
 

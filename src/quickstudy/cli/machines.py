@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from quickstudy.errors import UserError
 from quickstudy.recipes.learner_settings import at_least
 
 
@@ -30,9 +31,11 @@ class Machines:
     """How often the run is saved; what came after the last time is lost when a machine dies."""
 
     def __post_init__(self):
-        at_least(
-            self, devices=1, processes=1, process_count=1, process_index=0, checkpoint_seconds=0
-        )
+        at_least(self, devices=1, processes=1, process_count=1, process_index=0)
+        if not self.checkpoint_seconds >= 0:  # without end: at the end of training alone
+            raise UserError(
+                f"--checkpoint-seconds {self.checkpoint_seconds}: it must be at least 0"
+            )
 
     def join(self) -> None:
         """Before anything is computed; see `quickstudy.devices.join`."""

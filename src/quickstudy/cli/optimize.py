@@ -65,7 +65,7 @@ class Optimize:
     """Print JSON."""
 
     def __post_init__(self):
-        at_least(self, steps=1, count=2, tuning=1)
+        at_least(self, steps=1, count=2, tuning=1, seed=0)
 
 
 def run(words: list[str]) -> int:
@@ -95,7 +95,7 @@ def run(words: list[str]) -> int:
     found = race(
         {settings.name: optimizer},
         problems_of(options.problems.instead_of(settings.problems)),
-        steps=options.steps or settings.unrolling.horizon,
+        steps=settings.unrolling.horizon if options.steps is None else options.steps,
         count=options.count,
         tuning=options.tuning,
         seed=options.seed,

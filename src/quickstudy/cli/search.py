@@ -13,7 +13,7 @@ from quickstudy.cli import show
 from quickstudy.cli.options import read
 from quickstudy.errors import UserError
 from quickstudy.files import read_json
-from quickstudy.recipes.learner_settings import LearnerSettings
+from quickstudy.recipes.learner_settings import LearnerSettings, at_least
 from quickstudy.recipes.run_folders import run_file, seeds_in
 from quickstudy.recipes.settings import RunSettings
 
@@ -71,8 +71,7 @@ def run(words: list[str]) -> int:
     if not grid:
         names = ", ".join("--" + name.replace("_", "-") for name in values)
         raise UserError(f"which options? {learner.name} has {names or 'none'}")
-    if options.episodes < 2:
-        raise UserError(f"--episodes {options.episodes}: it must be at least 2")
+    at_least(options, episodes=2)
 
     from quickstudy.recipes.search import SEARCH_FILE, search
 

@@ -86,6 +86,8 @@ def run(words: list[str]) -> int:
 
         return supervise(words, machines.processes, options.run)
     wanted = RunSettings(options.learner, options.tasks, options.training)
+    if options.seeds is not None:  # the last of them is a seed, or this says so
+        wanted.with_seed(wanted.training.seed + options.seeds - 1)
 
     from quickstudy.cli.main import complain
     from quickstudy.devices import is_first_process

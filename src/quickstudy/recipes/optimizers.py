@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from quickstudy.errors import UserError, nearest
-from quickstudy.recipes.learner_settings import at_least, layers_at_most
+from quickstudy.recipes.learner_settings import above, at_least, layers_at_most, widths_at_least_1
 from quickstudy.recipes.settings import TrainingSettings, filled
 from quickstudy.recipes.user_file import Source, named_class, source_from_json, source_of
 
@@ -44,8 +44,7 @@ class ProblemSettings:
         at_least(self, dimensions=2, batch=1, image_size=4)
         if self.image_size is not None and self.tasks == "cifar10":
             raise UserError("--image-size is for mnist; cifar10 stays at 32 × 32")
-        if min((*self.hidden, *self.kernels), default=1) < 1:
-            raise UserError("--hidden and --kernels: widths are at least 1")
+        widths_at_least_1(self, "hidden", "kernels")
         if not self.activation:
             raise UserError("--activation: name at least one")
 
@@ -81,8 +80,7 @@ class UnrollSettings:
                 )
         if self.shortest is not None and self.shortest > self.horizon:
             raise UserError(f"--shortest {self.shortest} is above --horizon {self.horizon}")
-        if not self.deviation > 0:
-            raise UserError(f"--deviation {self.deviation}: it must be above 0")
+        above(self, deviation=0)
         if self.second_order and self.estimator != "backpropagation":
             raise UserError(f"--second-order goes with backpropagation, not {self.estimator}")
 
@@ -128,8 +126,9 @@ class MomentumOptimizer(OptimizerSettings):
     """β at first."""
 
     def __post_init__(self):
-        if not self.rate > 0 or not 0 < self.momentum < 1:
-            raise UserError("--rate is above 0, --momentum between 0 and 1")
+        above(self, rate=0)
+        if not 0 < self.momentum < 1:
+            raise UserError(f"--momentum {self.momentum}: it must be between 0 and 1")
 
     def build(self, key: PRNGKeyArray) -> LearnedOptimizer:
         from quickstudy.optimizers import LearnedMomentum
@@ -155,8 +154,7 @@ class LSTMOptimizer(OptimizerSettings):
     def __post_init__(self):
         at_least(self, layers=1, units=1)
         layers_at_most(self, "layers")
-        if not self.scale > 0:
-            raise UserError(f"--scale {self.scale}: it must be above 0")
+        above(self, scale=0)
 
     def build(self, key: PRNGKeyArray) -> LearnedOptimizer:
         import jax
@@ -183,8 +181,8 @@ class MLPOptimizer(OptimizerSettings):
     """What its directions are multiplied by."""
 
     def __post_init__(self):
-        if min(self.units, default=1) < 1 or not self.scale > 0:
-            raise UserError("--units are at least 1, --scale is above 0")
+        widths_at_least_1(self, "units")
+        above(self, scale=0)
 
     def build(self, key: PRNGKeyArray) -> LearnedOptimizer:
         from quickstudy.optimizers import CoordinatewiseMLP
@@ -209,8 +207,8 @@ class HierarchicalOptimizer(OptimizerSettings):
 
     def __post_init__(self):
         at_least(self, units=1, bank=1)
-        if min(self.tiny, default=1) < 1 or not self.scale > 0:
-            raise UserError("--tiny are at least 1, --scale is above 0")
+        widths_at_least_1(self, "tiny")
+        above(self, scale=0)
 
     def build(self, key: PRNGKeyArray) -> LearnedOptimizer:
         from quickstudy.optimizers import HierarchicalLSTM

@@ -14,7 +14,7 @@ import tyro
 
 from quickstudy.errors import UserError
 from quickstudy.recipes.inputs import Inputs
-from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings, at_least
+from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings, above, at_least
 from quickstudy.recipes.user_file import source_from_json, source_of
 
 
@@ -96,9 +96,8 @@ class TaskSettings:
     def __post_init__(self):
         least = {"way": 2, "shot": 1, "query": 1}
         least |= {f"train_{k}": v for k, v in least.items()}
-        at_least(
-            self, **least, train_classes=2, distractors=0, image_size=16, features=1, sequence=0
-        )
+        at_least(self, **least, train_classes=2, distractors=0, image_size=16, features=1)
+        at_least(self, sequence=0, split_seed=0)
         if self.zero_shot and ((self.shot, self.train_shot or 1) != (1, 1) or self.fixed_labels):
             raise UserError(
                 "--zero-shot gives no examples of a class: leave out --shot and --fixed-labels"
@@ -186,11 +185,9 @@ class TrainingSettings:
             halve_every=1,
             validate_every=1,
             validation_episodes=2,
+            seed=0,
         )
-        for name in ("learning_rate", "clip"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"--{name.replace('_', '-')} {value}: it must be above 0")
+        above(self, learning_rate=0, clip=0)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class FineTuning(LearnerSettings):
     """Let the learning rate rise over the first tenth of the steps, and fall to nearly nothing."""
 
     def __post_init__(self):
-        at_least(self, head_steps=0, unfreeze_every=0)
+        at_least(self, head_steps=0, head_rate=0, layer_decay=0, unfreeze_every=0)
         layered = self.layer_decay != 1 or self.unfreeze_every
         if layered and not self.whole_network:
             raise UserError(
@@ -126,7 +126,7 @@ class MultiTask(LearnerSettings):
         return {"test_labels_are_names_only": "the mean head has its own idea of each label"}
 
     def __post_init__(self):
-        at_least(self, training_tasks=1, head_steps=0)
+        at_least(self, training_tasks=1, head_steps=0, head_rate=0)
 
     def grouped(self, tasks: Any) -> Any:
         from quickstudy.tasks.finite import Finite

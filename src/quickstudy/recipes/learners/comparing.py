@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from quickstudy.errors import UserError
 from quickstudy.recipes.learner_settings import (
     Flat,
     LearnerSettings,
@@ -53,8 +52,7 @@ class Siamese(ComparingSettings):
     """How much the sum of squared weights counts in the loss."""
 
     def __post_init__(self):
-        if self.penalty < 0:
-            raise UserError(f"--penalty {self.penalty}: it must not be negative")
+        at_least(self, penalty=0)
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         from quickstudy.learners.metric.siamese import Siamese

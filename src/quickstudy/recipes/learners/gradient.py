@@ -11,6 +11,7 @@ from quickstudy.recipes.learner_settings import (
     LearnerSettings,
     NetworkSettings,
     Problem,
+    above,
     at_least,
     optax_optimizer,
 )
@@ -54,12 +55,14 @@ class InnerLoop(LearnerSettings):
     """Whose batch statistics normalise queries: their own (transductive) or the support set's."""
 
     def __post_init__(self):
-        at_least(self, inner_steps=0, test_steps=0)
+        at_least(self, inner_rate=0, inner_steps=0, test_steps=0)
 
     def rate(self, problem: Problem) -> float:
         """Of the inner steps."""
+        if self.inner_rate is not None:
+            return self.inner_rate
         for_classes, for_targets = self.default_rates
-        return self.inner_rate or (for_classes if problem.classifies else for_targets)
+        return for_classes if problem.classifies else for_targets
 
     def built_network(self, problem: Problem, key: PRNGKeyArray) -> WithHead:
         """The untrained network: for images a strided conv4."""
@@ -68,8 +71,10 @@ class InnerLoop(LearnerSettings):
     def loop(self, problem: Problem) -> dict[str, Any]:
         """The fields that every learner of the family has, but for the network."""
         at_test = self.test_steps
+        if at_test is None and problem.classifies:
+            at_test = self.default_test_steps
         if at_test is None:
-            at_test = (problem.classifies and self.default_test_steps) or self.inner_steps
+            at_test = self.inner_steps
         return {
             "train_steps": self.inner_steps,
             "test_steps": at_test,
@@ -194,7 +199,8 @@ class Reptile(InnerLoop):
     """Examples in each inner step, at test."""
 
     def __post_init__(self):
-        at_least(self, inner_steps=1, test_steps=0, inner_batch=1, test_batch=1)
+        super().__post_init__()
+        at_least(self, inner_steps=1, inner_batch=1, test_batch=1)
 
     def meta_gradient(self) -> Any:
         from quickstudy.metagradients import ReptileGradient
@@ -241,9 +247,9 @@ class MAMLPlusPlus(InnerLoop):
     down, as it does without batch normalisation."""
 
     def __post_init__(self):
-        at_least(self, inner_steps=1, test_steps=0, annealing=0)
-        if not self.rate_speed > 0:
-            raise UserError(f"--rate-speed {self.rate_speed}: it must be above 0")
+        super().__post_init__()
+        at_least(self, inner_steps=1, annealing=0)
+        above(self, rate_speed=0)
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         from quickstudy.learners.gradient.maml_plus_plus import MAMLPlusPlus
@@ -303,7 +309,8 @@ class CAVIA(InnerLoop):
     """Context parameters; by default 100 for classes, 5 for real targets."""
 
     def __post_init__(self):
-        at_least(self, inner_steps=0, test_steps=0, context=1)
+        super().__post_init__()
+        at_least(self, context=1)
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax
@@ -320,7 +327,9 @@ class CAVIA(InnerLoop):
         from quickstudy.networks import MLP
 
         network = self.built_network(problem, key)
-        size = self.context or (100 if problem.classifies else 5)
+        size = self.context
+        if size is None:
+            size = 100 if problem.classifies else 5
 
         def drawn(number: int, columns: int):
             r = size**-0.5
@@ -385,7 +394,8 @@ class TAML(InnerLoop):
     """Tasks among which losses should be equal; --meta-batch then counts groups."""
 
     def __post_init__(self):
-        at_least(self, inner_steps=0, test_steps=0, group=2)
+        super().__post_init__()
+        at_least(self, weight=0, group=2)
         measures = ("entropy", "theil", "ge2", "atkinson", "gini", "log-variance")
         if self.measure not in measures:
             raise UserError(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from quickstudy.errors import UserError
-from quickstudy.recipes.learner_settings import Problem, at_least, optax_optimizer
+from quickstudy.recipes.learner_settings import Problem, above, at_least, optax_optimizer
 from quickstudy.recipes.learners.gradient import InnerLoop
 
 if TYPE_CHECKING:
@@ -46,10 +45,9 @@ class ImplicitMAML(InnerLoop):
     """d: added to λ in their linear system; 0 for the paper's equation."""
 
     def __post_init__(self):
-        at_least(self, inner_steps=1, test_steps=0, test_strength=0, cg_steps=1)
-        at_least(self, damping=0, extra_strength=0)
-        if not self.strength > 0:
-            raise UserError(f"--strength {self.strength}: it must be above 0")
+        super().__post_init__()
+        at_least(self, inner_steps=1, test_strength=0, cg_steps=1, damping=0, extra_strength=0)
+        above(self, strength=0)
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         from quickstudy.learners.gradient.imaml import ImplicitMAML
@@ -89,8 +87,7 @@ class EvolutionMAML(InnerLoop):
     def __post_init__(self):
         super().__post_init__()
         at_least(self, candidates=1, pairs=1)
-        if not self.deviation > 0:
-            raise UserError(f"--deviation {self.deviation}: it must be above 0")
+        above(self, deviation=0)
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import optax
@@ -101,7 +98,7 @@ class EvolutionMAML(InnerLoop):
         network = self.built_network(problem, key)
         if self.adaptation == "gradient":
             return MAML(network, optax.sgd(self.rate(problem)), **self.loop(problem))
-        deviation = self.inner_rate or 0.05
+        deviation = 0.05 if self.inner_rate is None else self.inner_rate
         return HillClimbing(network, deviation, self.candidates, **self.loop(problem))
 
     def meta_gradient(self) -> Any:

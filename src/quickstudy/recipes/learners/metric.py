@@ -11,6 +11,7 @@ from quickstudy.recipes.learner_settings import (
     LearnerSettings,
     NetworkSettings,
     Problem,
+    above,
     at_least,
     layers_at_most,
 )
@@ -113,6 +114,9 @@ class TapNet(LearnerSettings):
     """Whose batch statistics normalise queries at test: their own (transductive), the support
     set's, or those of the training tasks."""
 
+    def __post_init__(self):
+        at_least(self, references=2)
+
     def grouped(self, tasks: Any) -> Any:
         self.enough(tasks.way)
         return tasks
@@ -199,9 +203,8 @@ class MatchingNet(LearnerSettings):
     """Their learning rate."""
 
     def __post_init__(self):
-        at_least(self, read_steps=0, test_steps=0)
-        if self.scale is not None and not self.scale > 0:
-            raise UserError(f"--scale {self.scale}: it must be above 0")
+        at_least(self, read_steps=0, test_steps=0, test_rate=0)
+        above(self, scale=0)
 
     @property
     def exempt(self) -> dict[str, str]:

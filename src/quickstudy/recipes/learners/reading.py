@@ -11,6 +11,7 @@ from quickstudy.recipes.learner_settings import (
     LearnerSettings,
     NetworkSettings,
     Problem,
+    above,
     at_least,
 )
 
@@ -102,8 +103,7 @@ class MemoryModule(LearnerSettings):
 
     def __post_init__(self):
         at_least(self, key_width=1, slots=1, neighbours=2)
-        if not self.margin > 0:
-            raise UserError(f"--margin {self.margin}: it must be above 0")
+        above(self, margin=0)
 
     @property
     def exempt(self) -> dict[str, str]:
