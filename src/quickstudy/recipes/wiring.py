@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,7 @@ from quickstudy.devices import from_first_process, is_first_process
 from quickstudy.errors import UserError
 from quickstudy.evaluation import Result, average, evaluate
 from quickstudy.learner import Learner
-from quickstudy.likelihood import (
-    LETTERS,
-    Categorical,
-    Gaussian,
-    HeteroscedasticGaussian,
-    Letters,
-    Likelihood,
-    RealTargets,
-)
+from quickstudy.likelihood import LETTERS, Categorical, Letters, Likelihood, RealTargets
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.inputs import Inputs
 from quickstudy.recipes.learner_settings import (
@@ -178,6 +171,7 @@ def _train(
     problem = problem_of(settings)
     learner = eqx.filter_eval_shape(lambda: build(settings.learner, problem, 0))
     memory.require_room(learner, LEARNER_SIZES)
+    kept = problem_to_json(problem)  # what could not be loaded again is not trained
     assert training.steps is not None
     assert training.meta_batch is not None
     assert training.validate_every is not None
@@ -220,7 +214,7 @@ def _train(
         configuration = settings.with_seed(run.seed).to_json()
         header = {
             "configuration": configuration,
-            "problem": problem_to_json(problem),
+            "problem": kept,
             "inputs": inputs.to_json(),
             "provenance": evidence,
             "seconds": Record(run.folder, configuration).seconds(),
@@ -230,27 +224,86 @@ def _train(
 
 
 def problem_to_json(problem: Problem) -> dict[str, Any]:
-    """Plain JSON values, from which `problem_from_json` makes the problem again."""
+    """Describe a problem in plain JSON values, from which `problem_from_json` makes it again.
+
+    Raises `UserError` where its likelihood cannot be made again.
+    """
     return {
         "shape": list(problem.shape),
         "vocabulary": getattr(problem.shape, "vocabulary", None),
-        "likelihood": type(problem.likelihood).__name__,
-        "size": problem.likelihood.size,
+        **likelihood_to_json(problem.likelihood),
         "training_classes": problem.training_classes,
         "description": problem.description and list(problem.description),
     }
 
 
 def problem_from_json(found: dict[str, Any]) -> Problem:
-    """The inverse of `problem_to_json`."""
-    known = (Categorical, Letters, Gaussian, HeteroscedasticGaussian)
-    kinds: dict[str, type[Likelihood]] = {kind.__name__: kind for kind in known}
-    likelihood = kinds[found["likelihood"]](found["size"])  # pyright: ignore[reportCallIssue]
+    """Make the problem that `problem_to_json` has described. Raises `UserError` where its
+    likelihood is not defined in this process."""
     shape = tuple(found["shape"])
     if (tokens := found.get("vocabulary")) is not None:
         shape = TokenShape(shape, tokens)
     description = found.get("description")  # older runs say nothing of it
-    return Problem(shape, likelihood, found["training_classes"], description and tuple(description))
+    return Problem(
+        shape,
+        likelihood_from_json(found),
+        found["training_classes"],
+        description and tuple(description),
+    )
+
+
+def likelihood_to_json(likelihood: Likelihood) -> dict[str, Any]:
+    """Describe a likelihood by its class and all its fields.
+
+    Raises `UserError` where these are not enough to make it again, as for fields that are arrays:
+    a learner of such tasks could be saved but not loaded.
+
+    >>> likelihood_to_json(Gaussian(1, scale=0.1))
+    {'likelihood': 'Gaussian', 'size': 1, 'fields': {'size': 1, 'scale': 0.1}}
+    """
+    cls = type(likelihood)
+    fields = {f.name: getattr(likelihood, f.name) for f in dataclasses.fields(likelihood)}
+    found = {"likelihood": full_name(cls), "size": likelihood.size, "fields": fields}
+    try:
+        same = likelihood_from_json(json.loads(json.dumps(found))) == likelihood
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise UserError(
+            f"{cls.__name__} cannot be saved with a run: a likelihood is made again from its "
+            "fields, which must be numbers, words or tuples of them, and arguments of its class"
+        )
+    return found
+
+
+def likelihood_from_json(found: dict[str, Any]) -> Likelihood:
+    """Make the likelihood that `likelihood_to_json` has described. Nothing is imported: its class
+    is one of the project's, or of the program that loads it. Raises `UserError` where it is
+    neither.
+    """
+    known = {full_name(kind): kind for kind in kinds_of(Likelihood)}
+    name = found["likelihood"]
+    if name not in known:
+        raise UserError(
+            f"a run with the likelihood {name} can be loaded only where that class is defined: "
+            "import its module first"
+        )
+    fields = found.get("fields", {"size": found["size"]})  # older runs keep no other field
+    make: Any = known[name]
+    return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+
+def kinds_of(kind: type) -> Iterator[type]:
+    """All classes below this one that are defined in this process."""
+    for below in kind.__subclasses__():
+        yield below
+        yield from kinds_of(below)
+
+
+def full_name(kind: type[Likelihood]) -> str:
+    """The name of a class, with its module where that is not the project's."""
+    own = kind.__module__ == Likelihood.__module__
+    return kind.__qualname__ if own else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def saved_settings(where: Path, header: dict[str, Any]) -> RunSettings:
