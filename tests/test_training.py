@@ -134,7 +134,7 @@ def test_how_many_tasks_run_at_once_changes_nothing(uninterrupted, tasks_at_once
 
 
 def test_a_meta_batch_that_does_not_divide_is_refused():
-    with pytest.raises(ValueError, match="a meta-batch of 4 does not divide into groups of 3"):
+    with pytest.raises(UserError, match="--tasks-at-once 3: the 4 tasks of a meta-batch"):
         train(tasks_at_once=3)
 
 

@@ -182,7 +182,10 @@ def meta_train_seeds(
     on_each = meta_batch // mesh.size
     at_once = min(tasks_at_once or default_tasks_at_once(tasks, on_each), on_each)
     if on_each % at_once:
-        raise ValueError(f"a meta-batch of {on_each} does not divide into groups of {at_once}")
+        raise UserError(
+            f"--tasks-at-once {at_once}: the {on_each} tasks of a meta-batch on each device do not "
+            "divide into such groups"
+        )
     if together is None:
         together = default_together()
     learners = [in_structure_of(runs[0].learner, run.learner) for run in runs]

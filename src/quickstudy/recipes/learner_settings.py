@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from quickstudy.learner import Learner
     from quickstudy.likelihood import Likelihood
     from quickstudy.networks import Network
+    from quickstudy.recipes.settings import TaskSettings, TrainingSettings
 
 Flat = tyro.conf.OmitArgPrefixes
 """Options of nested settings carry no prefix: --way, not --tasks.way."""
@@ -144,6 +145,11 @@ class LearnerSettings:
     def trains_on(self) -> TrainingTasks:
         """What its `loss` takes: by default episodes."""
         return "episodes"
+
+    def following(self, tasks: TaskSettings, training: TrainingSettings) -> dict[str, Any]:
+        """Derive the options that follow from the tasks and the training, in both of which nothing
+        is None that has a default. A run takes them for options that are None."""
+        return {}
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         """The untrained learner. Raises `UserError` where it cannot serve the problem."""

@@ -7,6 +7,7 @@ runs. A learner's own options are in `recipes/learners/`.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -219,7 +220,13 @@ class RunSettings:
         steps = fill["steps"] if training.steps is None else training.steps
         fill["steps"] = steps
         fill["validate_every"] = max(1, steps // 20)
-        return dataclasses.replace(self, tasks=filled(tasks, fill), training=filled(training, fill))
+        if "tasks_at_once" in fill:
+            meta_batch = fill["meta_batch"] if training.meta_batch is None else training.meta_batch
+            if meta_batch > fill["tasks_at_once"]:  # groups must divide it
+                fill["tasks_at_once"] = math.gcd(fill["tasks_at_once"], meta_batch)
+        tasks, training = filled(tasks, fill), filled(training, fill)
+        learner = filled(self.learner, self.learner.following(tasks, training))
+        return dataclasses.replace(self, learner=learner, tasks=tasks, training=training)
 
     def with_seed(self, seed: int) -> RunSettings:
         """The same from another seed."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from quickstudy.learner import Learner
     from quickstudy.networks import WithHead
+    from quickstudy.recipes.settings import TaskSettings, TrainingSettings
 
 
 def with_head(network: NetworkSettings, problem: Problem, key: PRNGKeyArray) -> WithHead:
@@ -240,8 +241,9 @@ class MAMLPlusPlus(InnerLoop):
 
     inner_steps: int = 5
     """Inner steps in training."""
-    annealing: int = 500
-    """Meta-steps after which the last inner step's loss alone counts; at first all count alike."""
+    annealing: int | None = None
+    """Meta-steps after which the last inner step's loss alone counts; at first all count alike. By
+    default a tenth of all, as in the authors' configurations."""
     rate_speed: float = 1.0
     """How fast the learned rates move beside the other parameters: slower where training breaks
     down, as it does without batch normalisation."""
@@ -251,6 +253,10 @@ class MAMLPlusPlus(InnerLoop):
         at_least(self, inner_steps=1, annealing=0)
         above(self, rate_speed=0)
 
+    def following(self, tasks: TaskSettings, training: TrainingSettings) -> dict[str, Any]:
+        assert training.steps is not None
+        return {"annealing": training.steps // 10}
+
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         from quickstudy.learners.gradient.maml_plus_plus import MAMLPlusPlus
 
@@ -258,7 +264,7 @@ class MAMLPlusPlus(InnerLoop):
             self.built_network(problem, key),
             rate=self.rate(problem),
             rate_speed=self.rate_speed,
-            annealing=self.annealing,
+            annealing=self.defaults["steps"] // 10 if self.annealing is None else self.annealing,
             **self.loop(problem),
         )
 

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
 
     from quickstudy.learner import Learner
+    from quickstudy.recipes.settings import TaskSettings, TrainingSettings
 
 
-MANY_WAYS = {"steps": 6000, "decay": "halve", "train_way": 20, "train_query": 5}
+MANY_WAYS: dict[str, Any] = {"steps": 6000, "decay": "halve", "train_way": 20, "train_query": 5}
 """Episodes of more classes than at test, one a step."""
 
 
@@ -52,6 +53,11 @@ MOST_CLASSES = 5000
 """Glyphs are endless; TADAM learns to tell this many of the training classes apart."""
 
 
+def twentieth(steps: int) -> int:
+    """T / 20, after which TADAM trains less often on all classes; at least one step."""
+    return max(1, steps // 20)
+
+
 @dataclass(frozen=True)
 class TADAM(LearnerSettings):
     """Prototypical networks that read the task first, and turn their network for it."""
@@ -62,14 +68,19 @@ class TADAM(LearnerSettings):
     network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
     batch: int = 64
     """Examples in each step of classification of all training classes."""
-    anneal_every: int = 300
-    """Steps until the probability of such a step falls by a tenth, from 0.9 on."""
+    anneal_every: int | None = None
+    """Steps until the probability of such a step falls by a tenth, from 0.9 on; by default a
+    twentieth of all, as in the paper."""
     normalisation: Literal["batch", "support", "running"] = "running"
     """Whose batch statistics normalise queries at test: their own (transductive), the support
     set's, or those of the training tasks."""
 
     def __post_init__(self):
         at_least(self, batch=1, anneal_every=1)
+
+    def following(self, tasks: TaskSettings, training: TrainingSettings) -> dict[str, Any]:
+        assert training.steps is not None
+        return {"anneal_every": twentieth(training.steps)}
 
     def grouped(self, tasks: Any) -> Any:
         from quickstudy.tasks.cotraining import CoTraining
@@ -94,7 +105,7 @@ class TADAM(LearnerSettings):
         return TADAM(
             network.build(problem.shape, for_network),
             self.classified(problem.training_classes),
-            every=self.anneal_every,
+            every=twentieth(MANY_WAYS["steps"]) if self.anneal_every is None else self.anneal_every,
             normalisation=self.normalisation,
             key=rest,
         )
@@ -108,8 +119,8 @@ class TapNet(LearnerSettings):
     defaults: ClassVar[dict[str, Any]] = MANY_WAYS
 
     network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
-    references: int = 20
-    """As many as there are classes in a training episode."""
+    references: int | None = None
+    """By default as many as there are classes in an episode, in training or at test."""
     normalisation: Literal["batch", "support", "running"] = "running"
     """Whose batch statistics normalise queries at test: their own (transductive), the support
     set's, or those of the training tasks."""
@@ -117,13 +128,17 @@ class TapNet(LearnerSettings):
     def __post_init__(self):
         at_least(self, references=2)
 
+    def following(self, tasks: TaskSettings, training: TrainingSettings) -> dict[str, Any]:
+        assert tasks.train_way is not None
+        return {"references": max(tasks.train_way, tasks.way)}
+
     def grouped(self, tasks: Any) -> Any:
         self.enough(tasks.way)
         return tasks
 
     def enough(self, way: int) -> None:
         """Raise `UserError` unless there is a reference for each of so many classes."""
-        if way > self.references:
+        if self.references is not None and way > self.references:
             raise UserError(
                 f"{way}-way episodes need as many references: give tapnet --references {way}"
             )
@@ -137,12 +152,15 @@ class TapNet(LearnerSettings):
         self.enough(problem.likelihood.size)
         for_network, rest = jax.random.split(key)
         network = self.network.build(problem.shape, for_network)
-        if self.references >= network.outputs:
+        references = self.references
+        if references is None:
+            references = max(MANY_WAYS["train_way"], problem.likelihood.size)
+        if references >= network.outputs:
             raise UserError(
-                f"--references {self.references}: the network has {network.outputs} features, and "
+                f"--references {references}: the network has {network.outputs} features, and "
                 "it takes more of them than references to project"
             )
-        return TapNet(network, self.references, normalisation=self.normalisation, key=rest)
+        return TapNet(network, references, normalisation=self.normalisation, key=rest)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
 
     from quickstudy.learner import Learner
+    from quickstudy.recipes.settings import TaskSettings, TrainingSettings
+
+
+SHORTEST = 26
+"""What a SNAIL spans at least, so that one that is trained on few examples reads some more."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,21 @@ class SNAIL(LearnerSettings):
     """What the network makes of an example: so many numbers."""
     temporal_filters: int = 128
     """Of each convolution over time; keys and values are as wide in proportion."""
-    length: int = 26
-    """The longest sequence that the convolutions over time span: way × shot + 1, or more."""
+    length: int | None = None
+    """The longest sequence that the convolutions over time span. By default way × shot + 1, in
+    training or at test, or --sequence; and at least 26, for five classes of five shots."""
     normalisation: Literal["batch", "support", "running"] = "running"
     """Whose batch statistics normalise a query's embedding at test: the queries' (transductive),
     the support set's, or those of the training tasks."""
 
     def __post_init__(self):
         at_least(self, embedding=1, temporal_filters=4, length=2)
+
+    def following(self, tasks: TaskSettings, training: TrainingSettings) -> dict[str, Any]:
+        assert tasks.train_way is not None
+        assert tasks.train_shot is not None
+        sets = (tasks.way * tasks.shot, tasks.train_way * tasks.train_shot)
+        return {"length": max(SHORTEST, max(sets) + 1, tasks.sequence)}
 
     @property
     def exempt(self) -> dict[str, str]:
@@ -72,7 +84,7 @@ class SNAIL(LearnerSettings):
             WithHead(network, self.embedding, key=for_embedding),
             problem.likelihood.size,
             filters=self.temporal_filters,
-            length=self.length,
+            length=SHORTEST if self.length is None else self.length,
             normalisation=self.normalisation,
             key=for_blocks,
         )

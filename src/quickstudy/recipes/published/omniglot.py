@@ -218,8 +218,8 @@ def metric_omniglot(budget: Budget) -> Recipe:
     steps = 2000 if small else 30000
     learners: dict[str, LearnerSettings] = {
         "prototypical networks": ProtoNet(network),
-        "TADAM": TADAM(network, anneal_every=steps // 20),
-        "TapNet": TapNet(network, references=20),
+        "TADAM": TADAM(network),
+        "TapNet": TapNet(network),
     }
     return Recipe(
         "Metric learners on one budget, Omniglot 5-way 1-shot",

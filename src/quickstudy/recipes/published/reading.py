@@ -85,7 +85,7 @@ def snail_omniglot(budget: Budget) -> Recipe:
     if budget == "cpu":
         runs = {
             way: small_run(
-                SNAIL(SMALL, temporal_filters=32, length=5 * way + 1),
+                SNAIL(SMALL, temporal_filters=32),
                 way=way,
                 steps=steps[way],
                 learning_rate=3e-3,
@@ -100,7 +100,7 @@ def snail_omniglot(budget: Budget) -> Recipe:
             training = TrainingSettings(
                 steps=60_000, meta_batch=32, learning_rate=1e-4, decay="none", validate_every=3000
             )
-            return RunSettings(SNAIL(length=5 * way + 1), tasks, training)
+            return RunSettings(SNAIL(), tasks, training)
 
         figures = each_column({(way, shot): run(way) for way, shot in COLUMNS}, published)
     return Recipe(
