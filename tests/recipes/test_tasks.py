@@ -113,7 +113,7 @@ def test_training_tasks_of_any_shot_are_labelled_in_part(tasks):
 def test_any_shot_where_it_cannot_be_is_a_mistake(tasks):
     with pytest.raises(UserError, match="this learner trains on batches"):
         training_tasks(RunSettings(FineTuning(), tasks(any_shot=True)).resolved())
-    with pytest.raises(UserError, match="these tasks are curves"):
+    with pytest.raises(UserError, match="--any-shot: this is about classes"):
         training_tasks(RunSettings(MAML(), TaskSettings("sinusoid", any_shot=True)).resolved())
     with pytest.raises(UserError, match="--any-shot does not go with"):
         tasks(any_shot=True, sequence=9)

@@ -69,7 +69,7 @@ def run(words: list[str]) -> int:
     require_page(options.out / "report.html")
     runs, results = {}, {}
     for i, (name, (learner, tasks, training)) in enumerate(LEARNERS.items(), 1):
-        show.line(f"{i}/{len(LEARNERS)} {name}: {(learner.__doc__ or '').splitlines()[0]}")
+        show.line(f"{i}/{len(LEARNERS)} {name}: {show.first_sentence(learner)}")
         runs[name] = options.out / name
         steps = training.steps or 0
         training = TrainingSettings(

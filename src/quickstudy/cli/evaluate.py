@@ -13,7 +13,8 @@ from quickstudy.cli import show
 from quickstudy.cli.options import read
 from quickstudy.errors import UserError
 from quickstudy.recipes.learner_settings import at_least
-from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings
+from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings, defaults_of_classes
+from quickstudy.recipes.task_kinds import WITHOUT_CLASSES
 
 if TYPE_CHECKING:
     from quickstudy.evaluation import Result
@@ -76,6 +77,8 @@ def test_tasks(options: TestOptions, settings: RunSettings) -> TaskSettings:
     changed: dict[str, Any] = {k: v for k, v in own.items() if v is not None}
     if options.tasks is not None and options.tasks != settings.tasks.tasks:
         changed = {"split": None, "rotations": None, "ink": "auto", **changed}
+        if options.tasks in WITHOUT_CLASSES:
+            changed = {**defaults_of_classes(), **changed}
     return dataclasses.replace(settings.tasks, **changed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,13 @@ def _rounded(found: Any) -> Any:
     if isinstance(found, list | tuple):
         return [_rounded(value) for value in found]
     return float(f"{found:.{DIGITS}g}") if isinstance(found, float) else found
+
+
+def first_sentence(thing: object) -> str:
+    """The first sentence of a docstring, over as many lines as it takes."""
+    text = " ".join((thing.__doc__ or "").split())
+    found = re.match(r".*?[.?](?= [A-Z`]|$)", text)
+    return found[0] if found else text
 
 
 def amount(estimate: Estimate, metric: str) -> str:

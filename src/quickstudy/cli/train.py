@@ -27,9 +27,7 @@ def usage() -> str:
     """What `quickstudy train --help` prints."""
     known = {**LEARNERS, **OPTIMIZERS}
     width = max(map(len, known))
-    names = "\n".join(
-        f"  {n:<{width}}  {(s.__doc__ or '').splitlines()[0]}" for n, s in known.items()
-    )
+    names = "\n".join(f"  {n:<{width}}  {show.first_sentence(s)}" for n, s in known.items())
     return (
         "usage: quickstudy train LEARNER --run FOLDER [OPTIONS]\n\n"
         f"{names}\n"

@@ -16,17 +16,17 @@ import tyro
 from quickstudy.errors import UserError
 from quickstudy.recipes.inputs import Inputs
 from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings, above, at_least
+from quickstudy.recipes.task_kinds import FUNCTIONS, KINDS, require_known
 from quickstudy.recipes.user_file import source_from_json, source_of
+
+TASKS = f"""{", ".join(KINDS)}. quickstudy list says what each of them is."""
 
 
 @dataclass(frozen=True)
 class TaskSettings:
     """Which tasks to train on, choose on, and test on."""
 
-    tasks: str = "glyphs"
-    """glyphs, omniglot, penn-treebank; synthetic-tables; functions: sinusoid, gaussian-processes,
-    fixed-gaussian-process, mnist-completion; or your own: folder:PATH, npz:PATH, table:PATH,
-    packed:FOLDER, cub:FOLDER. To test on alone: mnist, lake-runs."""
+    tasks: Annotated[str, tyro.conf.arg(help=TASKS)] = "glyphs"
     way: int = 5
     """Classes in an episode; of synthetic tables, the most classes."""
     shot: int = 1
@@ -95,6 +95,7 @@ class TaskSettings:
     leave them as they are. A run keeps it in the file of its learner, not in `config.json`."""
 
     def __post_init__(self):
+        require_known(self.tasks)
         least = {"way": 2, "shot": 1, "query": 1}
         least |= {f"train_{k}": v for k, v in least.items()}
         at_least(self, **least, train_classes=2, distractors=0, image_size=16, features=1)
@@ -132,6 +133,17 @@ class TaskSettings:
                 "--sequence does not go with --labelled, --distractors, --within, --zero-shot, "
                 "--verify or --fixed-labels"
             )
+
+
+def defaults_of_classes() -> dict[str, Any]:
+    """The options that are about the classes that episodes are cut out of, each with its
+    default."""
+    names = (
+        *("any_shot", "split", "split_seed", "rotations", "fixed_labels", "train_classes"),
+        *("within", "verify", "distort", "labelled", "anywhere", "distractors", "color"),
+        *("label_column", "zero_shot", "sequence", "letters"),
+    )
+    return {f.name: f.default for f in dataclasses.fields(TaskSettings) if f.name in names}
 
 
 @dataclass(frozen=True)
@@ -220,6 +232,8 @@ class RunSettings:
         steps = fill["steps"] if training.steps is None else training.steps
         fill["steps"] = steps
         fill["validate_every"] = max(1, steps // 20)
+        if tasks.tasks in FUNCTIONS and tasks.train_way not in (None, fill["train_way"]):
+            raise UserError(f"--train-way is about classes, and {tasks.tasks} has none")
         if "tasks_at_once" in fill:
             meta_batch = fill["meta_batch"] if training.meta_batch is None else training.meta_batch
             if meta_batch > fill["tasks_at_once"]:  # groups must divide it

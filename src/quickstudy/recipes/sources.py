@@ -17,10 +17,11 @@ import numpy as np
 from quickstudy.datasets import arrays, cub, folder, mnist, omniglot, packed, penn_treebank, table
 from quickstudy.datasets.grouped import SPLITS, Grouped, read_split, split, standardise
 from quickstudy.datasets.images import ImageFormat, Ink, resized
-from quickstudy.errors import UserError, nearest
+from quickstudy.errors import UserError
 from quickstudy.recipes.inputs import Inputs
 from quickstudy.recipes.learner_settings import TokenShape
 from quickstudy.recipes.settings import TaskSettings
+from quickstudy.recipes.task_kinds import OWN, TEST_ONLY, WITHOUT_CLASSES
 from quickstudy.tasks import cloze
 from quickstudy.tasks.cloze import BlankedWords, blanked_words
 from quickstudy.tasks.few_shot import (
@@ -33,20 +34,6 @@ from quickstudy.tasks.mapped import MappedSource
 from quickstudy.tasks.source import ClassSource, DescribedSource
 from quickstudy.tasks.within import Division
 from quickstudy.tasks.zero_shot import Described
-
-OWN = ("folder", "npz", "table", "packed", "cub")
-"""The user's own data."""
-
-TEST_ONLY = ("mnist", "lake-runs")
-
-FUNCTIONS = ("sinusoid", "gaussian-processes", "fixed-gaussian-process", "mnist-completion")
-"""Tasks that are not classification: a function in each episode."""
-
-KINDS = (
-    *("glyphs", "omniglot", "penn-treebank", "synthetic-tables", *FUNCTIONS),
-    *("folder:PATH", "npz:PATH", "table:PATH", "packed:FOLDER", "cub:FOLDER"),
-    *TEST_ONLY,
-)
 
 CLASSES_OF_A_CLASSIFIER = 200
 """Glyphs are endless; a classifier of all training classes gets this many."""
@@ -69,13 +56,9 @@ def read_own(tasks: TaskSettings, kind: str, path: Path) -> Grouped:
     """The user's own examples: a folder of images, packed or not, an npz archive, or a table."""
     if kind == "folder":
         return folder.load(path, image_format(tasks))
-    if kind == "npz":
-        return arrays.load(path)
-    if kind == "packed":
-        return packed.load(path)
-    if kind == "cub":
-        return cub.load(path)
-    return table.load(path, tasks.label_column)
+    if kind == "table":
+        return table.load(path, tasks.label_column)
+    return {"npz": arrays, "packed": packed, "cub": cub}[kind].load(path)
 
 
 def grouped(tasks: TaskSettings) -> dict[str, Grouped]:
@@ -173,12 +156,9 @@ def source_of(examples: Grouped, words: dict[str, Any]) -> ClassSource:
 
 
 def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
-    """Training, validation and test classes; None for tasks that are not cut out of classes.
-
-    Raises `UserError` for tasks that there are not, with the nearest names.
-    """
+    """Training, validation and test classes; None for tasks that are not cut out of classes."""
     kind, _, path = tasks.tasks.partition(":")
-    if kind in (*FUNCTIONS, "synthetic-tables"):
+    if kind in WITHOUT_CLASSES:
         return None
     if kind == "glyphs":
         made: dict[str, ClassSource] = {**glyph_splits(tasks.image_size)}
@@ -186,7 +166,7 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
             made["train"] = dataclasses.replace(made["train"], classes=tasks.train_classes)
     elif kind == "penn-treebank":
         made = {**treebank_words(tasks.split_seed)[0]}
-    elif kind in ("omniglot", "mnist") or (kind in OWN and path):
+    else:
         named = {"omniglot": "vinyals", "mnist": "its own"}.get(
             kind, f"random, seed {tasks.split_seed}"
         )
@@ -197,8 +177,6 @@ def sources(tasks: TaskSettings) -> dict[str, ClassSource] | None:
         if kind == "cub" and tasks.zero_shot:
             described = split_own(cub.attributes(Path(path)), tasks)
             made = {part: Described(source, described[part].x) for part, source in made.items()}
-    else:
-        raise UserError(f"there are no tasks {tasks.tasks!r}: {nearest(kind, list(KINDS))}")
     rotations = rotation_mode(tasks)
     shape = input_shape(made["test"])
     if rotations != "none" and (len(shape) != 3 or shape[0] != shape[1]):

@@ -14,7 +14,7 @@ from quickstudy.errors import UserError
 from quickstudy.learner import AskingLearner, Learner
 from quickstudy.likelihood import Categorical
 from quickstudy.recipes.learner_settings import LearnerSettings
-from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings
+from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings, defaults_of_classes
 from quickstudy.recipes.sources import (
     CLASSES_OF_A_CLASSIFIER,
     classes_of,
@@ -23,6 +23,7 @@ from quickstudy.recipes.sources import (
     grouped,
     input_shape,
 )
+from quickstudy.recipes.task_kinds import FUNCTIONS
 from quickstudy.task import Episode, Examples, FixedTasks, TaskDistribution
 from quickstudy.tasks.any_shot import AnyShot
 from quickstudy.tasks.asking import Asked, AsLearned, AtRandom, LeastCertain
@@ -88,10 +89,9 @@ def episode_tasks(
         return lake_runs(tasks.image_size)
     classes = classes_of(tasks, part)
     if classes is None:
-        if tasks.labelled < 1 or tasks.distractors or tasks.sequence:
+        if options := asked_of_classes(tasks):
             raise UserError(
-                "--labelled, --distractors and --sequence are about classes to draw examples of; "
-                f"{tasks.tasks} has none"
+                f"{options}: this is about classes to draw examples of, and {tasks.tasks} has none"
             )
         if tasks.tasks == "synthetic-tables":
             return tables(tasks, way, shot, query)
@@ -101,6 +101,15 @@ def episode_tasks(
     if tasks.sequence:
         return sequences(tasks, part, classes, way)
     return episodes(tasks, part, classes, way, shot, query)
+
+
+def asked_of_classes(tasks: TaskSettings) -> str:
+    """The options that say something of classes, for tasks that are not cut out of any."""
+    usual = defaults_of_classes()
+    if tasks.tasks in FUNCTIONS:
+        usual["way"] = TaskSettings.way
+    asked = [name for name, value in usual.items() if getattr(tasks, name) != value]
+    return ", ".join(f"--{name.replace('_', '-')}" for name in asked)
 
 
 def tables(tasks: TaskSettings, way: int, shot: int, query: int) -> SyntheticTables:
@@ -235,11 +244,10 @@ def training_tasks(settings: RunSettings) -> TaskDistribution[Episode]:
     assert t.train_query is not None
     classes = training_source(settings)
     counts = (t.train_way, t.train_shot, t.train_query)
-    if t.any_shot and (classes is None or kind != "episodes"):
-        what = "these tasks are curves" if classes is None else f"this learner trains on {kind}"
-        raise UserError(f"--any-shot is about episodes of classes; {what}")
     if classes is None:
         return settings.learner.grouped(episode_tasks(t, "train", *counts))
+    if t.any_shot and kind != "episodes":
+        raise UserError(f"--any-shot is about episodes of classes; this learner trains on {kind}")
     if kind == "batches":
         require(t, "train", 2, 1)
         return Batches(classes, t.train_query)

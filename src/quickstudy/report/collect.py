@@ -20,7 +20,8 @@ from quickstudy.progress import progress
 from quickstudy.recipes import wiring
 from quickstudy.recipes.evidence import provenance
 from quickstudy.recipes.settings import TaskSettings
-from quickstudy.recipes.sources import FUNCTIONS, grouped
+from quickstudy.recipes.sources import grouped
+from quickstudy.recipes.task_kinds import FUNCTIONS, WITHOUT_CLASSES
 from quickstudy.record import METRICS, read_metrics
 from quickstudy.report.confusions import confused
 from quickstudy.report.data import Calibration, Curve, Line, ReportData, Row, Sweep
@@ -259,7 +260,7 @@ def most_shots(tasks: TaskSettings) -> int:
     """How many support examples every test class can give beside its queries; 0 for tasks that
     are not classification, from descriptions, or sequences."""
     kind = tasks.tasks.partition(":")[0]
-    if kind in (*FUNCTIONS, "synthetic-tables") or tasks.zero_shot or tasks.sequence:
+    if kind in WITHOUT_CLASSES or tasks.zero_shot or tasks.sequence:
         return 0
     if kind in ("glyphs", "penn-treebank"):
         return max(SHOTS)
