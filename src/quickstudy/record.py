@@ -61,12 +61,7 @@ class Record:
         written = self.folder / "config.json"
         found = read_json(written, "choose another --run folder")
         if found != self.configuration:
-            words = sorted(found.keys() | self.configuration.keys())
-            differ = [
-                f"{word} {found.get(word)!r} there, {self.configuration.get(word)!r} now"
-                for word in words
-                if found.get(word) != self.configuration.get(word)
-            ]
+            differ = differences(found, self.configuration)
             raise UserError(
                 f"{written.parent} belongs to another configuration ({'; '.join(differ)}): "
                 "choose another --run folder"
@@ -199,3 +194,36 @@ def _is_unused(folder: Path) -> bool:
     """Whether it holds nothing but what a run left that was killed in its first moment."""
     left = (LOCK, ".config.json.*.partial")
     return all(any(map(path.match, left)) for path in folder.iterdir())
+
+
+def differences(there: dict[str, Any], now: dict[str, Any], flag: str = "") -> list[str]:
+    """Name what differs between two configurations, whose inner dictionaries hold options. Where
+    the names of what has the options differ, these alone: another learner has other options.
+
+    >>> differences({"tasks": {"way": 5, "shot": 1}}, {"tasks": {"way": 20, "shot": 1}})
+    ['--way 5 there, --way 20 now']
+    """
+    if there.get("name") != now.get("name"):
+        return [f"{there.get('name')} there, {now.get('name')} now"]
+    found = []
+    for word in sorted(there.keys() | now.keys()):
+        a, b = there.get(word), now.get(word)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, flag="--")
+        elif a != b:
+            option = flag + word.replace("_", "-")
+            found.append(f"{said(option, a)} there, {said(option, b)} now")
+    return found
+
+
+def said(option: str, value: Any) -> str:
+    """An option with its value, as on the command line.
+
+    >>> said("--hidden", [40, 40]), said("--within", False)
+    ('--hidden 40 40', 'no --within')
+    """
+    if value is None or value is False:
+        return f"no {option}"
+    if value is True:
+        return option
+    return " ".join([option, *map(str, value if isinstance(value, list) else [value])])
