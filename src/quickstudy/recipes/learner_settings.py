@@ -5,6 +5,7 @@ Nothing here imports JAX, so that `--help` answers at once; building does.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -247,19 +248,49 @@ class NetworkSettings:
 
 
 def optax_optimizer(name: str, learning_rate: Any) -> Any:
-    """`optax.<name>(learning_rate)`, of a number or a schedule. Raises `UserError` for a name that
-    Optax does not have."""
+    """Make `optax.<name>(learning_rate)`, of a number or a schedule. Raises `UserError` for a name
+    that is no optimiser of a learning rate in Optax.
+
+    >>> optax_optimizer("adam", 1e-3).update(gradient, state, parameters)
+    """
     import optax
 
     from quickstudy.errors import nearest
 
-    factory = getattr(optax, name, None)
-    try:
-        if factory is not None:
-            made = factory(learning_rate)
-            if isinstance(made, optax.GradientTransformation):
-                return made
-    except TypeError:
-        pass
-    common = ["adagrad", "adam", "adamw", "lion", "nadam", "rmsprop", "sgd"]
-    raise UserError(f"Optax has no optimiser {name!r} of a learning rate: {nearest(name, common)}")
+    scheduled = callable(learning_rate)
+    if scheduled and descends(name, scheduled=False) and not descends(name, scheduled=True):
+        raise UserError(f"Optax's {name} takes no learning rate that changes: add --decay none")
+    if not descends(name, scheduled=scheduled):
+        common = ["adagrad", "adam", "adamw", "lion", "nadam", "rmsprop", "sgd"]
+        raise UserError(
+            f"Optax has no optimiser {name!r} of a learning rate: {nearest(name, common)}"
+        )
+    return getattr(optax, name)(learning_rate)
+
+
+@functools.cache
+def descends(name: str, *, scheduled: bool) -> bool:
+    """Tell whether `optax.<name>` of a learning rate, or of a schedule of it, goes down a slope
+    that is given to it as gradients alone: (1, 1) by a few steps from (1, 1)."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    rate = 0.1
+    with jax.ensure_compile_time_eval():  # the answer is a value, also while JAX traces
+        start = slope = jnp.ones(2)
+        try:
+            optimizer = getattr(optax, name)(optax.constant_schedule(rate) if scheduled else rate)
+            if not isinstance(optimizer, optax.GradientTransformation):
+                return False
+            parameters, state = start, optimizer.init(start)
+            for _ in range(PROBED_STEPS):
+                updates, state = optimizer.update(slope, state, parameters)
+                parameters = optax.apply_updates(parameters, updates)
+            return bool(jnp.all(parameters < start))
+        except Exception:  # what a function of Optax raises that wants other things has many names
+            return False
+
+
+PROBED_STEPS = 10
+"""Some optimisers do not move in their first steps."""
