@@ -16,7 +16,10 @@ from quickstudy.likelihood import (
     Letters,
     Likelihood,
 )
+from quickstudy.recipes import wiring
 from quickstudy.recipes.learner_settings import Problem, TokenShape
+from quickstudy.recipes.learners.gradient import MAML
+from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.recipes.wiring import kinds_of, problem_from_json, problem_to_json
 
 
@@ -40,6 +43,10 @@ class Otherwise(Gaussian):
         self.size, self.scale = 1, variance**0.5
 
 
+OfTheSameName = type("Gaussian", (Gaussian,), {"__module__": __name__, "__qualname__": "Gaussian"})
+"""The user's own, with the name of one of the project's."""
+
+
 def again(likelihood):
     found = json.loads(json.dumps(problem_to_json(Problem((3,), likelihood, None))))
     return problem_from_json(found).likelihood
@@ -54,6 +61,7 @@ def again(likelihood):
         Gaussian(1, scale=0.1),
         HeteroscedasticGaussian(4, floor=0.01),
         Scaled(1, 0.3, (-1.0, 2.5), "b"),
+        OfTheSameName(2),
     ],
     ids=repr,
 )
@@ -104,3 +112,11 @@ def test_older_runs_that_say_the_size_alone_load_as_before():
     problem = problem_from_json(found)
     assert problem == Problem(TokenShape((3,), 9), HeteroscedasticGaussian(4), None)
     assert problem_from_json({**found, "likelihood": "Gaussian"}).likelihood == Gaussian(4)
+
+
+def test_what_could_not_be_loaded_again_is_not_trained(monkeypatch, tmp_path):
+    monkeypatch.setattr(wiring, "problem_of", lambda _: Problem((1,), Learned(1), None))
+    settings = RunSettings(MAML(), TaskSettings("sinusoid"), TrainingSettings(steps=1))
+    with pytest.raises(UserError, match="Learned cannot be saved"):
+        wiring.train(settings, tmp_path / "run", show_progress=False)
+    assert not (tmp_path / "run").exists()

@@ -283,7 +283,8 @@ def descends(name: str, *, scheduled: bool) -> bool:
             optimizer = getattr(optax, name)(optax.constant_schedule(rate) if scheduled else rate)
             if not isinstance(optimizer, optax.GradientTransformation):
                 return False
-            parameters, state = start, optimizer.init(start)
+            state = optimizer.init(start)
+            parameters: Any = start
             for _ in range(PROBED_STEPS):
                 updates, state = optimizer.update(slope, state, parameters)
                 parameters = optax.apply_updates(parameters, updates)
