@@ -69,7 +69,7 @@ def require_room(arrays: PyTree, options: str) -> None:
     leaves = (x for x in jax.tree.leaves(arrays) if hasattr(x, "dtype"))
     wants, there = sum(math.prod(x.shape) * x.dtype.itemsize for x in leaves), available()
     if there is not None and wants > there:
-        what = f"at least {wants / GIB:.1f} GiB are needed and {there / GIB:.1f} GiB are free"
+        what = f"at least {in_bytes(wants)} are needed and {in_bytes(there)} are free"
         raise _too_large(options, what)
 
 
