@@ -262,7 +262,7 @@ def test_a_file_of_an_earlier_version_without_a_checksum_of_its_header_loads(con
 
 
 @pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("more", [b"\0", b"PK\5\6" + bytes(18), b"x" * 1000])
+@pytest.mark.parametrize("more", [b"\0", b"PK\5\6" + bytes(18), b"\xff" * 22, b"x" * 1000])
 def test_bytes_around_an_archive_are_refused(content, tmp_path, more, before):
     path = tmp_path / "tree.qs"
     path.write_bytes(more + content if before else content + more)

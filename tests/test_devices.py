@@ -113,11 +113,15 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, signum):
     workers = workers_of(supervisor)
     assert len(workers) == 2
     supervisor.send_signal(signum)
-    said = supervisor.communicate()[1]
+    supervisor.wait()
     deadline = time.monotonic() + 20
     while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(map(alive, workers))
+    left = [worker for worker in workers if alive(worker)]
+    for worker in left:
+        os.kill(worker, signal.SIGKILL)
+    assert not left
+    said = supervisor.communicate()[1]
     if signum == signal.SIGHUP:
         stopped = int(re.search(r"stopped at step (\d+)", said)[1])
         assert supervisor.returncode == 128 + signum

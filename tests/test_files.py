@@ -79,12 +79,14 @@ def test_one_process_holds_a_folder_until_it_ends_however_it_does(tmp_path):
     folder = tmp_path / "run"
     command = [sys.executable, "-c", HOLDING, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        said = f"another process trains in {folder}: wait for its end, or choose another --run"
-        with pytest.raises(UserError, match=said), only_process(folder, "trains", "--run"):
-            pass
-        other.kill()
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            said = f"another process trains in {folder}: wait for its end, or choose another --run"
+            with pytest.raises(UserError, match=said), only_process(folder, "trains", "--run"):
+                pass
+        finally:
+            other.kill()
         other.wait()
         with only_process(folder, "trains", "--run"):
             pass

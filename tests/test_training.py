@@ -333,7 +333,14 @@ def test_what_a_killed_run_had_half_written_goes_when_it_goes_on(tmp_path):
 
 @pytest.mark.parametrize(
     "bad",
-    [b'{"step": 10; "loss": 1}', b'{"step": "a\xff"}', b"[]", b'{"loss": 1.0}', b"[" * 100_000],
+    [
+        b'{"step": 10; "loss": 1}',
+        b'{"step": "a\xff"}',
+        b"[]",
+        b'{"loss": 1.0}',
+        b'{"step": 10, "seconds": "1"}',
+        b"[" * 100_000,
+    ],
 )
 def test_damaged_figures_are_passed_over(tmp_path, uninterrupted, capsys, bad):
     train(tmp_path)
