@@ -1,6 +1,9 @@
 """Figures on seeded episodes, their intervals, and pairwise comparison."""
 
 import dataclasses
+import json
+import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +15,9 @@ from scipy import stats
 from quickstudy.evaluation import (
     Comparison,
     Estimate,
+    Met,
     Result,
+    average,
     compare,
     evaluate,
     paired_difference,
@@ -83,6 +88,7 @@ def test_each_task_of_a_fixed_list_is_met_once_whatever_the_seed():
     results = [evaluate(ADAPTING, fixed, episodes=1000, seed=seed) for seed in (0, 1)]
     for result in results:
         assert result.protocol == {"data": "seven", "episodes": 7, "seed": result.protocol["seed"]}
+        assert result.learner == {}
         for found, task in zip(result.metrics["mse"], tasks, strict=True):
             error = np.mean((np.asarray(task.query.y) - np.asarray(task.support.y).mean()) ** 2)
             assert found == pytest.approx(error, rel=1e-5)
@@ -122,13 +128,14 @@ def test_estimates_are_written_as_tables_have_them():
     assert (e.percent(), e.plain()) == ("98.12 ± 0.21", "0.981 ± 0.002")
 
 
-def made(values, **protocol) -> Result:
+def made(values, learner=None, **protocol) -> Result:
     return Result(
         metrics={"accuracy": np.asarray(values, float)},
         bins=np.ones((15, 3)),
         headline="accuracy",
         higher_is_better=True,
-        protocol={"data": "x", "seed": 0, **protocol},
+        tasks=Met({"data": "x", "seed": 0, **protocol}),
+        learner=learner or {},
     )
 
 
@@ -143,20 +150,45 @@ def test_the_paired_difference_is_that_of_a_paired_t_test():
     assert found.half_width < Estimate.of(a).half_width / 5
 
 
-@pytest.mark.parametrize(
-    "word",
-    ["data", "split", "part", "way", "shot", "queries per class", "queries", "rotations", "classes",
-     "first", "size", "within", "pairs", "labelled per class", "distractor classes",
-     "episodes", "seed"],
-)  # fmt: skip
-def test_other_episodes_are_not_compared(word):
-    with pytest.raises(ValueError, match=f"not the same episodes: {word} is one and other"):
-        paired_difference(made([1, 0], **{word: "one"}), made([1, 0], **{word: "other"}))
+def test_other_episodes_are_not_compared():
+    """Whatever the word: see `tasks/test_protocols.py` for those of all tasks."""
+    with pytest.raises(ValueError, match="not the same tasks: any word is one and other"):
+        paired_difference(
+            made([1, 0], **{"any word": "one"}), made([1, 0], **{"any word": "other"})
+        )
+    with pytest.raises(ValueError, match="not the same tasks: more is None and 1"):
+        paired_difference(made([1, 0]), made([1, 0], more=1))
 
 
 def test_learners_may_differ_in_all_else():
-    a, b = made([1, 0], learner="maml"), made([0, 0], learner="protonet")
+    a, b = made([1, 0], {"learner": "maml"}), made([0, 0], {"learner": "protonet", "asked": 1})
     assert paired_difference(a, b).mean == 0.5
+    assert a.protocol == {"data": "x", "seed": 0, "learner": "maml"}
+
+
+def test_missing_figures_are_left_out_by_estimates_averages_and_differences_alike():
+    none = np.nan
+    a, b = made([0.2, none, 0.6, 1.0]), made([0.1, 0.5, none, 0.5])
+    assert (a.estimate().mean, a.estimate().episodes) == (pytest.approx(0.6), 3)
+    assert a.estimate().half_width == Estimate.of(np.asarray([0.2, 0.6, 1.0])).half_width
+    assert a.summary()["accuracy"]["episodes"] == 3
+    difference = paired_difference(a, b)
+    assert (difference.mean, difference.episodes) == (pytest.approx(0.3), 2)
+    both = average({0: a, 1: b})
+    assert both.estimate().mean == pytest.approx((0.15 + 0.75) / 2)
+    assert both.by_training() == pytest.approx([0.6, 0.3])
+    np.testing.assert_array_equal(np.isnan(both.metrics["accuracy"]), [False, True, True, False])
+    whole = made([0.1, 0.2, 0.3, 0.4])
+    assert paired_difference(both, whole).mean == pytest.approx((0.05 + 0.35) / 2)
+    assert "episodes" not in whole.summary()["accuracy"]
+
+
+def test_a_name_has_no_meaning_for_missing_figures():
+    """A loss that is infinite in both is no missing figure: it makes the difference no number."""
+    infinite = np.asarray([1.0, np.inf, 2.0])
+    assert np.isinf(Estimate.of(infinite).mean)
+    assert np.isnan(Estimate.of(infinite, infinite).mean)
+    assert Estimate.of(infinite, infinite).episodes == 3
 
 
 def test_the_best_has_the_best_headline():
@@ -169,7 +201,150 @@ def test_the_best_has_the_best_headline():
     comparison = Comparison(errors)
     assert comparison.best == "low"
     assert comparison.behind_best("high").mean == 0.5
-    assert comparison.behind_best("low").mean == 0
+    best = comparison.behind_best("low")
+    assert (best.mean, best.half_width) == (0, 0)
+
+
+def test_the_calibration_error_weighs_bins_by_their_claims():
+    """9 claims of .9 of which 6 come true, 1 of .5 that does, and a bin without any:
+    (9 |.9 - 6/9| + 1 |.5 - 1|) / 10 = .26, where the mean over bins would be .367."""
+    bins = np.asarray([[9, 8.1, 6], [1, 0.5, 1], [0, 0, 0]])
+    result = dataclasses.replace(made([1, 0]), bins=bins)
+    assert result.calibration_error == pytest.approx(0.26)
+    assert result.summary()["calibration_error"] == pytest.approx(0.26)
+
+
+@pytest.mark.parametrize("bins", [None, np.zeros((15, 3))])
+def test_without_claims_there_is_no_calibration_error(bins):
+    result = dataclasses.replace(made([1, 0]), bins=bins)
+    assert result.calibration_error is None
+    assert "calibration_error" not in result.summary()
+    assert average({0: result, 1: result}).calibration_error is None
+
+
+# Several trainings
+
+
+def slow_half_width(x: np.ndarray, y: np.ndarray | None = None) -> float:
+    """Mean squares of a two-way table in loops, and Satterthwaite's degrees of freedom."""
+    count = x.shape[1]
+    parts, rests, fewest = [], 0.0, math.inf
+    for table in [x] if y is None else [x, y]:
+        size = len(table)
+        if size == 1:
+            continue
+        fewest = min(fewest, size - 1)
+        mean = sum(table[t, e] for t in range(size) for e in range(count)) / (size * count)
+        rows = [sum(table[t]) / count for t in range(size)]
+        columns = [sum(table[:, e]) / size for e in range(count)]
+        of_trainings = sum(count * (row - mean) ** 2 for row in rows) / (size - 1)
+        rest = 0.0
+        for t in range(size):
+            for e in range(count):
+                rest += (table[t, e] - rows[t] - columns[e] + mean) ** 2
+        degrees = (size - 1) * (count - 1)
+        parts.append((1, of_trainings / size / count, size - 1))
+        parts.append((-1, rest / degrees / size / count, degrees))
+        rests += rest / degrees / size / count
+    each = [
+        sum(x[:, e]) / len(x) - (0 if y is None else sum(y[:, e]) / len(y)) for e in range(count)
+    ]
+    middle = sum(each) / count
+    of_episodes = sum((d - middle) ** 2 for d in each) / (count - 1) / count
+    variance = sum(v for sign, v, _ in parts if sign > 0) + max(of_episodes - rests, 0)
+    parts.append((1, of_episodes, count - 1))
+    degrees = variance**2 / sum(v**2 / n for _, v, n in parts)
+    return stats.t.ppf(0.975, max(degrees, fewest)) * math.sqrt(variance)
+
+
+def crossed(rng, trainings, episodes, of_trainings, of_episodes, rest):
+    """Figures x_te = a_t + b_e + c_te with these standard deviations; their true mean is 0."""
+    return (
+        of_trainings * rng.normal(size=(trainings, 1))
+        + of_episodes * rng.normal(size=(1, episodes))
+        + rest * rng.normal(size=(trainings, episodes))
+    )
+
+
+@pytest.mark.parametrize("deviations", [(0.3, 1, 0.5), (0, 1, 1), (0.02, 0, 1), (0.5, 0.1, 0)])
+def test_the_interval_over_trainings_and_episodes_is_the_slow_one(deviations):
+    rng = np.random.default_rng(3)
+    for trainings, episodes in ((5, 30), (2, 7), (3, 2)):
+        x = crossed(rng, trainings, episodes, *deviations)
+        y = crossed(rng, 4, episodes, *deviations)
+        found = Estimate.of(x)
+        assert found.mean == pytest.approx(x.mean())
+        assert found.half_width == pytest.approx(slow_half_width(x))
+        assert (found.episodes, found.trainings) == (episodes, (trainings,))
+        for other in (y, y[:1]):
+            difference = Estimate.of(x, other)
+            assert difference.mean == pytest.approx(x.mean() - other.mean())
+            assert difference.half_width == pytest.approx(slow_half_width(x, other))
+            assert Estimate.of(other, x).half_width == pytest.approx(difference.half_width)
+
+
+def share_that_holds(rng, interval: Callable[[np.ndarray], Estimate], deviations) -> float:
+    """How many of the intervals hold the true mean, with 5 trainings and 100 episodes."""
+    found = [interval(crossed(rng, 5, 100, *deviations)) for _ in range(1500)]
+    return float(np.mean([abs(e.mean) <= e.half_width for e in found]))
+
+
+@pytest.mark.parametrize("deviations", [(0, 1, 1), (0.05, 1, 1), (0.3, 1, 1), (0.3, 0, 1)])
+def test_ninety_five_intervals_of_a_hundred_hold_the_mean_of_all_trainings(deviations):
+    """1,500 intervals: the standard error of the share is .6 %."""
+    rng = np.random.default_rng(4)
+    assert 0.93 < share_that_holds(rng, Estimate.of, deviations) < 0.97
+
+
+def test_intervals_over_episodes_alone_do_not_hold_it_where_trainings_differ():
+    rng = np.random.default_rng(5)
+    assert share_that_holds(rng, lambda x: Estimate.of(x[:1]), (0.3, 1, 1)) < 0.8
+    assert share_that_holds(rng, lambda x: Estimate.of(x.mean(0)), (0.3, 1, 1)) < 0.8
+
+
+def test_ninety_five_differences_of_a_hundred_hold_the_difference():
+    """Of two learners with trainings of their own, who find the same episodes hard."""
+    rng, held = np.random.default_rng(6), []
+    for _ in range(1500):
+        hard = crossed(rng, 1, 100, 0, 1, 0)
+        a = hard + crossed(rng, 5, 100, 0.2, 0.3, 0.5)
+        b = hard + crossed(rng, 4, 100, 0.1, 0.2, 0.5)
+        found = Estimate.of(a, b)
+        held.append(abs(found.mean) <= found.half_width)
+    assert 0.93 < np.mean(held) < 0.97
+
+
+def test_trainings_that_do_not_differ_leave_the_interval_over_episodes():
+    of_episodes = np.random.default_rng(7).normal(size=400)
+    same = np.tile(of_episodes, (5, 1))
+    one = Estimate.of(of_episodes).half_width
+    assert Estimate.of(same).half_width == pytest.approx(one, rel=0.005)
+    assert Estimate.of(same, 0 * same).half_width == pytest.approx(one, rel=0.005)
+    assert Estimate.of(np.ones((5, 10))).half_width == 0
+
+
+def test_with_many_episodes_the_interval_is_students_over_trainings():
+    x = crossed(np.random.default_rng(8), 5, 200_000, 0.5, 1, 1)
+    of_trainings = x.mean(1)
+    interval = stats.t.interval(0.95, 4, of_trainings.mean(), stats.sem(of_trainings))
+    assert Estimate.of(x).half_width == pytest.approx(np.diff(interval)[0] / 2, rel=1e-3)
+
+
+def test_what_an_interval_covers_is_said_in_words():
+    one, rows = made([1, 0, 1]), np.eye(5, 3)
+    five = average({seed: made(row) for seed, row in enumerate(rows)})
+    untrained = dataclasses.replace(one, trained=False)
+    alone = "over 3 test episodes of one training; another training may differ by more"
+    assert one.estimate().covers == one.summary()["interval"] == alone
+    together = "over 5 trainings and 3 test episodes together"
+    assert five.estimate().covers == five.summary()["interval"] == together
+    assert untrained.summary()["interval"] == "over 3 test episodes; nothing is trained"
+    both = "over 5 and 5 trainings and 3 test episodes together"
+    assert paired_difference(five, five).covers == both
+    assert paired_difference(five, untrained).covers == together
+    assert paired_difference(five, one).covers == f"{together}; the other learner was trained once"
+    assert paired_difference(one, one).covers == alone
+    assert evaluate(ADAPTING, TASKS, episodes=2).trained
 
 
 def test_compare_runs_all_on_the_same_episodes():
@@ -180,8 +355,7 @@ def test_compare_runs_all_on_the_same_episodes():
 
 
 def test_a_summary_is_plain_json_values():
-    import json
-
     summary = evaluate(ADAPTING, TASKS, episodes=20).summary()
     assert json.loads(json.dumps(summary)) == summary
-    assert set(summary) == {"mse", "nll", "calibration_error", "protocol", "seconds"}
+    words = {"interval", "calibration_error", "protocol", "seconds"}
+    assert set(summary) == {"mse", "nll", *words}

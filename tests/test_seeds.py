@@ -11,12 +11,11 @@ import numpy as np
 import optax
 import pytest
 from jaxtyping import Array, Float, Int
-from scipy import stats
 
 from quickstudy import memory
 from quickstudy.cli import main
 from quickstudy.errors import UserError
-from quickstudy.evaluation import Result, Spread, average, paired_difference
+from quickstudy.evaluation import Estimate, Met, Result, average, paired_difference
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian
 from quickstudy.recipes.learners.gradient import MAML
@@ -220,36 +219,30 @@ def test_a_loss_that_is_no_number_names_its_seed():
 
 
 def result(values, **protocol) -> Result:
-    words = {"seed": 0, **protocol}
-    return Result({"accuracy": np.asarray(values)}, np.ones((15, 3)), "accuracy", True, words)
+    met = Met({"seed": 0, **protocol})
+    return Result({"accuracy": np.asarray(values)}, np.ones((15, 3)), "accuracy", True, met)
 
 
-def test_the_average_over_seeds_and_its_two_intervals():
+def test_the_average_over_seeds_and_its_interval():
     values = np.random.default_rng(0).normal(0.9, 0.05, (5, 40)) + np.linspace(0, 0.1, 5)[:, None]
     found = average({seed: result(v) for seed, v in enumerate(values, 3)})
     assert found.protocol["training seeds"] == [3, 4, 5, 6, 7]
-    of_episodes = values.mean(0)
+    assert found.estimate() == Estimate.of(values)
     assert found.estimate().mean == pytest.approx(values.mean())
-    interval = stats.norm.interval(0.95, values.mean(), stats.sem(of_episodes))
-    assert found.estimate().half_width == pytest.approx(np.diff(interval)[0] / 2, rel=1e-6)
     of_seeds = values.mean(1)
-    interval = stats.t.interval(0.95, 4, of_seeds.mean(), stats.sem(of_seeds))
-    spread = found.spread()
-    assert spread == Spread(
-        pytest.approx(values.mean()),
-        pytest.approx(of_seeds.std(ddof=1)),
-        pytest.approx(np.diff(interval)[0] / 2),
-        5,
-    )
+    assert found.bins is not None
     assert found.bins[0, 0] == 5
-    told = json.loads(json.dumps(found.summary()))["accuracy"]["over_seeds"]
-    assert told["values"] == pytest.approx(of_seeds.tolist())
+    told = json.loads(json.dumps(found.summary()))["accuracy"]
+    assert told["over_seeds"]["values"] == pytest.approx(of_seeds.tolist())
+    assert told["over_seeds"]["deviation"] == pytest.approx(of_seeds.std(ddof=1))
+    assert told["interval_95"] == pytest.approx(found.estimate().half_width)
     difference = paired_difference(found, result(values[0]))
-    assert difference.mean == pytest.approx((of_episodes - values[0]).mean())
+    assert difference == Estimate.of(values, values[:1])
+    assert difference.mean == pytest.approx((values.mean(0) - values[0]).mean())
 
 
 def test_seeds_on_other_episodes_have_no_average():
-    with pytest.raises(ValueError, match="not the same episodes: way"):
+    with pytest.raises(ValueError, match="not the same tasks: way"):
         average({0: result([0.0, 1.0], way=5), 1: result([0.0, 1.0], way=20)})
 
 
@@ -273,9 +266,20 @@ def test_the_command_line_trains_evaluates_and_compares_several_seeds(tmp_path, 
     assert both["over_seeds"]["values"] == pytest.approx(each, rel=1e-4)
     assert both["mean"] == pytest.approx(np.mean(each), rel=1e-4)
     assert main(["compare", str(several), str(one), *episodes]) == 0
-    assert "over_seeds" in capsys.readouterr().out
+    compared = json.loads(capsys.readouterr().out)["runs"]
+    assert "over_seeds" in compared[str(several)]["mse"]
+    assert {runs["interval"] for runs in compared.values()} == {
+        "over 2 trainings and 20 test episodes together",
+        "over 20 test episodes of one training; another training may differ by more",
+    }
+    worse = max(compared.values(), key=lambda found: found["mse"]["mean"])
+    together = "over 2 trainings and 20 test episodes together; the other learner was trained once"
+    assert worse["difference_from_best"]["interval"] == together
     assert main(["evaluate", str(several), "--episodes", "20"]) == 0
-    assert "over 2 training seeds" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "of maml, mean of 2: 95 % interval over 2 trainings and 20 test episodes" in said
+    assert "20 test episodes of one training; another training may differ by more" in said
+    assert "standard deviation over 2 trainings" in said
 
 
 def test_a_row_of_several_seeds_tells_their_spread(tmp_path, monkeypatch):
@@ -287,12 +291,16 @@ def test_a_row_of_several_seeds_tells_their_spread(tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "untrained", lambda budget: Recipe("Untrained", "", (figure,)))
     folders = (tmp_path / "runs", tmp_path / "results")
     (one,) = reproduce("untrained", "cpu", *folders, show_progress=False)["figures"]
-    assert "seeds" not in table(folders[1]).partition("## ")[2]
+    assert "| 4 test episodes of one training |" in table(folders[1])
     row = reproduce("untrained", "cpu", *folders, seeds=3, show_progress=False)
     assert row["command"].endswith("--seeds 3")
     (several,) = row["figures"]
     values = several["mse"]["over_seeds"]["values"]
     assert values[0] == pytest.approx(one["mse"]["mean"])
     assert several["mse"]["mean"] == pytest.approx(np.mean(values))
-    assert f"over 3 seeds s = {np.std(values, ddof=1):.3f}" in table(folders[1])
+    assert several["interval"] == "over 3 trainings and 4 test episodes together"
+    page = table(folders[1])
+    assert f"s of 3 trainings {np.std(values, ddof=1):.3f}" in page
+    assert "| 3 trainings and 4 test episodes together |" in page
+    assert f"± {several['mse']['interval_95']:.3f}" in page
     assert len(list(folders[0].iterdir())) == 3

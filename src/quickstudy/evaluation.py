@@ -1,13 +1,17 @@
 """How good a learner is on tasks that it has never seen, and whether it is better than another.
 
 Episodes are a function of a seed, so two learners meet the same ones and are compared pair by
-pair.
+pair. Every figure has a 95 % interval, which says what it covers: other test episodes, and, where
+a learner was trained from several seeds, other trainings as well.
+
+A figure that an episode does not have is NaN, and `complete` alone leaves such episodes out.
 """
 
+import hashlib
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import equinox as eqx
@@ -18,6 +22,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from scipy.special import stdtrit
 
 from quickstudy.compilation import enable_compilation_cache
+from quickstudy.errors import UserError
 from quickstudy.learner import Learner
 from quickstudy.likelihood import CALIBRATION_BINS
 from quickstudy.progress import progress
@@ -28,30 +33,159 @@ NORMAL_QUANTILE = 1.959964
 
 EPISODES_PER_CALL = 50
 
-EPISODE_WORDS = (
-    *("data", "split", "part", "classes", "first", "size", "rotations"),
-    *("way", "shot", "queries per class", "queries", "length", "labels", "within", "pairs"),
-    *("labelled per class", "distractor classes", "episodes", "seed"),
-    *("length scale", "amplitude", "noise"),
-)
-"""The words of a protocol that say which episodes were met; others are about the learner."""
+
+# Which tasks
+
+
+@dataclass(frozen=True)
+class Met:
+    """The tasks that a test met. Where two tests have equal ones, task i of both is the same, and
+    figures are compared task by task.
+    """
+
+    protocol: dict[str, Any]
+    """The words of the tasks, and how many of them were drawn from which seed."""
+
+    fingerprint: str = ""
+    """SHA-256 of all fields of the task distribution: it differs where the tasks differ in
+    something that has no word, such as the pictures themselves."""
+
+    @staticmethod
+    def of(tasks: TaskDistribution, **counts: Any) -> "Met":
+        """The tasks that all learners meet alike (`TaskDistribution.shared`), with further words.
+
+        Raises `UserError` where the protocol of the tasks has one of these words already.
+
+        >>> Met.of(Sinusoid(shot=5), episodes=1000, seed=0).protocol
+        {'data': 'sinusoid', 'shot': 5, 'queries': 10, 'episodes': 1000, 'seed': 0}
+        """
+        tasks = tasks.shared
+        words = tasks.protocol()
+        for word in counts:
+            if word in words:
+                raise UserError(
+                    f"the protocol of {type(tasks).__name__} has the word {word!r}, which the test "
+                    "adds itself: rename it there"
+                )
+        return Met({**words, **counts}, fingerprint(tasks))
+
+    def require(self, other: "Met") -> None:
+        """Raise `ValueError` unless both are the same tasks."""
+        if self == other:
+            return
+        for word in {**self.protocol, **other.protocol}:
+            mine, its = self.protocol.get(word), other.protocol.get(word)
+            if mine != its:
+                raise ValueError(f"not the same tasks: {word} is {mine} and {its}")
+        raise ValueError(
+            "not the same tasks: they differ in something that their protocol has no word for"
+        )
+
+
+def fingerprint(tasks: TaskDistribution) -> str:
+    """SHA-256 of the structure, the static fields and the arrays of a task distribution."""
+    sha = hashlib.sha256(str(jax.tree.structure(tasks)).encode())
+    for leaf in jax.tree.leaves(tasks):
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        if isinstance(leaf, jax.Array | np.ndarray):
+            sha.update(f"{leaf.shape} {leaf.dtype}".encode())
+            sha.update(np.asarray(leaf).tobytes())
+        else:
+            sha.update(repr(leaf).encode())
+    return sha.hexdigest()
+
+
+# Means and their intervals
+
+
+Table = Float[np.ndarray, "trainings episodes"]
+
+
+def complete(*tables: Table) -> list[Table]:
+    """The episodes that have a figure, not NaN, in every row of every table."""
+    known = ~np.any([np.isnan(table).any(axis=0) for table in tables], axis=0)
+    return [table[:, known] for table in tables]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over episodes with the half-width of its 95 % interval, 1.96 s / √n."""
+    """A mean with the half-width of its 95 % interval, and what the interval covers."""
 
     mean: float
     half_width: float
     episodes: int
+    """Over how many episodes; those without a figure do not count."""
+
+    trainings: tuple[int, ...] = (1,)
+    """How many trainings of the learner were measured; of both learners for a difference. 0 where
+    the learner has nothing to train."""
 
     @staticmethod
-    def of(values: np.ndarray) -> "Estimate":
-        """The estimate from one value an episode."""
-        n = len(values)
-        mean = float(np.mean(values)) if n else math.nan
-        spread = float(np.std(values, ddof=1)) if n > 1 else math.nan
-        return Estimate(mean, NORMAL_QUANTILE * spread / math.sqrt(max(n, 1)), n)
+    def of(
+        values: Float[np.ndarray, " episodes"] | Table,
+        minus: Float[np.ndarray, " episodes"] | Table | None = None,
+    ) -> "Estimate":
+        """The mean of figures on E episodes, or of their difference from figures on the same
+        episodes. With a leading axis, these are figures of R trainings each.
+
+        Of one training, the interval is 1.96 s / √E: other episodes may give another mean for this
+        trained learner. Of several trainings, it covers other trainings too. Every training meets
+        every episode, so figures follow the two-way model with crossed random effects
+
+            x_te = μ + a_t + b_e + c_te,     Var x̄ = σ_a²/R + σ_b²/E + σ_c²/(R E)
+                                                   = (E[MS_t] + E[MS_e] - E[MS_c]) / (R E)
+
+        where MS_t, MS_e and MS_c are the mean squares of trainings, of episodes and of the rest
+        (Searle, Casella and McCulloch 1992, chapter 4). The variance of the mean is estimated by
+
+            V = (MS_t + max(MS_e - MS_c, 0)) / (R E)
+
+        and the half-width is t √V, where t is Student's quantile for the degrees of freedom that
+        Satterthwaite (1946) gives a sum of mean squares, V² / Σ_i V_i²/ν_i for its parts V_i with
+        ν_i degrees, and no fewer than the R - 1 of trainings.
+
+        In a difference x̄ - ȳ the trainings of the two learners are separate and their episodes are
+        shared. So trainings and rests add up, and the variance of the episodes' differences takes
+        the place of MS_e / (R E):
+
+            V = Σ_xy MS_t / (R E) + max(s² / E - Σ_xy MS_c / (R E), 0),
+            s² = Var_e(x̄_e - ȳ_e).
+
+        A learner that was trained once adds nothing to the sums: its training is not covered.
+
+        >>> Estimate.of(np.array([[0.8, 0.9, 1.0], [0.6, 0.7, 0.8]])).trainings
+        (2,)
+        """
+        tables = complete(*(np.atleast_2d(x) for x in (values, minus) if x is not None))
+        count, trainings = tables[0].shape[1], tuple(len(table) for table in tables)
+        with np.errstate(invalid="ignore"):  # infinite losses have no interval
+            of_episodes = tables[0].mean(0) - (tables[1].mean(0) if minus is not None else 0.0)
+            mean = float(np.mean(of_episodes)) if count else math.nan
+            if count < 2:
+                half_width = math.nan
+            elif max(trainings) == 1:
+                spread = float(np.std(of_episodes, ddof=1))
+                half_width = NORMAL_QUANTILE * spread / math.sqrt(count)
+            else:
+                half_width = _crossed(of_episodes, [t for t in tables if len(t) > 1])
+        return Estimate(mean, half_width, count, trainings)
+
+    @property
+    def covers(self) -> str:
+        """What the interval covers, in words.
+
+        >>> Estimate(0.98, 0.01, 1000, (5,)).covers
+        'over 5 trainings and 1,000 test episodes together'
+        """
+        episodes = f"{self.episodes:,} test episodes"
+        several = [n for n in self.trainings if n > 1]
+        if not any(self.trainings):
+            return f"over {episodes}; nothing is trained"
+        if not several:
+            return f"over {episodes} of one training; another training may differ by more"
+        words = f"over {' and '.join(map(str, several))} trainings and {episodes} together"
+        return words + ("; the other learner was trained once" if 1 in self.trainings else "")
 
     def percent(self) -> str:
         """`98.12 ± 0.21`, for a share."""
@@ -66,28 +200,30 @@ class Estimate:
         return f"{self.mean:.4g} ± {self.half_width:.2g}"
 
 
-@dataclass(frozen=True)
-class Spread:
-    """How figures differ from training seed to training seed: their mean, their standard deviation
-    s, and the half-width of the mean's 95 % interval, t s / √n, with Student's t of n - 1 degrees
-    of freedom.
+def _crossed(of_episodes: Float[np.ndarray, " episodes"], tables: list[Table]) -> float:
+    """The half-width of `Estimate.of` where there are several trainings: those in `tables`."""
+    count = len(of_episodes)
+    trainings, rests = [], []  # (V_i, ν_i)
+    for x in tables:
+        size = len(x)
+        of_trainings, mean = x.mean(1, keepdims=True), x.mean()
+        rest = x - of_trainings - x.mean(0) + mean
+        mean_square = count * np.sum((of_trainings - mean) ** 2) / (size - 1)
+        degrees = (size - 1) * (count - 1)
+        trainings.append((mean_square / (size * count), size - 1))
+        rests.append((np.sum(rest**2) / degrees / (size * count), degrees))
+    episodes = (np.var(of_episodes, ddof=1) / count, count - 1)
+    without_rest = max(episodes[0] - sum(v for v, _ in rests), 0.0)
+    variance = float(sum(v for v, _ in trainings) + without_rest)
+    if variance == 0:
+        return 0.0
+    parts = [*trainings, episodes, *rests]
+    degrees = variance**2 / sum(v**2 / n for v, n in parts)
+    degrees = max(degrees, min(n for _, n in trainings))
+    return float(stdtrit(degrees, 0.975)) * math.sqrt(variance)
 
-    It tells what another training of the method would give. The interval over episodes tells what
-    other episodes would give these trained learners.
-    """
 
-    mean: float
-    deviation: float
-    half_width: float
-    seeds: int
-
-    @staticmethod
-    def of(values: np.ndarray) -> "Spread":
-        """The spread of one figure a seed."""
-        n = len(values)
-        deviation = float(np.std(values, ddof=1)) if n > 1 else math.nan
-        t = float(stdtrit(n - 1, 0.975)) if n > 1 else math.nan
-        return Spread(float(np.mean(values)), deviation, t * deviation / math.sqrt(n), n)
+# Results
 
 
 @dataclass(frozen=True)
@@ -95,60 +231,84 @@ class Result:
     """Figures of one learner on a fixed, seeded list of episodes; or of several that differ in
     the seed of their training (see `average`)."""
 
-    metrics: dict[str, np.ndarray]
-    """One value an episode: `accuracy` and `nll`, or `mse` and `nll`."""
+    metrics: dict[str, Float[np.ndarray, " episodes"]]
+    """One value an episode: `accuracy` and `nll`, or `mse` and `nll`; NaN where an episode has
+    none."""
 
-    bins: np.ndarray
-    """The reliability diagram, (bins, 3): see `Likelihood.calibration`."""
+    bins: Float[np.ndarray, "bins 3"] | None
+    """The reliability diagram: see `Likelihood.calibration`. None where nothing is claimed, as of
+    an optimiser."""
 
     headline: str
     """Which metric counts first."""
 
     higher_is_better: bool
 
-    protocol: dict[str, Any] = field(default_factory=dict)
-    """Everything that the figures depend on: the tasks' protocol, episodes, seed …"""
+    tasks: Met
+    """What was met."""
+
+    learner: dict[str, Any] = field(default_factory=dict)
+    """Words about the learner: its name, its batch normalisation, its steps at test, the labels
+    that it asks for, the seeds that it was trained from …"""
+
+    trained: bool = True
+    """Whether the learner has anything to train."""
 
     seconds: float = math.nan
 
-    by_seed: dict[str, np.ndarray] = field(default_factory=dict)
-    """Of several seeds: each metric's mean over episodes, one value a seed."""
-
-    def spread(self, metric: str | None = None) -> Spread | None:
-        """Over seeds, of a metric; of the headline by default. None where there is one seed."""
-        if not self.by_seed:
-            return None
-        return Spread.of(self.by_seed[metric or self.headline])
-
-    def estimate(self, metric: str | None = None) -> Estimate:
-        """Mean and interval of a metric; of the headline by default. Of a presentation, over the
-        episodes that have one."""
-        metric = metric or self.headline
-        values = self.metrics[metric]
-        return Estimate.of(values[~np.isnan(values)] if "@" in metric else values)
+    each: tuple["Result", ...] = ()
+    """Of several trainings: the result of each."""
 
     @property
-    def calibration_error(self) -> float:
-        """Σ_b n_b / n |claimed_b - true_b| (Naeini et al. 2015; Guo et al. 2017, eq. 3)."""
+    def protocol(self) -> dict[str, Any]:
+        """Everything that the figures depend on, in words: the tasks and the learner."""
+        return {**self.tasks.protocol, **self.learner}
+
+    def table(self, metric: str | None = None) -> Table:
+        """A metric's values, a row for each training; of the headline by default."""
+        metric = metric or self.headline
+        return np.stack([one.metrics[metric] for one in self.each or (self,)])
+
+    def by_training(self, metric: str | None = None) -> Float[np.ndarray, " trainings"]:
+        """The mean of each training over the episodes."""
+        return complete(self.table(metric))[0].mean(1)
+
+    def estimate(self, metric: str | None = None) -> Estimate:
+        """Mean and interval of a metric, of the headline by default, over the episodes that have
+        it; and over trainings, where there are several."""
+        found = Estimate.of(self.table(metric))
+        return found if self.trained else replace(found, trainings=(0,))
+
+    @property
+    def calibration_error(self) -> float | None:
+        """Σ_b n_b / n |claimed_b - true_b| (Naeini et al. 2015; Guo et al. 2017, eq. 3); None where
+        nothing was claimed."""
+        if self.bins is None or not self.bins[:, 0].any():
+            return None
         claims, confidence, correct = self.bins.T
         return float(np.sum(np.abs(confidence - correct)) / np.sum(claims))
 
     def summary(self) -> dict[str, Any]:
-        """Plain JSON values: each metric with its interval and, of several seeds, their spread;
-        calibration, protocol, seconds."""
+        """Plain JSON values: each metric with its interval and, of several trainings, the mean of
+        each and their standard deviation; what the intervals cover; calibration error, where there
+        is one; protocol, seconds."""
         figures: dict[str, Any] = {}
-        for name in self.metrics:
-            e, spread = self.estimate(name), self.spread(name)
+        for name, values in self.metrics.items():
+            e = self.estimate(name)
             figures[name] = {"mean": e.mean, "interval_95": e.half_width}
-            if spread is not None:
+            if e.episodes < len(values):
+                figures[name]["episodes"] = e.episodes
+            if self.each:
+                means = self.by_training(name)
                 figures[name]["over_seeds"] = {
-                    "deviation": spread.deviation,
-                    "interval_95": spread.half_width,
-                    "values": self.by_seed[name].tolist(),
+                    "deviation": float(np.std(means, ddof=1)),
+                    "values": means.tolist(),
                 }
+        error = self.calibration_error
         return {
             **figures,
-            "calibration_error": self.calibration_error,
+            "interval": self.estimate().covers,
+            **({} if error is None else {"calibration_error": error}),
             "protocol": self.protocol,
             "seconds": round(self.seconds, 2),
         }
@@ -182,6 +342,8 @@ def evaluate(
     Episode i is drawn with `jax.random.fold_in(jax.random.key(seed), i)`, whatever the learner. Of
     a fixed list of tasks each is met once, or the first `episodes`, whatever the seed.
 
+    Raises `UserError` where the protocol of the tasks has a word `episodes` or `seed` of its own.
+
     >>> result = evaluate(learner, FewShot(test_classes, way=5, shot=1, query=15))
     >>> result.estimate("accuracy").percent()
     '98.12 ± 0.21'
@@ -190,6 +352,7 @@ def evaluate(
         raise ValueError(f"{episodes} episodes: at least 1")
     enable_compilation_cache()
     episodes = min(episodes, tasks.listed or episodes)
+    met = Met.of(tasks, episodes=episodes, seed=seed)
     per_call = min(EPISODES_PER_CALL, episodes)
     started = time.monotonic()
     metrics: list[dict[str, np.ndarray]] = []
@@ -210,7 +373,9 @@ def evaluate(
         bins=bins,
         headline=likelihood.headline,
         higher_is_better=likelihood.higher_is_better,
-        protocol={**tasks.protocol(), "episodes": episodes, "seed": seed},
+        tasks=met,
+        learner={w: v for w, v in tasks.protocol().items() if w not in met.protocol},
+        trained=any(map(eqx.is_inexact_array, jax.tree.leaves(learner))),
         seconds=time.monotonic() - started,
     )
 
@@ -218,51 +383,41 @@ def evaluate(
 def average(results: Mapping[int, Result]) -> Result:
     """One result of learners that were trained from several seeds and met the same episodes.
 
-    A metric's value for an episode is its mean over seeds, so that the interval, 1.96 s / √n, is
-    one over episodes for the trained learners as they are, and results of other methods are
-    compared episode by episode; `Result.spread` tells what another training would give. The
-    reliability diagram counts the predictions of all.
+    A metric's value for an episode is its mean over seeds, so that results of other methods are
+    compared episode by episode. Intervals cover trainings and episodes together, as `Estimate.of`
+    has it. The reliability diagram counts the predictions of all.
 
     Raises `ValueError` unless all were measured on the same episodes.
     """
-    seeds, several = list(results), list(results.values())
+    seeds, several = list(results), tuple(results.values())
+    first = several[0]
     for other in several[1:]:
-        require_same_episodes(several[0], other)
-    metrics = {name: np.stack([r.metrics[name] for r in several]) for name in several[0].metrics}
-    return Result(
-        metrics={name: values.mean(0) for name, values in metrics.items()},
-        bins=np.sum([r.bins for r in several], axis=0),
-        headline=several[0].headline,
-        higher_is_better=several[0].higher_is_better,
-        protocol={**several[0].protocol, "training seeds": seeds},
-        seconds=sum(r.seconds for r in several),
-        by_seed={name: np.asarray([r.estimate(name).mean for r in several]) for name in metrics},
+        first.tasks.require(other.tasks)
+    counted = [one.bins for one in several if one.bins is not None]
+    return replace(
+        first,
+        metrics={m: np.mean([one.metrics[m] for one in several], axis=0) for m in first.metrics},
+        bins=np.sum(counted, axis=0) if counted else None,
+        learner={**first.learner, "training seeds": seeds},
+        seconds=sum(one.seconds for one in several),
+        each=several,
     )
 
 
 def same_episodes(a: Result, b: Result) -> bool:
     """Whether both were measured on the same episodes."""
-    return all(a.protocol.get(word) == b.protocol.get(word) for word in EPISODE_WORDS)
-
-
-def require_same_episodes(a: Result, b: Result) -> None:
-    """Raise `ValueError` unless both were measured on the same episodes."""
-    for word in EPISODE_WORDS:
-        if a.protocol.get(word) != b.protocol.get(word):
-            raise ValueError(
-                f"not the same episodes: {word} is {a.protocol.get(word)} and "
-                f"{b.protocol.get(word)}"
-            )
+    return a.tasks == b.tasks
 
 
 def paired_difference(a: Result, b: Result, metric: str | None = None) -> Estimate:
-    """Mean of a - b over the episodes that both have seen, with its interval.
+    """Mean of a - b over the episodes that both have seen, with its interval: see `Estimate.of`.
 
     Raises `ValueError` unless both were measured on the same episodes.
     """
-    require_same_episodes(a, b)
-    metric = metric or a.headline
-    return Estimate.of(a.metrics[metric] - b.metrics[metric])
+    a.tasks.require(b.tasks)
+    found = Estimate.of(a.table(metric or a.headline), b.table(metric or a.headline))
+    counted = zip((a, b), found.trainings, strict=True)
+    return replace(found, trainings=tuple(n if r.trained else 0 for r, n in counted))
 
 
 @dataclass(frozen=True)
@@ -279,7 +434,10 @@ class Comparison:
         return max(self.results, key=lambda name: sign * self.results[name].estimate().mean)
 
     def behind_best(self, name: str) -> Estimate:
-        """The paired difference of `name` from the best, on the headline metric."""
+        """The paired difference of `name` from the best, on the headline metric; 0 of the best
+        itself."""
+        if name == self.best:
+            return replace(self.results[name].estimate(), mean=0.0, half_width=0.0)
         return paired_difference(self.results[name], self.results[self.best])
 
 

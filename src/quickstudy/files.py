@@ -5,6 +5,7 @@ replaced that the program did not make.
 import contextlib
 import glob
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,6 +52,28 @@ def write_atomically(
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def as_json(value: Any, **options: Any) -> str:
+    """JSON text of plain values; `null` for a number that is not finite, which JSON does not have.
+
+    >>> as_json({"mean": 0.5, "interval_95": float("nan")})
+    '{"mean": 0.5, "interval_95": null}'
+    """
+
+    def finite(x: Any) -> Any:
+        if isinstance(x, dict):
+            return {name: finite(inner) for name, inner in x.items()}
+        if isinstance(x, list | tuple):
+            return [finite(inner) for inner in x]
+        return None if isinstance(x, float) and not math.isfinite(x) else x
+
+    return json.dumps(finite(value), allow_nan=False, **options)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_atomically` plain values as indented JSON."""
+    write_atomically(path, as_json(value, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
 def remove_partials(folder: Path, name: str | None = None) -> None:

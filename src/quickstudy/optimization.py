@@ -18,7 +18,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.compilation import enable_compilation_cache
-from quickstudy.evaluation import Estimate, Result
+from quickstudy.evaluation import Estimate, Met, Result
 from quickstudy.metagradients.unrolling import key_of
 from quickstudy.optimizers.learned import LearnedOptimizer
 from quickstudy.progress import progress
@@ -33,8 +33,14 @@ class Curves:
 
     losses: Float[np.ndarray, "problems steps+1"]
     """f(θ_t) for t from 0; infinite once it is no number."""
-    protocol: dict[str, Any]
+    problems: Met
+    """Which these are."""
     seconds: float = math.nan
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """The words of the problems."""
+        return self.problems.protocol
 
     def at(self, step: int) -> Estimate:
         """The mean loss after so many steps, over problems, with its interval."""
@@ -45,9 +51,8 @@ class Curves:
 
         Raises `ValueError` unless both met the same problems.
         """
-        if self.protocol != other.protocol:
-            raise ValueError(f"not the same problems: {self.protocol} and {other.protocol}")
-        return Estimate.of(self.losses[:, step] - other.losses[:, step])
+        self.problems.require(other.problems)
+        return Estimate.of(self.losses[:, step], other.losses[:, step])
 
 
 def minimise(
@@ -123,8 +128,8 @@ def minimise_many(
             reporter.at(min(start + at_once, count))
     losses = np.concatenate(found).astype(float)
     losses[~np.isfinite(losses)] = np.inf
-    protocol = {**problems.protocol(), "steps": steps, "count": count, "seed": seed}
-    return Curves(losses, protocol, time.monotonic() - started)
+    met = Met.of(problems, steps=steps, count=count, seed=seed)
+    return Curves(losses, met, time.monotonic() - started)
 
 
 def final_loss(
@@ -138,4 +143,4 @@ def final_loss(
     """The loss after `steps` steps, as `Validation` takes it."""
     curves = minimise_many(optimizer, problems, steps=steps, count=episodes, seed=seed)
     metrics = {"final loss": curves.losses[:, -1]}
-    return Result(metrics, np.zeros((1, 3)), "final loss", False, curves.protocol, curves.seconds)
+    return Result(metrics, None, "final loss", False, curves.problems, seconds=curves.seconds)

@@ -13,7 +13,14 @@ from jaxtyping import Float
 from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.errors import UserError
-from quickstudy.files import LOCK, only_process, read_json, remove_partials, write_atomically
+from quickstudy.files import (
+    LOCK,
+    as_json,
+    only_process,
+    read_json,
+    remove_partials,
+    write_atomically,
+)
 from quickstudy.terminal import warn
 
 METRICS = "metrics.jsonl"
@@ -187,7 +194,7 @@ def _row(line: bytes) -> dict[str, float] | None:
 
 
 def _lines(rows: Iterable[dict[str, float]]) -> str:
-    return "".join(json.dumps(row) + "\n" for row in rows)
+    return "".join(as_json(row) + "\n" for row in rows)
 
 
 def _is_unused(folder: Path) -> bool:

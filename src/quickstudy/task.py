@@ -141,10 +141,18 @@ class TaskDistribution(eqx.Module, Generic[Task]):
         """How many tasks there are to be tested on, where they are a fixed list."""
         return None
 
+    @property
+    def shared(self) -> "TaskDistribution[Task]":
+        """The tasks that all learners meet alike: by default these. Where each learner changes its
+        tasks, say by the labels that it asks for, the tasks before that. Tests on equal ones are
+        compared task by task."""
+        return self
+
     @abc.abstractmethod
     def protocol(self) -> dict[str, Any]:
         """The words that name this distribution beside every result: data, split, way, shot,
-        queries, rotations … Plain JSON values."""
+        queries, rotations … Every field that changes what `sample` gives has a word, but `episodes`
+        and `seed` are the test's. Plain JSON values."""
 
 
 class FixedTasks(TaskDistribution[Task]):

@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import accuracy_score, log_loss
 
-from quickstudy.evaluation import Result
+from quickstudy.evaluation import Met, Result
 from quickstudy.likelihood import (
     CALIBRATION_BINS,
     Categorical,
@@ -71,7 +71,7 @@ def slow_calibration_error(p: np.ndarray, y: np.ndarray) -> float:
 
 
 def result(bins: np.ndarray) -> Result:
-    return Result(metrics={}, bins=np.asarray(bins), headline="accuracy", higher_is_better=True)
+    return Result({}, np.asarray(bins), "accuracy", higher_is_better=True, tasks=Met({}))
 
 
 def test_calibration_error_is_the_slow_one_and_adds_up_over_tasks():

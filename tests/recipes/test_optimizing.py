@@ -107,7 +107,7 @@ def test_a_race_pairs_problems_and_finds_the_step():
     assert steps == (None if reached is None else Estimate(reached, 0, 4))
     assert found.summary()["optimizers"]["SGD"]["rate"] == found.tuned["SGD"].rate
     assert diagrams([found.panel(), found.search_panel("rates")]).startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="not the same problems"):
+    with pytest.raises(ValueError, match="not the same tasks"):
         found.curves["fast"].difference(minimise_many(optax.sgd(1.0), Parabolas(), steps=5), 5)
 
 

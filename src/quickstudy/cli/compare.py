@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Compare:
     """Several runs on the same episodes: each one's figures, and its difference from the best,
     episode by episode, with a 95 % interval. Of several seeds, an episode's figure is the mean
-    over them. Tasks are the first run's, where nothing is said."""
+    over them, and intervals cover trainings and episodes together. Tasks are the first run's, where
+    nothing is said."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """The folders of two finished runs or more, or of several seeds each."""
@@ -48,6 +49,11 @@ def show_comparison(title: str, comparison: Comparison) -> None:
     columns = [first, show.unit(metric), *middle, "from the best", last]
     show.table(title, columns, rows, figures=True)
     show.presentations([(name, results[name]) for name in order])
+    show.intervals({name: results[name].estimate().covers for name in order})
+    show.intervals(
+        {name: comparison.behind_best(name).covers for name in order if name != comparison.best},
+        "± from the best",
+    )
 
 
 def run(words: list[str]) -> int:
@@ -79,7 +85,11 @@ def run(words: list[str]) -> int:
         found = {}
         for name, result in comparison.results.items():
             behind = comparison.behind_best(name)
-            difference = {"mean": behind.mean, "interval_95": behind.half_width}
+            difference = {
+                "mean": behind.mean,
+                "interval_95": behind.half_width,
+                "interval": behind.covers,
+            }
             found[name] = {**result.summary(), "difference_from_best": difference}
         show.as_json({"best": comparison.best, "runs": found})
         return 0

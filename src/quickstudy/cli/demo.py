@@ -85,13 +85,7 @@ def run(words: list[str]) -> int:
     show_comparison(
         "5-way 1-shot: five characters never seen before, one example of each", comparison
     )
-    show.protocol(
-        {
-            k: v
-            for k, v in results["protonet"].protocol.items()
-            if k not in ("learner", "batch norm")
-        }
-    )
+    show.protocol(results["protonet"].tasks.protocol)
 
     from quickstudy.report.collect import write_comparison
 

@@ -91,8 +91,8 @@ def asking_of(options: TestOptions) -> Asking | None:
 class Evaluate:
     """Accuracy (or squared error) with its 95 % interval over episodes, negative log-likelihood,
     and calibration error of a trained run, on classes that it has not seen. Of several seeds also
-    the mean over them, its interval over episodes (of each episode's mean over seeds), and the
-    spread over seeds: standard deviation, and a 95 % interval by Student's t."""
+    the mean over them, with a 95 % interval over trainings and episodes together, and the standard
+    deviation over trainings."""
 
     run: tyro.conf.Positional[Path]
     """The folder of a finished run, or of several seeds."""
@@ -147,7 +147,8 @@ def run(words: list[str]) -> int:
     columns[1] = show.unit(results[0].headline)
     show.table(str(options.run), columns, [show.result_row(*each) for each in shown], figures=True)
     show.presentations(shown)
+    show.intervals({name: result.estimate().covers for name, result in shown})
     for result in results:
-        show.spread(result)
+        show.deviation(result)
     show.protocol(results[0].protocol)
     return 0

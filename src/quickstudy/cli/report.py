@@ -17,7 +17,7 @@ class Report:
     calibration, the embedding, what gets confused."""
 
     run: tyro.conf.Positional[Path]
-    """The folder of a finished run."""
+    """The folder of a finished run, or of several seeds."""
     out: Path | None = None
     """The page to write; by default report.html in the run's folder."""
 

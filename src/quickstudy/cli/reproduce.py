@@ -29,7 +29,8 @@ class Reproduce:
     devices: int | None = None
     """How many devices share the tasks of each meta-batch; see quickstudy train LEARNER --help."""
     seeds: int = 1
-    """How many seeds to train each learner from; the row tells their spread."""
+    """How many seeds to train each learner from; intervals then cover trainings and episodes
+    together."""
 
     def __post_init__(self):
         at_least(self, seeds=1, devices=1)
@@ -65,6 +66,7 @@ def run(words: list[str]) -> int:
         rows.append([figure["label"], ours, published(figure)])
     metric = show.unit(row["figures"][0]["metric"])
     show.table(row["title"], [metric, "ours", "published"], rows, figures=True)
+    show.intervals({figure["label"]: figure["interval"] for figure in row["figures"]})
     if row["differences"]:
         show.line(f"differences: {row['differences']}")
     return 0

@@ -83,6 +83,7 @@ def run(words: list[str]) -> int:
     columns = ["options", show.unit(first.headline), *show.RESULT_COLUMNS[2:]]
     rows = [show.result_row(words_of(tried), result) for tried, result in found.candidates]
     show.table(f"{folder}, validation classes", columns, rows, figures=True)
+    show.intervals({words_of(o): result.estimate().covers for o, result in found.candidates})
     show.protocol(first.protocol)
     show.line(f"best: {words_of(found.best)}    next: quickstudy evaluate {folder} --searched")
     return 0

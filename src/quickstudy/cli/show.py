@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from quickstudy import files
 from quickstudy.recipes.published.recipe import PRESENTATIONS
 from quickstudy.terminal import printable
 
@@ -60,7 +60,7 @@ DIGITS = 6
 
 def as_json(found: Any) -> None:
     """Print JSON on standard output, its figures with as many digits as mean something."""
-    print(json.dumps(_rounded(found), indent=2))
+    print(files.as_json(_rounded(found), indent=2))
 
 
 def _rounded(found: Any) -> Any:
@@ -99,7 +99,7 @@ def result_row(name: str, result: Result) -> list[str]:
         name,
         amount(result.estimate(), result.headline),
         "" if result.headline == "nll" else f"{result.estimate('nll').mean:.3f}",
-        f"{result.calibration_error:.3f}",
+        "" if result.calibration_error is None else f"{result.calibration_error:.3f}",
         str(result.protocol["batch norm"]).partition("(")[2].rstrip(")") or "none",
     ]
 
@@ -122,19 +122,21 @@ def ordinal(k: int) -> str:
     return f"{k}" + {1: "st", 2: "nd", 3: "rd"}.get(k, "th")
 
 
-def spread(result: Result) -> None:
-    """Of several seeds, how they differ, in one line."""
-    found = result.spread()
-    if found is None:
+def intervals(covers: Mapping[str, str], sign: str = "±") -> None:
+    """What the 95 % intervals of a table cover, by the names of its rows: a line for each kind."""
+    for words in dict.fromkeys(covers.values()):
+        names = [name for name, own in covers.items() if own == words]
+        whose = "" if len(names) == len(covers) else f" of {', '.join(names)}"
+        line(f"{sign}{whose}: 95 % interval {words}")
+
+
+def deviation(result: Result) -> None:
+    """Of several trainings, their standard deviation, in one line."""
+    if not result.each:
         return
     factor, digits = (100, 2) if result.headline == "accuracy" else (1, 3)
-    mean, deviation, interval = (
-        f"{factor * x:.{digits}f}" for x in (found.mean, found.deviation, found.half_width)
-    )
-    line(
-        f"over {found.seeds} training seeds: {mean} ± {interval} (95 %, Student's t), "
-        f"standard deviation {deviation}; intervals in the table are over episodes"
-    )
+    found = factor * result.by_training().std(ddof=1)
+    line(f"standard deviation over {len(result.each)} trainings: {found:.{digits}f}")
 
 
 def protocol(words: Mapping[str, Any]) -> None:

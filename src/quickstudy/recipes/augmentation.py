@@ -6,7 +6,6 @@ lowers the loss on the other. Then a new network is trained on all of them with 
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quickstudy.files import write_atomically
+from quickstudy.files import write_json
 from quickstudy.learners.bilevel.training_data import NoisyInputs, TrainingData, WarpedInputs
 from quickstudy.recipes.evidence import provenance, require_results
 from quickstudy.recipes.example_weights import CLEAN, Data, WeightsMNIST, prepare, tested, train_on
@@ -76,5 +75,5 @@ def measure_augmentation(path: Path, *, show_progress: bool = True) -> dict[str,
         **provenance(),
         "figures": figures,
     }
-    write_atomically(path, json.dumps(row, indent=2, ensure_ascii=False).encode() + b"\n")
+    write_json(path, row)
     return row

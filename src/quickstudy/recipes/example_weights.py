@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ import numpy as np
 import optax
 
 from quickstudy.datasets import mnist
-from quickstudy.evaluation import Result
-from quickstudy.files import write_atomically
+from quickstudy.evaluation import Met, Result
+from quickstudy.files import write_json
 from quickstudy.learners.bilevel.training_data import (
     FreeWeights,
     LearnedData,
@@ -148,8 +147,15 @@ def tested(label: str, learner: LearnedData, test: Examples) -> dict[str, Any]:
     started = time.monotonic()
     metrics, bins = jax.device_get(score(learner, test))
     seconds = time.monotonic() - started
-    protocol = {"data": "mnist", "episodes": len(test.y), "batch norm": "none"}
-    result = Result(metrics, np.asarray(bins, float), "accuracy", True, protocol, seconds)
+    result = Result(
+        metrics,
+        np.asarray(bins, float),
+        "accuracy",
+        higher_is_better=True,
+        tasks=Met({"data": "mnist", "episodes": len(test.y)}),
+        learner={"batch norm": "none"},
+        seconds=seconds,
+    )
     return {"label": label, "metric": "accuracy", **result.summary(), "published": None}
 
 
@@ -210,5 +216,5 @@ def measure_weights(path: Path, *, show_progress: bool = True) -> dict[str, Any]
         **provenance(),
         "figures": figures,
     }
-    write_atomically(path, json.dumps(row, indent=2, ensure_ascii=False).encode() + b"\n")
+    write_json(path, row)
     return row

@@ -4,7 +4,7 @@ that is best for the problems at hand: searched for on problems that are not tes
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +19,8 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.compilation import enable_compilation_cache
-from quickstudy.evaluation import Estimate
-from quickstudy.files import read_json, write_atomically
+from quickstudy.evaluation import Estimate, Met
+from quickstudy.files import read_json, write_json
 from quickstudy.optimization import minimise, together
 from quickstudy.progress import progress
 from quickstudy.task import Problems, task_keys
@@ -127,7 +127,7 @@ def tuned_once(
     if folder is None:
         return tune(problems, steps=steps, count=count, names=names, show_progress=show_progress)
     path = folder / SEARCH_FILE
-    words = {**problems.protocol(), "steps": steps, "count": count, "seed": VALIDATION_SEED}
+    words = Met.of(problems, steps=steps, count=count, seed=VALIDATION_SEED).protocol
     if names is not None:
         words["names"] = list(names)
     searches = read_json(path, "take it away", list) if path.exists() else []
@@ -135,7 +135,12 @@ def tuned_once(
         if search["protocol"] == words:
             return {
                 name: Tuned(
-                    name, one["rate"], {rate: Estimate(*words) for rate, *words in one["losses"]}
+                    name,
+                    one["rate"],
+                    {
+                        rate: Estimate(mean, math.nan if half is None else half, n)
+                        for rate, mean, half, n in one["losses"]
+                    },
                 )
                 for name, one in search["opponents"].items()
             }
@@ -148,5 +153,5 @@ def tuned_once(
         for name, one in found.items()
     }
     searches.append({"protocol": words, "opponents": opponents})
-    write_atomically(path, json.dumps(searches, indent=2).encode() + b"\n")
+    write_json(path, searches)
     return found

@@ -9,8 +9,8 @@ from typing import Any
 
 from quickstudy.checkpoint import read_header
 from quickstudy.errors import UserError, nearest
-from quickstudy.evaluation import Result, paired_difference, same_episodes
-from quickstudy.files import write_atomically
+from quickstudy.evaluation import Estimate, Result, paired_difference, same_episodes
+from quickstudy.files import write_json
 from quickstudy.recipes.evidence import provenance, require_results, run_folder
 from quickstudy.recipes.published import EXPERIMENTS, RECIPES
 from quickstudy.recipes.published.recipe import PRESENTATIONS, Budget, Figure, Recipe
@@ -62,6 +62,7 @@ def reproduce(
                     "first": first["label"],
                     "mean": change.mean,
                     "interval_95": change.half_width,
+                    "interval": change.covers,
                 }
     row = {
         "recipe": name,
@@ -72,7 +73,7 @@ def reproduce(
         **evidence,
         "figures": figures,
     }
-    write_atomically(path, json.dumps(row, indent=2, ensure_ascii=False).encode() + b"\n")
+    write_json(path, row)
     return row
 
 
@@ -131,10 +132,13 @@ def table(results: Path) -> str:
         "# Results",
         "",
         "Written by `quickstudy tables` from the files in `results/`; do not edit. Each figure is",
-        "a mean over test episodes with its 95 % interval over them. Where several seeds were",
-        "trained, an episode's figure is the mean over seeds, and s is the standard deviation over",
-        "them; the time is that of all. Differences from another row are paired, episode by",
-        "episode. The files hold the whole protocol, command, commit, machine, versions and time.",
+        "a mean with its 95 % interval, and beside it stands what the interval covers. An interval",
+        "over test episodes of one training tells what other episodes would give this trained",
+        "learner: another training may differ by more. An interval over several trainings and",
+        "episodes together tells what another training, tested on other episodes, would give; s is",
+        "then the standard deviation over trainings, and the time is that of all. Differences from",
+        "another row are paired, episode by episode, and their intervals cover what the rows' do.",
+        "The files hold the whole protocol, command, commit, machine, versions and time.",
     ]
     for file in files:
         try:
@@ -152,6 +156,26 @@ def published(figure: dict[str, Any]) -> str:
     return f"{figure['published']:.{1 if figure['metric'] == 'accuracy' else 2}f}"
 
 
+def interval_over(figure: dict[str, Any]) -> str:
+    """What the interval of a cell covers, without the caution after it."""
+    words = figure.get("interval")
+    if words is None:  # a file from before the words were written
+        trainings = 0 if figure["training"].get("training", {}).get("steps") == 0 else 1
+        words = Estimate(0, 0, figure["protocol"]["episodes"], (trainings,)).covers
+    return words.partition(";")[0].removeprefix("over ")
+
+
+def _number(value: float | None, factor: float = 1, digits: int = 3, sign: str = "") -> str:
+    """In so many digits; a dash where there is none."""
+    return "–" if value is None else f"{factor * value:{sign}.{digits}f}"
+
+
+def _amount(figure: dict[str, Any], factor: float, digits: int, sign: str = "") -> str:
+    """A mean and its interval."""
+    mean, half = figure["mean"], figure["interval_95"]
+    return f"{_number(mean, factor, digits, sign)} ± {_number(half, factor, digits)}"
+
+
 def _section(row: dict[str, Any]) -> list[str]:
     machine = row["machine"]
     lines = [
@@ -160,7 +184,7 @@ def _section(row: dict[str, Any]) -> list[str]:
         "",
         f"`{row['command']}` · {row['source']}",
         "",
-        "| | ours | published | negative log-likelihood | calibration error | episodes "
+        "| | ours | published | negative log-likelihood | calibration error | interval over "
         "| batch norm | training |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -168,19 +192,18 @@ def _section(row: dict[str, Any]) -> list[str]:
         metric, protocol = figure[figure["metric"]], figure["protocol"]
         share = figure["metric"] == "accuracy"
         factor, digits = (100, 2) if share else (1, 3)
-        ours = f"{factor * metric['mean']:.{digits}f} ± {factor * metric['interval_95']:.{digits}f}"
+        ours = _amount(metric, factor, digits)
         unit = " %" if share else ""
         if (spread := metric.get("over_seeds")) is not None:
             count = len(spread["values"])
-            unit += f"; over {count} seeds s = {factor * spread['deviation']:.{digits}f}"
+            unit += f"; s of {count} trainings {factor * spread['deviation']:.{digits}f}"
         if (change := figure.get("from_the_first")) is not None:
-            mean, half = (factor * change[part] for part in ("mean", "interval_95"))
             first = change.get("first", row["figures"][0]["label"])
-            unit += f"; {mean:+.{digits}f} ± {half:.{digits}f} from {first}"
+            unit += f"; {_amount(change, factor, digits, '+')} from {first}"
         lines.append(
             f"| {figure['label']} | **{ours}**{unit} | {published(figure)} "
-            f"| {figure['nll']['mean']:.3f} | {figure['calibration_error']:.3f} "
-            f"| {protocol['episodes']} | {protocol['batch norm']} "
+            f"| {_number(figure['nll']['mean'])} | {_number(figure.get('calibration_error'))} "
+            f"| {interval_over(figure)} | {protocol['batch norm']} "
             f"| {figure['training']['seconds'] / 60:.0f} min |"
         )
     lines += _by_presentation([f for f in row["figures"] if "published_at" in f])
@@ -210,9 +233,6 @@ def _by_presentation(figures: list[dict[str, Any]]) -> list[str]:
         cells = []
         for name in names:
             ours, paper = figure[name], figure["published_at"][name]
-            cells.append(
-                f"**{100 * ours['mean']:.1f} ± {100 * ours['interval_95']:.1f}** · "
-                + ("–" if paper is None else f"{paper:.1f}")
-            )
+            cells.append(f"**{_amount(ours, 100, 1)}** · {_number(paper, digits=1)}")
         lines.append(f"| {figure['label']} | " + " | ".join(cells) + " |")
     return lines

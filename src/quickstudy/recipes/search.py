@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from quickstudy.errors import UserError
 from quickstudy.evaluation import Result
-from quickstudy.files import read_json, write_atomically
+from quickstudy.files import read_json, write_json
 from quickstudy.recipes.wiring import load_seeds, measure_seeds
 from quickstudy.training import VALIDATION_SEED
 
@@ -61,7 +60,7 @@ def search(
         "best": best,
         "candidates": [{"options": options, **result.summary()} for options, result in candidates],
     }
-    write_atomically(run / SEARCH_FILE, json.dumps(found, indent=2).encode() + b"\n")
+    write_json(run / SEARCH_FILE, found)
     return Search(best, candidates)
 
 

@@ -504,5 +504,5 @@ def measure(
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-    words = {**result.protocol, **learner_protocol(settings.learner, learner)}
-    return dataclasses.replace(result, protocol=words)
+    words = {**result.learner, **learner_protocol(settings.learner, learner)}
+    return dataclasses.replace(result, learner=words)

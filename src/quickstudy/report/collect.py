@@ -36,7 +36,8 @@ SWEEP_EPISODES = 100
 
 
 def write(run: Path, out: Path | None = None) -> Path:
-    """Write the report of a run to `out`, by default `report.html` in its folder; the path.
+    """Write the report of a run, or of several seeds, to `out`, by default `report.html` in its
+    folder; the path.
 
     Raises `UserError` where `run` is no finished run or the page cannot be written.
     """
@@ -55,7 +56,8 @@ def write_comparison(runs: Mapping[str, Path], comparison: Comparison, out: Path
 def collect(
     run: Path, *, episodes: int = 200, seed: int = 0, show_progress: bool = True
 ) -> ReportData:
-    """All that a report shows of one run, measured on `episodes` test episodes.
+    """All that a report shows of one run, measured on `episodes` test episodes. Of several seeds,
+    figures are means over them, and what is drawn is the first one's.
 
     >>> collect(Path("runs/omniglot")).title
     'protonet on omniglot, 5-way 1-shot'
@@ -83,10 +85,10 @@ def collect(
         chance=chance(opened),
         rows=rows(Comparison(results)),
         protocol=protocol(opened, result),
-        curves=curves({opened.name: run}, result.headline),
+        curves=curves(trainings(opened), result.headline),
         episode=episode,
         sweeps=sweeps,
-        calibration=[Calibration.from_sums(name, r.bins) for name, r in results.items()],
+        calibration=calibrations(results),
         embedding=embedding,
         confusions=confusions,
     )
@@ -101,8 +103,7 @@ def compare_report(runs: Mapping[str, Path], comparison: Comparison) -> ReportDa
     best = Run.open(runs[comparison.best], comparison.best)
     seed = result.protocol["seed"]
     episode, embedding = drawn(best, seed)
-    own = ("learner", "batch norm", "steps at test")
-    shared = {k: v for k, v in protocol(best, result).items() if k not in own}
+    shared = {k: v for k, v in protocol(best, result).items() if k not in result.learner}
     return ReportData(
         title=f"{len(runs)} learners on {subject(best.settings.tasks)}",
         metric=result.headline,
@@ -111,12 +112,20 @@ def compare_report(runs: Mapping[str, Path], comparison: Comparison) -> ReportDa
         chance=chance(best),
         rows=rows(comparison),
         protocol={"episode drawn with": best.name, **shared},
-        curves=curves(runs, result.headline),
+        curves=curves(
+            {k: v for name, run in runs.items() for k, v in trainings(Run.open(run, name)).items()},
+            result.headline,
+        ),
         episode=episode,
-        calibration=[Calibration.from_sums(name, r.bins) for name, r in results.items()],
+        calibration=calibrations(results),
         embedding=embedding,
         confusions=confused(best, seed),
     )
+
+
+def calibrations(results: Mapping[str, Result]) -> list[Calibration]:
+    """The reliability diagrams of those that make claims."""
+    return [Calibration.from_sums(n, r.bins) for n, r in results.items() if r.bins is not None]
 
 
 def subject(tasks: TaskSettings) -> str:
@@ -185,7 +194,7 @@ def other_mode(run: Run, episodes: int, seed: int) -> dict[str, Result]:
 
 def protocol(run: Run, result: Result) -> dict[str, Any]:
     """What was measured, and with what it was trained and measured."""
-    header = checkpoint.read_header(run.path / wiring.LEARNER_FILE)
+    header = checkpoint.read_header(next(iter(run.folders.values())) / wiring.LEARNER_FILE)
     training = run.settings.to_json()["training"]
     wanted = ("steps", "meta_batch", "learning_rate", "decay", "seed")
     t = run.settings.tasks
@@ -195,6 +204,13 @@ def protocol(run: Run, result: Result) -> dict[str, Any]:
         "trained at commit": header.get("provenance", {}).get("commit"),
     }
     return {**result.protocol, **{k: v for k, v in words.items() if v}, **provenance()}
+
+
+def trainings(run: Run) -> dict[str, Path]:
+    """The folder of each training, by name."""
+    if len(run.seeds) == 1:
+        return {run.name: run.path}
+    return {f"{run.name}, seed {seed}": folder for seed, folder in run.folders.items()}
 
 
 def curves(runs: Mapping[str, Path], metric: str) -> list[Curve]:

@@ -13,6 +13,7 @@ from quickstudy.evaluation import Result
 from quickstudy.learner import Learner
 from quickstudy.recipes import wiring
 from quickstudy.recipes.learner_settings import Problem
+from quickstudy.recipes.run_folders import seeds_in
 from quickstudy.recipes.settings import RunSettings, TaskSettings
 from quickstudy.recipes.tasks import episode_tasks
 from quickstudy.task import Episode, TaskDistribution
@@ -20,19 +21,38 @@ from quickstudy.task import Episode, TaskDistribution
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run, opened."""
+    """A finished run, opened; or several that differ in their seed, of which the first is drawn
+    and all are measured."""
 
     path: Path
     name: str
-    settings: RunSettings
-    problem: Problem
-    learner: Learner
+    seeds: dict[int, tuple[RunSettings, Problem, Learner]]
 
     @staticmethod
     def open(path: Path, name: str | None = None, **options: Any) -> Run:
-        """Raises `UserError` as `load_learner` does; the `options` are its own."""
-        settings, problem, learner = wiring.load_learner(path, **options)
-        return Run(path, name or settings.learner.name, settings, problem, learner)
+        """Raises `UserError` as `load_seeds` does; the `options` are its own."""
+        seeds = wiring.load_seeds(path, **options)
+        return Run(path, name or next(iter(seeds.values()))[0].learner.name, seeds)
+
+    @property
+    def folders(self) -> dict[int, Path]:
+        """The folder of each seed."""
+        return seeds_in(self.path) or dict.fromkeys(self.seeds, self.path)
+
+    @property
+    def settings(self) -> RunSettings:
+        """Those of the first seed."""
+        return next(iter(self.seeds.values()))[0]
+
+    @property
+    def problem(self) -> Problem:
+        """What the learners were built for."""
+        return next(iter(self.seeds.values()))[1]
+
+    @property
+    def learner(self) -> Learner:
+        """That of the first seed."""
+        return next(iter(self.seeds.values()))[2]
 
     def having(self, **options: Any) -> Run:
         """The same with other options of the learner."""
@@ -50,14 +70,9 @@ class Run:
 
     def measure(self, episodes: int, seed: int, tasks: TaskSettings | None = None) -> Result:
         """On its own way and shot, or those of `tasks`."""
-        return wiring.measure(
-            self.settings,
-            self.learner,
-            tasks=tasks,
-            episodes=episodes,
-            seed=seed,
-            show_progress=False,
-        )
+        return wiring.measure_seeds(
+            self.seeds, tasks=tasks, episodes=episodes, seed=seed, show_progress=False
+        )[0]
 
 
 def is_image(shape: tuple[int, ...]) -> bool:

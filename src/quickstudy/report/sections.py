@@ -54,7 +54,7 @@ def headline(data: ReportData) -> str:
     return (
         f'<p class="headline"><strong>{mean}{unit}</strong> <span>± {half}</span></p>\n'
         f"<p>The {escape(called(data.metric))} of {escape(best.name)}{among}: mean and 95% "
-        f"interval over {data.episodes:,} test episodes.{chance}</p>"
+        f"interval {best.headline.covers}.{chance}</p>"
     )
 
 
@@ -88,7 +88,9 @@ def _results(data: ReportData) -> Section:
         shown = [cell for cell, (_, wanted) in zip(optional, held, strict=True) if wanted]
         rows.append([escape(row.name), number(row.headline, metric), _ruler(row, data), *shown])
     head += [name for name, wanted in held if wanted]
-    lead = f"Means over the same {data.episodes:,} test episodes; the ± is a 95% interval."
+    kinds = dict.fromkeys(row.headline.covers for row in data.rows)
+    lead = f"Means over the same {data.episodes:,} test episodes; the ± is a 95% interval "
+    lead += f"{'. Of others it is one '.join(kinds)}."
     if data.chance is not None:
         lead += f" The dotted line is guessing, {level(data.chance, metric)}."
     if held[0][1]:

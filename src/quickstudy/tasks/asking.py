@@ -105,6 +105,11 @@ class Asked(TaskDistribution[Episode]):
         y, _ = jax.lax.fori_loop(0, self.count, ask, (y, y < 0))
         return Episode(Examples(x, y), episode.query, likelihood)
 
+    @property
+    def shared(self) -> PartlyLabelled:
+        """Before a label is asked for."""
+        return self.tasks
+
     def protocol(self) -> dict[str, Any]:
         words = {"labels asked for": self.count, "asked": self.strategy.name}
         return {**self.tasks.protocol(), **words}

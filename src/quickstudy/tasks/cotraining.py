@@ -30,4 +30,5 @@ class CoTraining(TaskDistribution[CotrainedEpisode]):
         return CotrainedEpisode(episode.support, episode.query, episode.likelihood, batch)
 
     def protocol(self) -> dict[str, Any]:
-        return {**self.episodes.protocol(), "batch": self.size}
+        words = {"batch": self.size, "batch classes": self.classes}
+        return {**self.episodes.protocol(), **words}

@@ -40,4 +40,4 @@ class Finite(TaskDistribution[NumberedTask]):
         return NumberedTask(task.support, task.query, task.likelihood, number)
 
     def protocol(self) -> dict[str, Any]:
-        return {**self.tasks.protocol(), "tasks": self.size}
+        return {**self.tasks.protocol(), "tasks": self.size, "tasks from seed": self.seed}

@@ -286,7 +286,7 @@ class Glyphs(DescribedSource):
             "classes": self.classes,
             "first": int(self.first),
             "size": self.size,
-            "seed": SEED,
+            "universe": SEED,
         }
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from quickstudy.evaluation import Estimate, evaluate
+from quickstudy.evaluation import Estimate, evaluate, paired_difference
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.networks import Conv4, WithHead
@@ -133,14 +133,13 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel]:
         "accuracy",
         {"MAML": {name: result.estimate() for name, result in results.items()}},
     )
-    whole = results["none"].metrics["accuracy"]
     yield Panel(
         "Change from all layers adapting, paired",
         "frozen blocks",
         "difference in accuracy",
         {
             "MAML": {
-                name: Estimate.of(result.metrics["accuracy"] - whole)
+                name: paired_difference(result, results["none"])
                 for name, result in results.items()
                 if name != "none"
             }

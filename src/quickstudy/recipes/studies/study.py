@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from quickstudy.evaluation import Estimate
-from quickstudy.files import write_atomically
+from quickstudy.files import write_json
 from quickstudy.recipes.evidence import provenance, require_results, run_folder
 from quickstudy.recipes.optimizers import OptimizerRun
 from quickstudy.recipes.optimizing import OPTIMIZER_FILE, load_trained, train_optimizer
@@ -133,7 +132,7 @@ def conduct(
         "trainings": trainings,
         "panels": [to_json(panel) for panel in panels],
     }
-    write_atomically(path, json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
+    write_json(path, found)
     return panels
 
 

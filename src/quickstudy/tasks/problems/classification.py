@@ -117,6 +117,7 @@ class Classifiers(TaskDistribution[Classifier]):
         return {
             "problems": f"classification of {self.data}",
             "image": list(self.images.shape[1:]),
+            "classes": self.classes,
             "kernels": list(self.kernels),
             "hidden": list(self.hidden),
             "activations": list(self.activations),
