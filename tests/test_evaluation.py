@@ -183,6 +183,26 @@ def test_missing_figures_are_left_out_by_estimates_averages_and_differences_alik
     assert "episodes" not in whole.summary()["accuracy"]
 
 
+class Diverging(MeanOfSupport):
+    """Its predictions are no numbers where the level is positive."""
+
+    def adapt(self, support, likelihood, *, key):
+        mean = jnp.mean(support.y)
+        return Everywhere(jnp.where(mean > 0, jnp.nan, mean))
+
+
+def test_predictions_that_are_no_numbers_are_not_taken_for_missing_ones():
+    diverged = evaluate(Diverging(jnp.asarray(1.0)), TASKS, episodes=40)
+    whole = evaluate(ADAPTING, TASKS, episodes=40)
+    lost = np.isinf(diverged.metrics["mse"])
+    assert 5 < lost.sum() < 35
+    np.testing.assert_allclose(diverged.metrics["mse"][~lost], whole.metrics["mse"][~lost])
+    for name in ("mse", "nll"):
+        assert diverged.estimate(name).mean == np.inf
+        assert paired_difference(diverged, whole, name).mean == np.inf
+    assert Comparison({"diverged": diverged, "whole": whole}).best == "whole"
+
+
 def test_a_name_has_no_meaning_for_missing_figures():
     """A loss that is infinite in both is no missing figure: it makes the difference no number."""
     infinite = np.asarray([1.0, np.inf, 2.0])

@@ -4,7 +4,8 @@ Episodes are a function of a seed, so two learners meet the same ones and are co
 pair. Every figure has a 95 % interval, which says what it covers: other test episodes, and, where
 a learner was trained from several seeds, other trainings as well.
 
-A figure that an episode does not have is NaN, and `complete` alone leaves such episodes out.
+A figure that an episode does not have is NaN, and `complete` leaves such episodes out; a figure of
+predictions that are no numbers is infinite.
 """
 
 import hashlib
@@ -115,7 +116,7 @@ class Estimate:
     mean: float
     half_width: float
     episodes: int
-    """Over how many episodes; those without a figure do not count."""
+    """Over how many episodes."""
 
     trainings: tuple[int, ...] = (1,)
     """How many trainings of the learner were measured; of both learners for a difference. 0 where
@@ -157,7 +158,7 @@ class Estimate:
         >>> Estimate.of(np.array([[0.8, 0.9, 1.0], [0.6, 0.7, 0.8]])).trainings
         (2,)
         """
-        tables = complete(*(np.atleast_2d(x) for x in (values, minus) if x is not None))
+        tables = [np.atleast_2d(x) for x in (values, minus) if x is not None]
         count, trainings = tables[0].shape[1], tuple(len(table) for table in tables)
         with np.errstate(invalid="ignore"):  # infinite losses have no interval
             of_episodes = tables[0].mean(0) - (tables[1].mean(0) if minus is not None else 0.0)
@@ -276,7 +277,7 @@ class Result:
     def estimate(self, metric: str | None = None) -> Estimate:
         """Mean and interval of a metric, of the headline by default, over the episodes that have
         it; and over trainings, where there are several."""
-        found = Estimate.of(self.table(metric))
+        found = Estimate.of(*complete(self.table(metric)))
         return found if self.trained else replace(found, trainings=(0,))
 
     @property
@@ -318,13 +319,23 @@ class Result:
 def _some_episodes(
     learner: Learner, tasks: TaskDistribution[Episode], key: PRNGKeyArray, indices: Int[Array, " n"]
 ) -> tuple[dict[str, Float[Array, " n"]], Float[Array, "n bins 3"]]:
-    """Metrics and calibration of the episodes with these numbers, one after the other."""
+    """Metrics and calibration of the episodes with these numbers, one after the other. A metric is
+    missing, NaN, where any predictions would miss it; where these are no numbers, it is the worst
+    there is."""
 
     def one(index):
         for_task, for_learner = task_keys(key, index)
         task = tasks.numbered(for_task, index)
         predictions = learner.predictions(task, key=for_learner)
-        return task.metrics(predictions), task.likelihood.calibration(predictions, task.query.y)
+        figures, there = task.metrics(predictions), task.metrics(jnp.zeros_like(predictions))
+        higher = {task.likelihood.headline: task.likelihood.higher_is_better}
+        figures = {
+            name: jnp.where(
+                jnp.isnan(x) & ~jnp.isnan(there[name]), -jnp.inf if higher.get(name) else jnp.inf, x
+            )
+            for name, x in figures.items()
+        }
+        return figures, task.likelihood.calibration(predictions, task.query.y)
 
     return jax.lax.map(one, indices)
 
@@ -410,12 +421,14 @@ def same_episodes(a: Result, b: Result) -> bool:
 
 
 def paired_difference(a: Result, b: Result, metric: str | None = None) -> Estimate:
-    """Mean of a - b over the episodes that both have seen, with its interval: see `Estimate.of`.
+    """Mean of a - b over the episodes of which both have the figure, with its interval: see
+    `Estimate.of`.
 
     Raises `ValueError` unless both were measured on the same episodes.
     """
     a.tasks.require(b.tasks)
-    found = Estimate.of(a.table(metric or a.headline), b.table(metric or a.headline))
+    metric = metric or a.headline
+    found = Estimate.of(*complete(a.table(metric), b.table(metric)))
     counted = zip((a, b), found.trainings, strict=True)
     return replace(found, trainings=tuple(n if r.trained else 0 for r, n in counted))
 

@@ -123,9 +123,8 @@ def test_figures_leave_out_episodes_without_such_a_presentation(tasks):
     assert result.estimate("accuracy@7").episodes == some_have.sum()
     assert result.estimate("accuracy@7").mean == pytest.approx(seventh[some_have].mean())
     assert result.estimate("accuracy@1").mean < 0.5 < result.estimate("accuracy@2").mean
-    spread = average({0: result, 1: result}).spread("accuracy@7")
-    assert spread is not None
-    assert spread.mean == pytest.approx(seventh[some_have].mean())
+    means = average({0: result, 1: result}).by_training("accuracy@7")
+    assert means == pytest.approx([seventh[some_have].mean()] * 2)
 
 
 def test_sequences_that_cannot_be_are_refused(clusters):
