@@ -106,7 +106,7 @@ class Optimizee(eqx.Module):
 
     >>> problem = Quadratics(dimensions=10).sample(key)
     >>> problem.loss(problem.init(key), key)
-    Array(9.02, dtype=float32)
+    Array(109.94966, dtype=float32)
     """
 
     @abc.abstractmethod

@@ -58,6 +58,9 @@ def test_sequences_have_a_table_by_presentation(tmp_path, monkeypatch):
     monkeypatch.setitem(published.RECIPES, "own", lambda budget: recipe)
     where = (tmp_path / "runs", tmp_path / "results")
     [figure] = reproduce("own", "cpu", *where, show_progress=False)["figures"]
+    text = (tmp_path / "results" / "own-cpu.json").read_text()
+    assert "null" in text  # no class comes up ten times among twelve examples of two
+    json.loads(text, parse_constant=pytest.fail)
     assert figure["published_at"]["accuracy@2"] == 36.7
     second = figure["accuracy@2"]["mean"]
     assert figure["accuracy@1"]["mean"] < second

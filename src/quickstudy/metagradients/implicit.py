@@ -53,7 +53,7 @@ def regularised_optimum(
     >>> import jax.numpy as jnp
     >>> half_way = lambda objective, start: start / 2
     >>> optimum = lambda w: regularised_optimum(lambda w: w**2 / 2, w, 1.0, half_way, cg_steps=1)
-    >>> optimum(jnp.asarray(1.0)), jax.grad(optimum)(1.0)
+    >>> optimum(jnp.asarray(1.0)), jax.grad(optimum)(jnp.asarray(1.0))
     (Array(0.5, dtype=float32), Array(0.5, dtype=float32))
     """
     if not strength > 0:

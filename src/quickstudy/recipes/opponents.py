@@ -92,8 +92,8 @@ def tune(
     """Each opponent, or those with these names, with the rate whose mean loss after `steps` steps
     is lowest on `count` problems from this seed.
 
-    >>> tune(Quadratics(), steps=100)["Adam"].rate
-    0.316
+    >>> tune(Quadratics(), steps=100, names=["Adam"])["Adam"].rate
+    1.78
     """
     enable_compilation_cache()
     found, rates, key = {}, jnp.asarray(RATES), jax.random.key(seed)

@@ -50,8 +50,8 @@ class TableClassifier:
     `run` is the folder of an `in-context` run of your own in place of the weights that come with
     the package.
 
-    >>> TableClassifier().fit(x, ["setosa", "virginica", ...]).predict(x_new)
-    array(['virginica', ...], dtype='<U9')
+    >>> TableClassifier().fit(x, ["setosa", "virginica"] * 6).predict(x[1:3])
+    array(['virginica', 'setosa'], dtype='<U9')
     """
 
     def __init__(self, run: str | Path | None = None):

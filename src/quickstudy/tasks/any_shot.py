@@ -17,7 +17,7 @@ class AnyShot(TaskDistribution[Episode]):
     their label, and the others -1: k is drawn for each episode from 1 to its number of shots.
 
     >>> AnyShot(FewShot(source, way=2, shot=3, query=1)).sample(key).support.y       # where k is 2
-    Array([ 0,  0, -1,  1,  1, -1])
+    Array([ 0,  0, -1,  1,  1, -1], dtype=int32)
     """
 
     tasks: FewShot

@@ -76,7 +76,7 @@ class Asked(TaskDistribution[Episode]):
     An example of none of the task's classes stays unlabelled, and is not asked about again.
 
     >>> Asked(tasks, LeastCertain(learner), 1).sample(key).support.y
-    Array([ 0, -1, -1,  1,  1, -1])
+    Array([ 0, -1, -1,  1,  1, -1], dtype=int32)
     """
 
     tasks: PartlyLabelled

@@ -29,7 +29,7 @@ class PartlyLabelled(FewShot):
 
     >>> episode = PartlyLabelled(source, way=2, shot=3, query=1, labelled=1).sample(key)
     >>> episode.support.y, episode.answers
-    (Array([ 0, -1, -1,  1, -1, -1]), Array([0, 0, 0, 1, 1, 1]))
+    (Array([ 0, -1, -1,  1, -1, -1], dtype=int32), Array([0, 0, 0, 1, 1, 1], dtype=int32))
     """
 
     labelled: int = eqx.field(static=True, kw_only=True)

@@ -75,7 +75,7 @@ def words(numbers: Int[Array, " n"]) -> Int[Array, "n letters"]:
 
     >>> words(jnp.asarray([0, 7]))
     Array([[0, 0, 0, 0, 0],
-           [0, 0, 0, 1, 2]])
+           [0, 0, 0, 1, 2]], dtype=int32)
     """
     places = LETTERS ** jnp.arange(LETTERS - 1, -1, -1)
     return numbers[:, None] // places % LETTERS

@@ -58,7 +58,8 @@ class WithinGroup(FewShot):
     d's, as on Omniglot, a shot is therefore one person's hand throughout, and so is a query; where
     classes have different numbers of examples this says nothing.
 
-    >>> WithinGroup(source, 20, 1, 1, Division.of(alphabets, 20)).sample(key).query.y.shape
+    >>> division = Division.of(alphabets, at_least=20)
+    >>> WithinGroup(source, 20, 1, 1, division=division).sample(key).query.y.shape
     (20,)
     """
 

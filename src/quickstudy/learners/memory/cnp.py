@@ -125,7 +125,7 @@ class Conditioned(Predictor):
 class CNP(Learner):
     """A network that reads a set, and one that tells targets from what was read.
 
-    >>> learner = CNP(MLP((1,), hidden=()), HeteroscedasticGaussian(), key=key)
+    >>> learner = CNP(MLP((1,), hidden=(), key=key), HeteroscedasticGaussian(), key=key)
     >>> learner.adapt(context, HeteroscedasticGaussian(), key=key)(x).shape    # means and scales
     (50, 2)
     """

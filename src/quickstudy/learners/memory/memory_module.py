@@ -48,7 +48,7 @@ class Memory(eqx.Module):
     >>> memory = Memory.empty(slots=8192, width=128)
     >>> memory = memory.told(q, jnp.asarray(3), key=key)       # q is of unit length
     >>> memory.nearest(q)
-    Array(3, dtype=int32)
+    Array(3, dtype=int32, weak_type=True)
     """
 
     keys: Float[Array, "slots d"]

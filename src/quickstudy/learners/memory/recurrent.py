@@ -115,7 +115,7 @@ def told(labelled: Bool[Array, " n"]) -> Int[Array, " n+1"]:
     newest labelled example before it, -1 where there is none.
 
     >>> told(jnp.asarray([True, False, True]))
-    Array([-1,  0,  0,  2])
+    Array([-1,  0,  0,  2], dtype=int32)
     """
     newest = jax.lax.cummax(jnp.where(labelled, jnp.arange(len(labelled)), -1))
     return jnp.concatenate([jnp.asarray([-1]), newest])
