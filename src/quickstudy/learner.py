@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
-from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.likelihood import Categorical, Likelihood, absent_last
 from quickstudy.task import Episode, Examples, Sequence, TaskDistribution
 
 Metrics = dict[str, Float[Array, ""]]
@@ -78,8 +78,8 @@ class Learner(Learnable):
         self, examples: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> Float[Array, "n size"]:
         """Predictions for each example of a sequence from those before it. By default it adapts
-        anew each time, to a set in which those to come are unlabelled copies of the newest one,
-        and a class that has not been seen is less probable than any that has.
+        anew each time, to a set in which those to come are unlabelled copies of the newest one;
+        classes that have not come up yet are behind all others (`absent_last`).
 
         Raises `ValueError` where targets are not classes.
         """
@@ -91,9 +91,7 @@ class Learner(Learnable):
             x = examples.x[jnp.minimum(order, jnp.maximum(now - 1, 0))]
             y = jnp.where(order < now, examples.y, -1)
             logits = self.adapt(Examples(x, y), likelihood, key=key)(examples.x[now][None])[0]
-            seen = jnp.any(likelihood.encode(y) > 0, axis=0)
-            least = jnp.min(jnp.where(seen, logits, jnp.inf))
-            return jnp.where(seen, logits, jnp.where(now > 0, least - 1, 0.0))
+            return absent_last(logits, likelihood.seen(y))
 
         return jax.lax.map(predict, order)
 

@@ -135,6 +135,33 @@ class Categorical(Likelihood):
         """One-hot vectors, zeros where there is no label: labels that a network can read."""
         return jax.nn.one_hot(y, self.size)
 
+    def seen(self, y: Int[Array, " n"]) -> Bool[Array, " size"]:
+        """Which classes have a labelled example among the labels `y`.
+
+        >>> Categorical(3).seen(jnp.array([2, -1, 0]))
+        Array([ True, False,  True], dtype=bool)
+        """
+        return jnp.any(y[:, None] == jnp.arange(self.size), axis=0)
+
+
+def absent_last(
+    logits: Float[Array, "*n classes"], seen: Bool[Array, "*#n classes"]
+) -> Float[Array, "*n classes"]:
+    """Put the classes without a labelled example behind those that have one, `seen`:
+
+        z_k ← min_{j seen} z_j - 1     for each k that is not seen; all are 0 where none is.
+
+    This is what a learner says of such a class where it computes the logits of a class from the
+    examples of that class. The result is finite whatever `logits` holds for a class that is not
+    seen, such a class is never the answer, and z + c gives the result + c.
+
+    >>> absent_last(jnp.array([[3.0, -jnp.inf, 1.0]]), jnp.array([True, False, True]))
+    Array([[3., 0., 1.]], dtype=float32)
+    """
+    least = jnp.min(logits, axis=-1, keepdims=True, where=seen, initial=jnp.inf)
+    behind = jnp.where(jnp.any(seen, axis=-1, keepdims=True), least - 1, 0.0)
+    return jnp.where(seen, logits, behind)
+
 
 def entropy(logits: Float[Array, "*n classes"]) -> Float[Array, "*n"]:
     """How unsure an answer is: -Σ_k p_k log p_k, in nats."""

@@ -13,7 +13,7 @@ from quickstudy.learners.memory.in_context import Features, InContext, Steps, la
 from quickstudy.likelihood import Categorical, Gaussian
 from quickstudy.recipes.learner_settings import Problem
 from quickstudy.recipes.learners.in_context import InContext as Settings
-from quickstudy.task import Examples
+from quickstudy.task import Episode, Examples
 
 WAY, ROWS, FEATURES = 3, 9, 4
 KEY = jax.random.key(0)
@@ -167,11 +167,21 @@ def test_classes_may_change_numbers(learner):
     )
 
 
-def test_a_class_without_a_row_is_hardly_expected(learner):
-    found = softmax(logits(learner, X, np.where(Y == 2, -1, Y), QUERIES))
-    assert (found[:, 2] < 1e-3).all()
-    nothing = softmax(logits(learner, X, np.full(ROWS, -1), QUERIES))
-    np.testing.assert_allclose(nothing, 1 / WAY, rtol=1e-5)
+def test_a_class_without_a_row_is_behind_the_others_and_does_not_count_in_training(learner):
+    y = np.where(Y == 2, -1, Y)
+    found = logits(learner, X, y, QUERIES)
+    np.testing.assert_allclose(found[:, 2], found[:, :2].min(1) - 1, rtol=1e-5)
+    nothing = logits(learner, X, np.full(ROWS, -1), QUERIES)
+    np.testing.assert_allclose(nothing, 0)
+
+    answers = np.argmin(found[:, :2], axis=1)
+    support, queries = Examples(jnp.asarray(X), jnp.asarray(y)), Examples(QUERIES, answers)
+    queries = jax.tree.map(jnp.asarray, queries)
+    loss = [
+        eqx.filter_jit(learner.loss)(Episode(support, queries, Categorical(way)), key=KEY)[0]
+        for way in (WAY, WAY - 1)
+    ]
+    np.testing.assert_allclose(*loss, rtol=1e-3)
 
 
 def test_attention_is_to_labelled_rows_alone(learner):

@@ -11,7 +11,7 @@ import pytest
 from quickstudy.learner import Learner
 from quickstudy.learners.gradient.anil import ANIL
 from quickstudy.learners.gradient.boil import BOIL
-from quickstudy.learners.gradient.cavia import CAVIA, ExtraInputs, FiLM, first_layer, first_norm
+from quickstudy.learners.gradient.cavia import CAVIA, ExtraInputs, FiLM
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.gradient.maml_plus_plus import MAMLPlusPlus
 from quickstudy.learners.gradient.meta_sgd import MetaSGD, random_rates
@@ -211,9 +211,9 @@ def test_a_context_that_is_an_array_of_the_network_adapts_that_array(kind, netwo
     the first normalisation's shift."""
     if kind is ExtraInputs:
         network = WithHead(MLP((INPUTS,), hidden=(6, 5), key=KEY), WAY, key=jax.random.key(1))
-        modulation, where = ExtraInputs(jnp.eye(6), first_layer), lambda n: n.body.layers[0].bias
+        modulation, where = ExtraInputs(jnp.eye(6), 0), lambda n: n.body.layers[0].bias
     else:
-        modulation = FiLM(jnp.zeros((6, 6)), jnp.eye(6), first_norm)
+        modulation = FiLM(jnp.zeros((6, 6)), jnp.eye(6), 0)
         where = lambda n: n.body.norms[0].beta  # noqa: E731
     gradient, metrics = slope(CAVIA(network, modulation, optax.sgd(0.5), train_steps=2), task)
     rates = eqx.tree_at(where, constant(network, 0.0), jnp.full(6, 0.5))
@@ -228,7 +228,7 @@ def test_extra_inputs_are_inputs(task):
     u = layer.layers[0].weight[INPUTS:]
     narrow = eqx.tree_at(lambda n: n.layers[0].weight, layer, layer.layers[0].weight[:INPUTS])
     phi = jnp.asarray([0.7, -1.3])
-    modulation = ExtraInputs(u, lambda n: n.layers[0])
+    modulation = ExtraInputs(u, 0)
     x = jnp.concatenate([task.query.x, jnp.broadcast_to(phi, (len(task.query.y), 2))], 1)
     np.testing.assert_allclose(modulation(narrow, phi)(task.query.x)[0], layer(x)[0], rtol=1e-12)
 

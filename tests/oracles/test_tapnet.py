@@ -15,6 +15,7 @@ from quickstudy.task import Episode, Examples
 
 KEY = jax.random.key(0)
 WAY, REFERENCES, D = 3, 5, 8
+ALL = jnp.ones(WAY, bool)
 RNG = np.random.default_rng(0)
 SUPPORT = Examples(jnp.asarray(RNG.normal(size=(9, 5))), jnp.asarray([0, 1, 2] * 3))
 QUERY = Examples(jnp.asarray(RNG.normal(size=(6, 5))), jnp.asarray([0, 1, 2] * 2))
@@ -50,7 +51,7 @@ def by_svd(z: np.ndarray, references: np.ndarray, c: np.ndarray) -> np.ndarray:
 
 def test_the_projector_leaves_nothing_of_the_errors_and_all_that_is_orthogonal():
     c, references = RNG.normal(size=(2, WAY, D))
-    rows = errors(jnp.asarray(references), jnp.asarray(c))
+    rows = errors(jnp.asarray(references), jnp.asarray(c), ALL)
     p = np.asarray(null_projector(rows))
     assert np.max(np.abs(rows @ p)) < 1e-4
     np.testing.assert_allclose(p, p.T, atol=1e-9)
@@ -65,9 +66,9 @@ def test_errors_that_are_nothing_have_a_projector_and_a_gradient():
     c = 2 * (references - (references.sum(0) - references) / (WAY - 1))
 
     def value(c):
-        return jnp.sum(null_projector(errors(references, c)) ** 2)
+        return jnp.sum(null_projector(errors(references, c, ALL)) ** 2)
 
-    np.testing.assert_allclose(null_projector(errors(references, c)), np.eye(D), atol=1e-5)
+    np.testing.assert_allclose(null_projector(errors(references, c, ALL)), np.eye(D), atol=1e-5)
     assert np.isfinite(jax.grad(value)(c)).all()
 
 

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from quickstudy.likelihood import absent_last
+
 Distance = Literal["euclidean", "cosine"]
 """Squared Euclidean, or by the cosine of the angle."""
 
@@ -13,7 +15,8 @@ Distance = Literal["euclidean", "cosine"]
 def class_means(
     z: Float[Array, "n d"], y: Int[Array, " n"], classes: int
 ) -> Float[Array, "classes d"]:
-    """The mean of each class's rows; rows labelled -1 belong to none."""
+    """The mean of each class's rows; rows labelled -1 belong to none. That of a class without rows
+    is 0, which says nothing of the class: see `likelihood.absent_last`."""
     membership = jax.nn.one_hot(y, classes, dtype=z.dtype)
     return membership.T @ z / jnp.maximum(membership.sum(0), 1.0)[:, None]
 
@@ -21,9 +24,11 @@ def class_means(
 def best_of_class(
     scores: Float[Array, "m n"], y: Int[Array, " n"], classes: int
 ) -> Float[Array, "m classes"]:
-    """The best score of each class's columns; columns labelled -1 belong to none."""
+    """The best score of each class's columns; columns labelled -1 belong to none, and classes
+    without columns are last (`likelihood.absent_last`)."""
     belongs = y[:, None] == jnp.arange(classes)
-    return jnp.max(jnp.where(belongs, scores[:, :, None], -jnp.inf), axis=1)
+    best = jnp.max(jnp.where(belongs, scores[:, :, None], -jnp.inf), axis=1)
+    return absent_last(best, jnp.any(belongs, axis=0))
 
 
 def squared_distances(a: Float[Array, "n d"], b: Float[Array, "m d"]) -> Float[Array, "n m"]:

@@ -13,7 +13,7 @@ from quickstudy.networks.layers import (
     max_pool,
     moments,
 )
-from quickstudy.networks.network import Network, Statistics
+from quickstudy.networks.network import Layer, Network, Statistics
 
 
 class ConvBlock(eqx.Module):
@@ -108,3 +108,6 @@ class Conv4(Network):
     @property
     def normalises(self) -> bool:
         return True
+
+    def weight_layers(self) -> list[Layer]:
+        return [Layer(block.kernel, norm=block.norm) for block in self.blocks]

@@ -5,7 +5,7 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.networks.layers import Linear, Precision, max_pool, multiply
-from quickstudy.networks.network import Network, Statistics
+from quickstudy.networks.network import Layer, Network, Statistics
 
 LAYERS = ((10, 64), (7, 128), (4, 128), (4, 256))
 """Side of the kernel and channels of each convolution."""
@@ -84,3 +84,8 @@ class Koch(Network):
     @property
     def normalises(self) -> bool:
         return False
+
+    def weight_layers(self) -> list[Layer]:
+        return [Layer(layer.kernel, layer.bias) for layer in self.convolutions] + [
+            Layer(self.last.weight, self.last.bias)
+        ]

@@ -7,7 +7,7 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.networks.layers import BatchNorm, Linear, Precision
-from quickstudy.networks.network import Network, Statistics
+from quickstudy.networks.network import Layer, Network, Statistics
 
 
 class MLP(Network):
@@ -58,3 +58,12 @@ class MLP(Network):
     @property
     def normalises(self) -> bool:
         return bool(self.norms)
+
+    def weight_layers(self) -> list[Layer]:
+        # Within `eqx.tree_at`, something else stands in the place of an empty tuple.
+        normalised = isinstance(self.norms, tuple) and self.norms
+        norms = self.norms if normalised else (None,) * len(self.layers)
+        return [
+            Layer(linear.weight, linear.bias, norm)
+            for linear, norm in zip(self.layers, norms, strict=True)
+        ]

@@ -4,7 +4,7 @@ it normalised with.
 
 import abc
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -19,6 +19,16 @@ Statistics = tuple[Moments, ...]
 Normalisation = Literal["batch", "support", "running"]
 """Whose statistics normalise the queries: those of the queries themselves (`batch`, which is
 transductive), of the support set (`support`), or of the training tasks (`running`)."""
+
+
+class Layer(NamedTuple):
+    """A layer with weights: x W + b or a convolution, and the normalisation that follows it. Its
+    activations are on the last axis of each array."""
+
+    weight: Float[Array, "*inputs outputs"]
+    """W. For a convolution, its kernel; for tokens, their embeddings."""
+    bias: Float[Array, " outputs"] | None = None
+    norm: BatchNorm | None = None
 
 
 class Network(eqx.Module):
@@ -45,6 +55,21 @@ class Network(eqx.Module):
     def normalises(self) -> bool:
         """Whether there is batch normalisation in it."""
 
+    def weight_layers(self) -> list[Layer]:
+        """Name the layers that have weights, from the inputs to the outputs.
+
+        Methods that transform, mask, condition or freeze a network layer by layer see these alone,
+        so a network names all of them: every array of its parameters is in one. What it returns is
+        made of its own leaves, so it says where they are in other trees of this form, gradients
+        say: `eqx.tree_at(lambda n: n.weight_layers()[0].weight, network, weight)`.
+
+        Raises `ValueError` where the network does not name them, as a new one does not.
+        """
+        raise ValueError(
+            f"{type(self).__name__} does not name its layers (`weight_layers`), and this method "
+            "changes a network layer by layer"
+        )
+
 
 class WithHead(Network):
     """A network and a linear layer on top of it."""
@@ -69,14 +94,16 @@ class WithHead(Network):
     def normalises(self) -> bool:
         return self.body.normalises
 
+    def weight_layers(self) -> list[Layer]:
+        return [*self.body.weight_layers(), Layer(self.head.weight, self.head.bias)]
+
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 
 def normalisations(network: Network) -> list[BatchNorm]:
-    """Every batch normalisation in a network, in the order of its leaves."""
-    of_interest = jax.tree.leaves(network, is_leaf=lambda x: isinstance(x, BatchNorm))
-    return [x for x in of_interest if isinstance(x, BatchNorm)]
+    """Every batch normalisation of a network, in the order of its `weight_layers`."""
+    return [layer.norm for layer in network.weight_layers() if layer.norm is not None]
 
 
 def modulated(

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.networks.layers import BatchNorm, Moments, Precision, convolution, max_pool
-from quickstudy.networks.network import Network, Statistics
+from quickstudy.networks.network import Layer, Network, Statistics
 
 SHORTCUT = 3
 """The place of the shortcut among a block's layers."""
@@ -97,3 +97,10 @@ class ResNet12(Network):
     @property
     def normalises(self) -> bool:
         return True
+
+    def weight_layers(self) -> list[Layer]:
+        return [
+            Layer(kernel, norm=norm)
+            for block in self.blocks
+            for kernel, norm in zip(block.kernels, block.norms, strict=True)
+        ]

@@ -5,7 +5,7 @@ import jax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.networks.layers import Linear, Precision
-from quickstudy.networks.network import Network, Statistics
+from quickstudy.networks.network import Layer, Network, Statistics
 
 EMBEDDING_SCALE = 0.1
 """Standard deviation of embeddings at first: small, so that a token that was hardly ever seen says
@@ -57,3 +57,10 @@ class Text(Network):
     @property
     def normalises(self) -> bool:
         return False
+
+    def weight_layers(self) -> list[Layer]:
+        return [
+            Layer(self.embedding),
+            Layer(self.hidden.weight, self.hidden.bias),
+            Layer(self.last.weight, self.last.bias),
+        ]

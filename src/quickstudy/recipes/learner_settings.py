@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from quickstudy.likelihood import Likelihood
     from quickstudy.networks import Network
     from quickstudy.recipes.settings import TaskSettings, TrainingSettings
+    from quickstudy.task import Episode, TaskDistribution
 
 Flat = tyro.conf.OmitArgPrefixes
 """Options of nested settings carry no prefix: --way, not --tasks.way."""
@@ -162,9 +163,9 @@ class LearnerSettings:
 
         return backpropagation
 
-    def grouped(self, tasks: Any) -> Any:
+    def grouped(self, tasks: TaskDistribution[Episode]) -> TaskDistribution[Any]:
         """The training tasks as the meta-objective takes them: by default one at a time, each
-        anew."""
+        anew. Raises `UserError` where they cannot be taken so."""
         return tasks
 
     def only_classifies(self, problem: Problem) -> None:
@@ -173,6 +174,11 @@ class LearnerSettings:
             raise UserError(
                 f"{self.name} classifies; these tasks have real targets: take maml, or other tasks"
             )
+
+    def only_reads_numbers(self, problem: Problem) -> None:
+        """For learners that take inputs as they are: raise `UserError` where these are tokens."""
+        if isinstance(problem.shape, TokenShape):
+            raise UserError(f"{self.name} reads numbers; these inputs are tokens: take protonet")
 
 
 NetworkKind = Literal[

@@ -241,7 +241,8 @@ def description_shape(tasks: TaskSettings, source: ClassSource) -> tuple[int, ..
 def division(tasks: TaskSettings, part: str, way: int) -> Division:
     """The groups that the (rotated) classes of a split are in, if they have as many as `way`.
     Raises `UserError` where there are none."""
-    names = grouped(tasks)[part].names if tasks.tasks != "glyphs" else ("glyph 0",)
+    ungrouped = {"glyphs": ("glyph 0",), "penn-treebank": ("a word",)}
+    names = ungrouped.get(tasks.tasks) or grouped(tasks)[part].names
     for name in names:
         if "/" not in name:
             raise UserError(

@@ -169,6 +169,11 @@ def episodes(
         return ZeroShot(describing(tasks, classes), way, query)
     require(tasks, part, way + tasks.distractors, shot + query)
     if isinstance(classes, BlankedWords):
+        if tasks.within or tasks.labelled < 1 or tasks.distractors:
+            raise UserError(
+                "--within, --labelled and --distractors take classes of pictures or numbers, not "
+                f"{tasks.tasks}"
+            )
         classes = classes.with_at_least(shot + query)
         return Cloze(classes, way, shot, query, tasks.fixed_labels)
     if tasks.within:
@@ -189,6 +194,8 @@ def episodes(
 def pairs(tasks: TaskSettings, part: str, classes: ClassSource, count: int) -> Pairs:
     """`count` of one class and of two, any or of one group."""
     require(tasks, part, 2, 2)
+    if isinstance(classes, BlankedWords):
+        classes = classes.with_at_least(2)
     return Pairs(classes, count, division(tasks, part, 2) if tasks.within else None)
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -98,8 +98,72 @@ def outer_optimizer(training: TrainingSettings) -> optax.GradientTransformation:
 
 
 def build(settings: LearnerSettings, problem: Problem, seed: int) -> Learner:
-    """The untrained learner."""
-    return settings.build(problem, jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
+    """The untrained learner. Raises `UserError` where it cannot serve the problem."""
+    try:
+        return settings.build(problem, jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
+    except ValueError as error:
+        raise UserError(f"{settings.name}: {error}") from error
+
+
+class Plan(NamedTuple):
+    """What a run trains its learner for, on and by."""
+
+    problem: Problem
+    training: TaskDistribution[Any]
+    validation: TaskDistribution[Episode]
+
+
+def plan(settings: RunSettings) -> Plan:
+    """The plan of a run with all options `resolved`, before anything is computed.
+
+    Raises `UserError` where the learner cannot be built for the tasks, or does not take the
+    training tasks or the validation tasks: both are tried by shapes alone.
+    """
+    t = settings.tasks
+    problem = problem_of(settings)
+    learner = eqx.filter_eval_shape(lambda: build(settings.learner, problem, 0))
+    memory.require_room(learner, LEARNER_SIZES)
+    made = Plan(
+        problem,
+        training_tasks(settings),
+        episode_tasks(t, "validation", t.way, t.shot, t.query),
+    )
+    in_training = f"--train-way {t.train_way} --train-shot {t.train_shot}"
+    for what, options, tried in (
+        ("training", f"{in_training} --train-query {t.train_query}", trains_on),
+        ("validation", f"--way {t.way} --shot {t.shot} --query {t.query}", predicts),
+    ):
+        try:
+            tried(learner, made)
+        except ValueError as error:
+            raise UserError(
+                f"{settings.name} does not take its {what} tasks ({options}): {error}"
+            ) from error
+    return made
+
+
+def trains_on(learner: Learner, made: Plan) -> Any:
+    """The shapes of the meta-objective and its figures on a training task. Raises `ValueError`
+    where the learner does not take it."""
+
+    def program(learner: Learner, key: PRNGKeyArray):
+        first = cast(Learner, learner.at_step(jnp.asarray(0)))
+        return first.loss(made.training.sample(key), key=key)
+
+    return eqx.filter_eval_shape(program, learner, jax.random.key(0))
+
+
+def predicts(learner: Learner, made: Plan) -> Any:
+    """The shapes of the predictions for a validation task, and of their figures, once the learner
+    is settled. Raises `ValueError` where it does not take the task."""
+
+    def program(learner: Learner, key: PRNGKeyArray):
+        task = made.validation.sample(key)
+        settled = cast(Learner, learner.settle(made.training, key=key))
+        predictions = settled.predictions(task, key=key)
+        return predictions, task.metrics(predictions)
+
+    return eqx.filter_eval_shape(program, learner, jax.random.key(0))
 
 
 def train(
@@ -168,16 +232,13 @@ def _train(
     settings = settings.resolved()
     evidence = provenance()
     t, training = settings.tasks, settings.training
-    problem = problem_of(settings)
-    learner = eqx.filter_eval_shape(lambda: build(settings.learner, problem, 0))
-    memory.require_room(learner, LEARNER_SIZES)
+    problem, tasks, validation_tasks = plan(settings)
     kept = problem_to_json(problem)  # what could not be loaded again is not trained
     assert training.steps is not None
     assert training.meta_batch is not None
     assert training.validate_every is not None
-    tasks = training_tasks(settings)
     validation = Validation(
-        episode_tasks(t, "validation", t.way, t.shot, t.query),
+        validation_tasks,
         training.validate_every,
         training.validation_episodes,
     )

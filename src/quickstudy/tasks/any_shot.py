@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from quickstudy.task import Episode, TaskDistribution
+from quickstudy.task import Episode
 from quickstudy.tasks.few_shot import FewShot
+from quickstudy.tasks.finite import Redrawn
 from quickstudy.tasks.source import ClassSource
 
 
-class AnyShot(TaskDistribution[Episode]):
+class AnyShot(Redrawn):
     """The episodes of `tasks`, of whose support examples only the first k of each class carry
     their label, and the others -1: k is drawn for each episode from 1 to its number of shots.
 
@@ -25,10 +26,6 @@ class AnyShot(TaskDistribution[Episode]):
     @property
     def source(self) -> ClassSource:
         return self.tasks.source
-
-    @property
-    def way(self) -> int:
-        return self.tasks.way
 
     def sample(self, key: PRNGKeyArray, examples: PRNGKeyArray | None = None) -> Episode:
         episode = self.tasks.sample(key, examples)

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from quickstudy.likelihood import HeteroscedasticGaussian
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.task import Episode, Examples
 from quickstudy.tasks.few_shot import shares
+from quickstudy.tasks.finite import Redrawn
 from quickstudy.tasks.gaussian_processes import with_random_size
 
 
@@ -25,7 +26,7 @@ def places(height: int, width: int) -> Float[Array, "pixels 2"]:
     return jnp.stack(jnp.meshgrid(rows, columns, indexing="ij"), -1).reshape(-1, 2)
 
 
-class Completion(TaskDistribution[Episode]):
+class Completion(Redrawn):
     """One picture an episode: x is the place of a pixel, y its intensity from 0 to 1. A random
     number of pixels from `least` to `shot` are the context, the rest of the support set is
     unlabelled; `query` others are the targets. All are distinct.

@@ -7,6 +7,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from quickstudy.task import CotrainedEpisode, TaskDistribution
+from quickstudy.tasks.any_shot import AnyShot
 from quickstudy.tasks.few_shot import Batches, FewShot
 
 
@@ -18,7 +19,7 @@ class CoTraining(TaskDistribution[CotrainedEpisode]):
     (64,)
     """
 
-    episodes: FewShot
+    episodes: FewShot | AnyShot
     size: int = eqx.field(static=True)
     classes: int = eqx.field(static=True)
 

@@ -12,10 +12,11 @@ from jaxtyping import Array, Float, Int, Key, Num, PRNGKeyArray, Shaped
 from quickstudy.likelihood import Categorical
 from quickstudy.networks.resampling import resampled
 from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.tasks.finite import Redrawn
 from quickstudy.tasks.source import ClassSource, distinct
 
 
-class FewShot(TaskDistribution[Episode]):
+class FewShot(Redrawn):
     """`way` distinct classes, in random order, which become labels 0 … way - 1; of each, `shot`
     support and `query` query examples, all distinct (Vinyals et al. 2016, section 2.2).
 

@@ -1,6 +1,7 @@
 """A fixed list of tasks, for learners that keep something for each of them."""
 
-from typing import Any, Protocol, runtime_checkable
+import abc
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,15 +10,12 @@ from jaxtyping import PRNGKeyArray
 from quickstudy.task import Episode, NumberedTask, TaskDistribution
 
 
-@runtime_checkable
-class Redrawn(Protocol):
-    """A task distribution that can give a task again."""
+class Redrawn(TaskDistribution[Episode]):
+    """A task distribution that can give a task again, with other examples."""
 
+    @abc.abstractmethod
     def sample(self, key: PRNGKeyArray, examples: PRNGKeyArray | None = None) -> Episode:
         """The task of `key`; with `examples`, that task with examples drawn by this key."""
-        ...
-
-    def protocol(self) -> dict[str, Any]: ...
 
 
 class Finite(TaskDistribution[NumberedTask]):

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from quickstudy.likelihood import Gaussian
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.task import Episode, Examples
+from quickstudy.tasks.finite import Redrawn
 
 
-class Sinusoid(TaskDistribution[Episode]):
+class Sinusoid(Redrawn):
     """y = a sin(x - b), a ~ U[0.1, 5], b ~ U[0, π]; x ~ U[-5, 5] in support and query set.
     `sample(key, examples)` is the curve of `key`, with x drawn by the second key.
 

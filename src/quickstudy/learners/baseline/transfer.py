@@ -13,10 +13,13 @@ Difference from the paper: unfreezing counts steps, not epochs.
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
+
+from quickstudy.networks.network import Network
 
 RISING = 0.1
 RATIO = 32
@@ -49,12 +52,16 @@ def by_layer(decay: float = 1.0, unfreeze_every: int = 0) -> optax.GradientTrans
     return optax.GradientTransformation(init, update)
 
 
-def groups(parameters: PyTree) -> PyTree:
-    """The group of each leaf of a `WithHead`: 0 in its head; in its body by the leaf's place in
-    the tuple of layers that it belongs to."""
-    places = jax.tree_util.tree_map_with_path(
-        lambda path, _: next((k.idx for k in path if isinstance(k, jax.tree_util.SequenceKey)), -1),
-        parameters,
-    )
-    count = 1 + max(jax.tree.leaves(places))
-    return jax.tree.map(lambda place: 0 if place < 0 else count - place, places)
+def groups(parameters: Network) -> Network:
+    """The group of each array of a network or of its gradient, in their places: 0 in the last of
+    its `weight_layers`, the head; 1 in the layer before; and so on.
+
+    Raises `ValueError` where the network does not name its layers.
+    """
+    layers = parameters.weight_layers()
+    numbers = [
+        group
+        for group, layer in zip(reversed(range(len(layers))), layers, strict=True)
+        for _ in jax.tree.leaves(layer)
+    ]
+    return eqx.tree_at(lambda n: jax.tree.leaves(n.weight_layers()), parameters, numbers)

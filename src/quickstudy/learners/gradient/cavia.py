@@ -6,8 +6,8 @@ inner steps change, while the weights that read it are shared by the tasks.
     φ_0 = 0,   φ_{t+1} = φ_t - α ∇_φ L(f(·; φ_t, θ), D_tr)
     min_θ Σ_i L(f(·; φ_T, θ), D_ts_i)
 
-In a fully connected network, φ are extra inputs of the first layer; in one with batch
-normalisation, γ and β of FiLM (Perez et al. 2018) after one of the normalisations are linear in φ:
+In a network without batch normalisation, φ are extra inputs of the first layer; in one with it, γ
+and β of FiLM (Perez et al. 2018) after one of the normalisations are linear in φ:
 
     h = W x + U φ + b        or        h_c ← γ_c(φ) h_c + β_c(φ)
 
@@ -16,10 +16,9 @@ images has fewer channels, and strides instead of pooling.
 """
 
 import abc
-from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -27,8 +26,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from quickstudy.learners.descent import descend
 from quickstudy.learners.gradient.inner_loop import InnerLoop, loss_on
 from quickstudy.likelihood import Likelihood
-from quickstudy.networks.layers import BatchNorm, Linear
-from quickstudy.networks.network import Network, Normalisation
+from quickstudy.networks.network import Network, Normalisation, normalisations
 from quickstudy.task import Examples
 
 
@@ -46,19 +44,24 @@ class Modulation(eqx.Module):
 
 
 class ExtraInputs(Modulation):
-    """W x + b of one layer becomes W x + U φ + b: to that layer, φ are inputs."""
+    """W x + b of one layer becomes W x + U φ + b: to that layer, φ are inputs. To a convolution
+    they are further channels, each the same everywhere."""
 
     weight: Float[Array, "size outputs"]
     """U."""
-    where: Callable[[Any], Linear] = eqx.field(static=True)
+    layer: int = eqx.field(static=True)
+    """Which of the network's `weight_layers`."""
 
     @property
     def size(self) -> int:
         return self.weight.shape[0]
 
     def __call__(self, network: Network, context: Float[Array, " size"]) -> Network:
-        bias = self.where(network).bias + context @ self.weight
-        return eqx.tree_at(lambda n: self.where(n).bias, network, bias)
+        bias = network.weight_layers()[self.layer].bias
+        assert bias is not None
+        return eqx.tree_at(
+            lambda n: n.weight_layers()[self.layer].bias, network, bias + context @ self.weight
+        )
 
 
 class FiLM(Modulation):
@@ -67,24 +70,58 @@ class FiLM(Modulation):
 
     scale: Float[Array, "size channels"]
     shift: Float[Array, "size channels"]
-    where: Callable[[Any], BatchNorm] = eqx.field(static=True)
+    norm: int = eqx.field(static=True)
+    """Which of the network's `normalisations`."""
 
     @property
     def size(self) -> int:
         return self.scale.shape[0]
 
     def __call__(self, network: Network, context: Float[Array, " size"]) -> Network:
-        norm = self.where(network)
+        norm = normalisations(network)[self.norm]
         scale, shift = 1 + context @ self.scale, context @ self.shift
-        changed = (norm.gamma * scale, norm.beta * scale + shift)
-        return eqx.tree_at(lambda n: (self.where(n).gamma, self.where(n).beta), network, changed)
+        changed = eqx.tree_at(
+            lambda norm: (norm.gamma, norm.beta),
+            norm,
+            (norm.gamma * scale, norm.beta * scale + shift),
+        )
+        return eqx.tree_at(lambda n: normalisations(n)[self.norm], network, changed)
+
+
+THIRD = 2
+"""The normalisation of a convolutional network that FiLM comes after: the paper's, of four."""
+
+
+def modulation(network: Network, size: int, *, key: PRNGKeyArray) -> Modulation:
+    """How a context of `size` numbers enters a network: by FiLM after its third normalisation if
+    it convolves, after its first if it is fully connected; as extra inputs of its first layer with
+    a bias where it does not normalise. Weights are drawn from U[-r, r] with r = 1 / √size.
+
+    Raises `ValueError` where the network has neither, or does not name its layers.
+    """
+
+    def drawn(key: PRNGKeyArray, columns: int) -> Float[Array, "size columns"]:
+        r = size**-0.5
+        return jax.random.uniform(key, (size, columns), minval=-r, maxval=r)
+
+    one, other = jax.random.split(key)
+    layers = network.weight_layers()
+    if normalised := [layer for layer in layers if layer.norm is not None]:
+        convolves = normalised[0].weight.ndim > 2
+        norm = min(THIRD, len(normalised) - 1) if convolves else 0
+        channels = normalised[norm].weight.shape[-1]
+        return FiLM(drawn(one, channels), drawn(other, channels), norm)
+    for number, layer in enumerate(layers):
+        if layer.bias is not None:
+            return ExtraInputs(drawn(one, layer.bias.size), number)
+    raise ValueError("a context enters at a layer with a bias or at a normalisation: there is none")
 
 
 class CAVIA(InnerLoop):
     """A network, and how a context that is learned anew for each task enters it.
 
-    >>> modulation = ExtraInputs(u, first_layer)
-    >>> cavia = CAVIA(network, modulation, optax.sgd(1.0), train_steps=1, test_steps=1)
+    >>> enters = modulation(network, 100, key=key)
+    >>> cavia = CAVIA(network, enters, optax.sgd(1.0), train_steps=1, test_steps=1)
     """
 
     network: Network
@@ -105,18 +142,3 @@ class CAVIA(InnerLoop):
             steps,
         )
         return self.modulation(self.network, context)
-
-
-def first_layer(network: Any) -> Linear:
-    """Of a fully connected body."""
-    return network.body.layers[0]
-
-
-def first_norm(network: Any) -> BatchNorm:
-    """Of a fully connected body."""
-    return network.body.norms[0]
-
-
-def third_norm(network: Any) -> BatchNorm:
-    """Of a conv4: the paper's place."""
-    return network.body.blocks[2].norm

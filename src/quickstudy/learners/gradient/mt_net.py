@@ -13,32 +13,32 @@ of W, the weights of one activation, take steps at all.
 Masks are drawn once for each task, with the gradient of their relaxation (Gumbel-softmax at
 temperature 1, straight through). Without masks this is the paper's T-net.
 
+Layers are those that the network names (`Network.weight_layers`), each with its T.
+
 Differences from the paper: none in what is computed, but that T is multiplied into W and b, which
-is the same; the scale and shift of a convolution's batch normalisation take steps too, under the
-same mask.
+is the same; the scale and shift of a layer's batch normalisation take steps too, under the same
+mask.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.learners.descent import descend
 from quickstudy.learners.gradient.inner_loop import InnerLoop, loss_on
 from quickstudy.likelihood import Likelihood
-from quickstudy.networks.conv4 import ConvBlock
-from quickstudy.networks.layers import Linear
-from quickstudy.networks.network import Network, Normalisation
+from quickstudy.networks.network import Layer, Network, Normalisation
 from quickstudy.task import Examples
 
 
 class MTNet(InnerLoop):
     """A starting point, a map T for each layer, and the log-odds ζ that a row adapts; T-net with
-    `masks=False`.
+    `masks=False`. Raises `ValueError` where the network does not name its layers.
 
     >>> learner = MTNet(network, optax.sgd(0.4))
     """
@@ -63,8 +63,7 @@ class MTNet(InnerLoop):
         test_steps: int = 1,
         normalisation: Normalisation = "batch",
     ):
-        layers = filter(is_layer, jax.tree.leaves(network, is_leaf=is_layer))
-        widths = [linear_part(layer)[0].shape[-1] for layer in layers]
+        widths = [layer.weight.shape[-1] for layer in network.weight_layers()]
         self.network = network
         self.transforms = tuple(jnp.eye(width) for width in widths)
         self.logits = tuple(jnp.zeros(width) for width in widths) if masks else None
@@ -87,11 +86,7 @@ class MTNet(InnerLoop):
 
     def transformed(self, network: Network) -> Network:
         """The network that T is multiplied into: T W x + T b."""
-        return each_layer(
-            lambda layer, t: eqx.tree_at(linear_part, layer, replace_fn=lambda w: w @ t),
-            network,
-            self.transforms,
-        )
+        return each_layer(linear_part, network, self.transforms, jnp.matmul)
 
     def masked(self, key: PRNGKeyArray) -> Callable[[Any, Any], Any]:
         """gradient ↦ M ∘ gradient, for one draw of M."""
@@ -99,9 +94,7 @@ class MTNet(InnerLoop):
             return lambda gradient, _: gradient
         keys = jax.random.split(key, len(self.logits))
         masks = [bernoulli(zeta, key=k) for zeta, k in zip(self.logits, keys, strict=True)]
-        return lambda gradient, _: each_layer(
-            lambda layer, m: jax.tree.map(lambda g: g * m, layer), gradient, masks
-        )
+        return lambda gradient, _: each_layer(jax.tree.leaves, gradient, masks, jnp.multiply)
 
 
 def bernoulli(logits: Float[Array, " n"], *, key: PRNGKeyArray) -> Float[Array, " n"]:
@@ -111,21 +104,24 @@ def bernoulli(logits: Float[Array, " n"], *, key: PRNGKeyArray) -> Float[Array, 
     return soft + jax.lax.stop_gradient(jnp.round(soft) - soft)
 
 
-def is_layer(node: Any) -> bool:
-    """Whether T follows it."""
-    return isinstance(node, Linear | ConvBlock)
+def linear_part(layer: Layer) -> list[Array]:
+    """W, and b if there is one."""
+    return [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
 
 
-def linear_part(layer: Any) -> tuple[Any, ...]:
-    """W, and b if there is one; activations are on the last axis."""
-    return (layer.weight, layer.bias) if isinstance(layer, Linear) else (layer.kernel,)
-
-
-def each_layer(change: Callable[..., Any], tree: PyTree, *values: Any) -> PyTree:
-    """`change(layer, value of that layer, …)` for each layer; everything else stays."""
-    of_layers = iter(zip(*values, strict=True))
-    return jax.tree.map(
-        lambda node: change(node, *next(of_layers)) if is_layer(node) else node,
-        tree,
-        is_leaf=is_layer,
+def each_layer(
+    parts: Callable[[Layer], list[Array]],
+    network: Network,
+    values: Sequence[Array],
+    change: Callable[[Array, Array], Array],
+) -> Network:
+    """The network with `change(array, value of its layer)` for the arrays of each layer that are
+    its `parts`."""
+    changed = [
+        change(array, value)
+        for layer, value in zip(network.weight_layers(), values, strict=True)
+        for array in parts(layer)
+    ]
+    return eqx.tree_at(
+        lambda n: [array for layer in n.weight_layers() for array in parts(layer)], network, changed
     )

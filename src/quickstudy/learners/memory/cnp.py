@@ -28,8 +28,6 @@ the training tasks; Kim et al. have self-attention in the encoder as well.
 
 from __future__ import annotations
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -57,9 +55,8 @@ def glorot(network: AnyNetwork) -> AnyNetwork:
     what differs from set to set would all but vanish in so many layers (Glorot and Bengio 2010,
     section 4.2, for layers of one width)."""
 
-    def weights(network: AnyNetwork) -> list[Any]:
-        layers = jax.tree.leaves(network, is_leaf=lambda x: isinstance(x, Linear))
-        return [layer.weight for layer in layers if isinstance(layer, Linear)]
+    def weights(network: Network) -> list[Array]:
+        return [layer.weight for layer in network.weight_layers()]
 
     return eqx.tree_at(weights, network, [3**0.5 * w for w in weights(network)])
 

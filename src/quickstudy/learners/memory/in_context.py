@@ -48,13 +48,14 @@ import jax.numpy as jnp
 from jax.scipy.special import logit
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
-from quickstudy.learner import Learner, Predictor
-from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.learner import Learner, Metrics, Predictor
+from quickstudy.likelihood import Categorical, Likelihood, absent_last
 from quickstudy.networks.layers import Linear
-from quickstudy.task import Examples
+from quickstudy.task import Episode, Examples
 
 ABSENT = -9.0
-"""The logit of a class that has no labelled row."""
+"""Where f of a class starts that has no labelled row. No layer moves it far, so the class all but
+vanishes from every softmax."""
 
 VIEWS = 2
 """Numbers for each value of a feature."""
@@ -220,7 +221,7 @@ class InformedNetwork(Predictor):
     start: Float[Array, " classes"]
 
     def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m classes"]:
-        return self.read(x)[0]
+        return absent_last(self.read(x)[0], self.start > ABSENT)
 
     def attention(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m n"]:
         """How near each support row is to each row: δ, over all layers and heads."""
@@ -274,6 +275,12 @@ class InContext(Learner):
 
         _, memory = jax.lax.scan(one, begin(values, scales, start), steps)
         return InformedNetwork(features, scales, steps, memory, start)
+
+    def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
+        """The query loss of f as it is, where classes that this table does not have stay near
+        `ABSENT`: so there is nothing to learn from tables of fewer classes about the others."""
+        f, _ = self.adapt(task.support, task.likelihood, key=key).read(task.query.x)
+        return task.likelihood.mean_loss(f, task.query.y), task.likelihood.metrics(f, task.query.y)
 
 
 def begin(

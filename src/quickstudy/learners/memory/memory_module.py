@@ -33,7 +33,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 from quickstudy.learner import Learner, Metrics, Predictor
 from quickstudy.learners.distances import unit
 from quickstudy.learners.population import inputs_of, of_episodes, with_population
-from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.likelihood import Categorical, Likelihood, absent_last
 from quickstudy.networks.network import Network, Statistics
 from quickstudy.task import Episode, Examples, Sequence, TaskDistribution
 
@@ -70,10 +70,11 @@ class Memory(eqx.Module):
         return self.values[jnp.argmax(self.similarities(q))]
 
     def logits(self, q: Float[Array, " d"], classes: int) -> Float[Array, " classes"]:
-        """t times the best cosine among the keys of each class."""
+        """t times the best cosine among the keys of each class; classes without a key are last
+        (`likelihood.absent_last`)."""
         of_class = self.values == jnp.arange(classes)[:, None]
         best = jnp.max(jnp.where(of_class, self.similarities(q), NOT_THERE), 1)
-        return INVERSE_TEMPERATURE * best
+        return absent_last(INVERSE_TEMPERATURE * best, jnp.any(of_class, axis=1))
 
     def loss(
         self, q: Float[Array, " d"], y: Int[Array, ""], neighbours: int, margin: float

@@ -39,12 +39,17 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from quickstudy.learner import Learner, Metrics, Predictor
 from quickstudy.learners.distances import class_means
 from quickstudy.learners.population import of_episodes, with_population
-from quickstudy.likelihood import Categorical, HeteroscedasticGaussian, Likelihood
+from quickstudy.likelihood import (
+    Categorical,
+    HeteroscedasticGaussian,
+    Likelihood,
+    absent_last,
+)
 from quickstudy.networks import MLP, Network, WithHead
 from quickstudy.networks.network import Statistics
 from quickstudy.task import Episode, Examples, TaskDistribution
@@ -107,13 +112,16 @@ class Contexts(Predictor):
     learner: Statistician
     mean: Float[Array, "classes c"]
     log_variance: Float[Array, "classes c"]
+    seen: Bool[Array, " classes"]
+    """Which classes have a labelled example."""
 
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n classes"]:
         """-KL(q(c | D_k) ‖ q(c | x))."""
         h, _ = self.learner.encoder(x, self.learner.population)
         mean, log_variance = self.learner.contexts(h, jnp.arange(len(h)), len(h))
         own = Normal(mean[:, None], log_variance[:, None])
-        return -divergence(Normal(self.mean, self.log_variance), own)
+        apart = divergence(Normal(self.mean, self.log_variance), own)
+        return absent_last(-apart, self.seen)
 
 
 class Statistician(Learner):
@@ -238,7 +246,8 @@ class Statistician(Learner):
         if not isinstance(likelihood, Categorical):
             raise ValueError("the statistician classifies; this task's targets are not classes")
         h, _ = self.encoder(support.x, self.population)
-        return Contexts(self, *self.contexts(h, support.y, likelihood.size))
+        contexts = self.contexts(h, support.y, likelihood.size)
+        return Contexts(self, *contexts, likelihood.seen(support.y))
 
     def members(
         self, context: Float[Array, "sets c"], count: int, *, key: PRNGKeyArray

@@ -40,7 +40,7 @@ from quickstudy.learner import Learner, Metrics, Predictor
 from quickstudy.learners.descent import descend
 from quickstudy.learners.distances import unit
 from quickstudy.learners.population import of_episodes, with_population
-from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.likelihood import Categorical, Likelihood, absent_last
 from quickstudy.networks.network import Network, Statistics
 from quickstudy.task import Episode, Examples, TaskDistribution
 
@@ -116,7 +116,11 @@ class Matched(Predictor):
         if self.context is not None:
             f = self.context.of_queries(z, self.g, jnp.any(self.belongs, axis=1))
         cosines = unit(f) @ unit(self.g).T
-        return jax.nn.logsumexp(self.scale * cosines[:, :, None], axis=1, where=looks_at)
+        seen = jnp.any(looks_at, axis=1)
+        # The sum over no example has no derivative: of a class that is not seen, take any sum.
+        summed = looks_at | ~seen[:, None]
+        logits = jax.nn.logsumexp(self.scale * cosines[:, :, None], axis=1, where=summed)
+        return absent_last(logits, seen)
 
 
 class MatchingNet(Learner):

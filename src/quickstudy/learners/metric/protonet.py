@@ -14,12 +14,12 @@ Differences from the paper: support and query images are normalised as two batch
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.distances import Distance, class_means, squared_distances, unit
 from quickstudy.learners.population import of_episodes, with_population
-from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.likelihood import Categorical, Likelihood, absent_last
 from quickstudy.networks.network import Network, Normalisation, Statistics, query_statistics
 from quickstudy.task import Episode, Examples, TaskDistribution
 
@@ -30,14 +30,18 @@ class Prototypes(Predictor):
     network: Network
     statistics: Statistics | None
     prototypes: Float[Array, "classes d"]
+    seen: Bool[Array, " classes"]
+    """Which classes have a labelled example, and so a prototype."""
     log_temperature: Float[Array, ""]
     distance: Distance = eqx.field(static=True)
 
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n classes"]:
         z, _ = self.network(x, self.statistics)
         if self.distance == "euclidean":
-            return -squared_distances(z, self.prototypes)
-        return jnp.exp(self.log_temperature) * unit(z) @ unit(self.prototypes).T
+            logits = -squared_distances(z, self.prototypes)
+        else:
+            logits = jnp.exp(self.log_temperature) * unit(z) @ unit(self.prototypes).T
+        return absent_last(logits, self.seen)
 
 
 class ProtoNet(Learner):
@@ -75,6 +79,7 @@ class ProtoNet(Learner):
             network=self.network,
             statistics=query_statistics(self.normalisation, of_support, self.population),
             prototypes=class_means(z, support.y, likelihood.size),
+            seen=likelihood.seen(support.y),
             log_temperature=self.log_temperature,
             distance=self.distance,
         )

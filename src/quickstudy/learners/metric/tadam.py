@@ -5,7 +5,7 @@ each task: it reads the support set once, plainly, and what it has seen turns ev
 layer for a second reading. Beside episodes it learns to tell all training classes apart.
 
     p(y = k | x) ∝ exp(-α d(f(x; Γ), c_k)),   c_k the mean of f(x; Γ) over class k
-    Γ = TEN(1/N Σ_k c̄_k),   c̄_k the mean of f(x) over class k
+    Γ = TEN(1/N Σ_k c̄_k),   c̄_k the mean of f(x) over class k, of the N classes with an example
     h ← (1 + γ) ⊙ h + β      after each normalised layer, with γ = γ₀ g(c̄), β = β₀ b(c̄)
 
 The task embedding network TEN has, for each layer, two small residual networks g and b and two
@@ -23,12 +23,12 @@ one step on the sum of their losses instead of two steps; no weight decay; ReLU,
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import Learner, Metrics, Predictor
 from quickstudy.learners.distances import class_means, squared_distances
 from quickstudy.learners.population import inputs_of, of_episodes, settling_keys
-from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.likelihood import Categorical, Likelihood, absent_last
 from quickstudy.networks.layers import Linear
 from quickstudy.networks.network import (
     Network,
@@ -96,11 +96,14 @@ class ScaledPrototypes(Predictor):
     network: Network
     statistics: Statistics | None
     prototypes: Float[Array, "classes d"]
+    seen: Bool[Array, " classes"]
+    """Which classes have a labelled example, and so a prototype."""
     log_scale: Float[Array, ""]
 
     def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
         z, _ = self.network(x, self.statistics)
-        return -jnp.exp(self.log_scale) * squared_distances(z, self.prototypes)
+        logits = -jnp.exp(self.log_scale) * squared_distances(z, self.prototypes)
+        return absent_last(logits, self.seen)
 
 
 class TADAM(Learner):
@@ -136,6 +139,10 @@ class TADAM(Learner):
         key: PRNGKeyArray,
     ):
         norms = normalisations(network)
+        if not norms:
+            raise ValueError(
+                "TADAM conditions the normalised layers of its network, and this network has none"
+            )
         for_classifier, *keys = jax.random.split(key, 1 + len(norms))
         self.network = network
         self.conditioners = tuple(
@@ -158,7 +165,9 @@ class TADAM(Learner):
         """f(· ; Γ): the network as this support set turns it, after a plain reading that is
         normalised by `statistics`, or by itself."""
         z, _ = self.network(support.x, statistics)
-        task = jnp.mean(class_means(z, support.y, classes), 0)
+        seen = Categorical(classes).seen(support.y)[:, None]
+        means = class_means(z, support.y, classes)
+        task = jnp.sum(means, axis=0, where=seen) / jnp.maximum(jnp.sum(seen), 1)
         return modulated(
             self.network,
             [ten.scale_by * ten.scale(task) for ten in self.conditioners],
@@ -178,6 +187,7 @@ class TADAM(Learner):
             network=network,
             statistics=query_statistics(self.normalisation, of_support, turned),
             prototypes=class_means(z, support.y, likelihood.size),
+            seen=likelihood.seen(support.y),
             log_scale=self.log_scale,
         )
 

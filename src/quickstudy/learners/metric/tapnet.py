@@ -14,7 +14,8 @@ Distances need the projector alone: P = I - Eᵀ (E Eᵀ)⁻¹ E with the errors
 
 In training a class has a random reference. At test, with fewer classes than references, each
 class gets one near to it: the nearest pair of a prototype and a reference first, then the nearest
-of those left, and so on.
+of those left, and so on. A class without a labelled example has no prototype, and so no error; it
+gets one of the references that are left.
 
 Differences from the paper: it is differentiated through P as well (the paper's code takes M as a
 constant); references are given to the nearest pair first, not to classes in their order, so that
@@ -24,12 +25,12 @@ names of classes do not matter; no dropout, no weight decay.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import Learner, Metrics, Predictor
 from quickstudy.learners.distances import class_means, squared_distances, unit
 from quickstudy.learners.population import of_episodes, with_population
-from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.likelihood import Categorical, Likelihood, absent_last
 from quickstudy.networks.network import (
     Network,
     Normalisation,
@@ -50,10 +51,13 @@ class Projection(Predictor):
     statistics: Statistics | None
     references: Float[Array, "classes d"]
     projector: Float[Array, "d d"]
+    seen: Bool[Array, " classes"]
+    """Which classes have a labelled example, and so a prototype."""
 
     def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
         z, _ = self.network(x, self.statistics)
-        return -squared_distances(z @ self.projector, self.references @ self.projector)
+        logits = -squared_distances(z @ self.projector, self.references @ self.projector)
+        return absent_last(logits, self.seen)
 
 
 class TapNet(Learner):
@@ -85,8 +89,9 @@ class TapNet(Learner):
 
     def read(
         self, support: Examples, likelihood: Likelihood
-    ) -> tuple[Float[Array, "classes d"], Statistics]:
-        """Prototypes, and the statistics that the support set was normalised with.
+    ) -> tuple[Float[Array, "classes d"], Bool[Array, " classes"], Statistics]:
+        """Prototypes, which classes have one, and the statistics that the support set was
+        normalised with.
 
         Raises `ValueError` where there are too few references or features for the classes.
         """
@@ -100,11 +105,12 @@ class TapNet(Learner):
             )
         given = self.population if self.normalisation == "running" else None
         z, used = self.network(support.x, given)
-        return class_means(z, support.y, likelihood.size), used
+        return class_means(z, support.y, likelihood.size), likelihood.seen(support.y), used
 
     def projection(
         self,
         prototypes: Float[Array, "classes d"],
+        seen: Bool[Array, " classes"],
         references: Float[Array, "classes d"],
         of_support: Statistics,
     ) -> Projection:
@@ -112,19 +118,22 @@ class TapNet(Learner):
             network=self.network,
             statistics=query_statistics(self.normalisation, of_support, self.population),
             references=references,
-            projector=null_projector(errors(references, prototypes)),
+            projector=null_projector(errors(references, prototypes, seen)),
+            seen=seen,
         )
 
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Projection:
-        prototypes, of_support = self.read(support, likelihood)
-        chosen = nearest_pairs(squared_distances(prototypes, self.references))
-        return self.projection(prototypes, self.references[chosen], of_support)
+        prototypes, seen, of_support = self.read(support, likelihood)
+        distances = squared_distances(prototypes, self.references)
+        farthest = jnp.finfo(distances.dtype).max  # whoever has no prototype chooses last
+        chosen = nearest_pairs(jnp.where(seen[:, None], distances, farthest))
+        return self.projection(prototypes, seen, self.references[chosen], of_support)
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """With random references for the classes."""
-        prototypes, of_support = self.read(task.support, task.likelihood)
+        prototypes, seen, of_support = self.read(task.support, task.likelihood)
         chosen = jax.random.permutation(key, len(self.references))[: len(prototypes)]
-        predictor = self.projection(prototypes, self.references[chosen], of_support)
+        predictor = self.projection(prototypes, seen, self.references[chosen], of_support)
         logits = predictor(task.query.x)
         loss = task.likelihood.mean_loss(logits, task.query.y)
         return loss, task.likelihood.metrics(logits, task.query.y)
@@ -139,11 +148,14 @@ class TapNet(Learner):
 
 
 def errors(
-    references: Float[Array, "classes d"], prototypes: Float[Array, "classes d"]
+    references: Float[Array, "classes d"],
+    prototypes: Float[Array, "classes d"],
+    seen: Bool[Array, " classes"],
 ) -> Float[Array, "classes d"]:
-    """ε_k, a row for each class."""
-    others = (jnp.sum(references, 0) - references) / (len(references) - 1)
-    return unit(references - others) - unit(prototypes)
+    """ε_k, a row for each class, among the classes that are `seen`; 0 for the others."""
+    of_seen = jnp.where(seen[:, None], references, 0.0)
+    others = (jnp.sum(of_seen, 0) - references) / jnp.maximum(jnp.sum(seen) - 1, 1)
+    return jnp.where(seen[:, None], unit(references - others) - unit(prototypes), 0.0)
 
 
 def null_projector(rows: Float[Array, "n d"]) -> Float[Array, "d d"]:

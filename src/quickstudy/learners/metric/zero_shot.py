@@ -14,12 +14,12 @@ The support set holds descriptions. Several of a class are averaged before the l
 Differences from the paper: f and g are any networks; the paper's are linear, on image features.
 """
 
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.distances import class_means, squared_distances, unit
 from quickstudy.learners.population import with_population
-from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.likelihood import Categorical, Likelihood, absent_last
 from quickstudy.networks.network import Network, Statistics
 from quickstudy.task import Episode, Examples, TaskDistribution
 
@@ -30,10 +30,12 @@ class DescribedClasses(Predictor):
     pictures: Network
     statistics: Statistics | None
     prototypes: Float[Array, "classes d"]
+    seen: Bool[Array, " classes"]
+    """Which classes have a description, and so a prototype."""
 
     def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
         z, _ = self.pictures(x, self.statistics)
-        return -squared_distances(z, self.prototypes)
+        return absent_last(-squared_distances(z, self.prototypes), self.seen)
 
 
 class ZeroShotProtoNet(Learner):
@@ -71,7 +73,8 @@ class ZeroShotProtoNet(Learner):
             raise ValueError("zero-shot prototypes classify; this task's targets are not classes")
         z, _ = self.descriptions(support.x)
         prototypes = unit(class_means(z, support.y, likelihood.size))
-        return DescribedClasses(self.pictures, self.population, prototypes)
+        seen = likelihood.seen(support.y)
+        return DescribedClasses(self.pictures, self.population, prototypes, seen)
 
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "ZeroShotProtoNet":
         """Takes the population statistics of the pictures from training episodes."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
 
     from quickstudy.learner import Learner
+    from quickstudy.task import Episode, TaskDistribution
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Pixels(LearnerSettings):
         from quickstudy.learners.baseline.nearest import NearestNeighbour
 
         self.only_classifies(problem)
+        self.only_reads_numbers(problem)
         return NearestNeighbour(self.distance, self.invert)
 
 
@@ -128,14 +130,14 @@ class MultiTask(LearnerSettings):
     def __post_init__(self):
         at_least(self, training_tasks=1, head_steps=0, head_rate=0)
 
-    def grouped(self, tasks: Any) -> Any:
-        from quickstudy.tasks.finite import Finite
-        from quickstudy.tasks.gaussian_processes import GaussianProcesses
+    def grouped(self, tasks: TaskDistribution[Episode]) -> TaskDistribution[Any]:
+        from quickstudy.tasks.finite import Finite, Redrawn
 
-        if isinstance(tasks, GaussianProcesses):
+        if not isinstance(tasks, Redrawn):
             raise UserError(
-                f"{self.name} looks at the same functions again, and one of a Gaussian process is "
-                "known only where it was drawn: take --tasks sinusoid"
+                f"{self.name} learns a fixed list of tasks from new examples of each, and "
+                f"{tasks.protocol()['data']} draws a task and its examples at once: take --tasks "
+                "sinusoid, or classes"
             )
         return Finite(tasks, self.training_tasks)
 

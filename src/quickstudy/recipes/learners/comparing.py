@@ -81,6 +81,7 @@ class ARC(ComparingSettings):
         from quickstudy.learners.metric.arc import ARC
 
         self.only_classifies(problem)
+        self.only_reads_numbers(problem)
         return ARC(
             problem.shape,
             glimpses=self.glimpses,

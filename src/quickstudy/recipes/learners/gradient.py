@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from quickstudy.learner import Learner
     from quickstudy.networks import WithHead
     from quickstudy.recipes.settings import TaskSettings, TrainingSettings
+    from quickstudy.task import Episode, TaskDistribution
 
 
 def with_head(network: NetworkSettings, problem: Problem, key: PRNGKeyArray) -> WithHead:
@@ -322,34 +323,15 @@ class CAVIA(InnerLoop):
         import jax
         import optax
 
-        from quickstudy.learners.gradient.cavia import (
-            CAVIA,
-            ExtraInputs,
-            FiLM,
-            first_layer,
-            first_norm,
-            third_norm,
-        )
-        from quickstudy.networks import MLP
+        from quickstudy.learners.gradient.cavia import CAVIA, modulation
 
         network = self.built_network(problem, key)
         size = self.context
         if size is None:
             size = 100 if problem.classifies else 5
 
-        def drawn(number: int, columns: int):
-            r = size**-0.5
-            keys = jax.random.split(jax.random.fold_in(key, 0))
-            return jax.random.uniform(keys[number], (size, columns), minval=-r, maxval=r)
-
-        if isinstance(network.body, MLP) and not network.normalises:
-            columns = first_layer(network).bias.size
-            modulation = ExtraInputs(drawn(0, columns), first_layer)
-        else:
-            where = first_norm if isinstance(network.body, MLP) else third_norm
-            columns = where(network).gamma.size
-            modulation = FiLM(drawn(0, columns), drawn(1, columns), where)
-        return CAVIA(network, modulation, optax.sgd(self.rate(problem)), **self.loop(problem))
+        enters = modulation(network, size, key=jax.random.fold_in(key, 0))
+        return CAVIA(network, enters, optax.sgd(self.rate(problem)), **self.loop(problem))
 
 
 @dataclass(frozen=True)
@@ -408,7 +390,7 @@ class TAML(InnerLoop):
                 f"there is no --measure {self.measure}: {nearest(self.measure, list(measures))}"
             )
 
-    def grouped(self, tasks: Any) -> Any:
+    def grouped(self, tasks: TaskDistribution[Episode]) -> TaskDistribution[Any]:
         from quickstudy.tasks.groups import Groups
 
         return tasks if self.measure == "entropy" else Groups(tasks, self.group)

@@ -10,7 +10,6 @@ from quickstudy.errors import UserError
 from quickstudy.recipes.learner_settings import (
     LearnerSettings,
     Problem,
-    TokenShape,
     at_least,
     layers_at_most,
 )
@@ -54,8 +53,7 @@ class InContext(LearnerSettings):
         from quickstudy.learners.memory import in_context
 
         self.only_classifies(problem)
-        if isinstance(problem.shape, TokenShape):
-            raise UserError("in-context reads numbers; these inputs are tokens")
+        self.only_reads_numbers(problem)
         if (features := math.prod(problem.shape)) > MOST_FEATURES:
             raise UserError(
                 f"in-context takes up to {MOST_FEATURES} features; these inputs have {features}: "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from quickstudy.errors import UserError
-from quickstudy.recipes.learner_settings import LearnerSettings, Problem, TokenShape, at_least
+from quickstudy.recipes.learner_settings import LearnerSettings, Problem, at_least
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
@@ -48,8 +48,7 @@ class Reading(LearnerSettings):
         from quickstudy.learners.memory import recurrent
 
         self.only_classifies(problem)
-        if isinstance(problem.shape, TokenShape):
-            raise UserError(f"{self.name} reads numbers; these inputs are tokens")
+        self.only_reads_numbers(problem)
         inputs = math.prod(problem.shape) + problem.likelihood.size
         kinds = {"lstm": recurrent.LSTM, "feed-forward": recurrent.FeedForward}
         return kinds[self.controller](inputs, read, self.width, key=key)

@@ -11,6 +11,7 @@ from quickstudy.recipes.learner_settings import (
     LearnerSettings,
     NetworkSettings,
     Problem,
+    TokenShape,
     above,
     at_least,
     layers_at_most,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from quickstudy.learner import Learner
     from quickstudy.recipes.settings import TaskSettings, TrainingSettings
+    from quickstudy.task import Episode, TaskDistribution
 
 
 MANY_WAYS: dict[str, Any] = {"steps": 6000, "decay": "halve", "train_way": 20, "train_query": 5}
@@ -82,9 +84,16 @@ class TADAM(LearnerSettings):
         assert training.steps is not None
         return {"anneal_every": twentieth(training.steps)}
 
-    def grouped(self, tasks: Any) -> Any:
+    def grouped(self, tasks: TaskDistribution[Episode]) -> TaskDistribution[Any]:
+        from quickstudy.tasks.any_shot import AnyShot
         from quickstudy.tasks.cotraining import CoTraining
+        from quickstudy.tasks.few_shot import FewShot
 
+        if not isinstance(tasks, FewShot | AnyShot):
+            raise UserError(
+                f"{self.name} learns to tell all training classes apart beside episodes, and "
+                f"{tasks.protocol()['data']} is not cut out of classes: take protonet"
+            )
         return CoTraining(tasks, self.batch, self.classified(tasks.source.classes))
 
     def classified(self, training_classes: int) -> int:
@@ -99,8 +108,9 @@ class TADAM(LearnerSettings):
         self.only_classifies(problem)
         assert problem.training_classes is not None
         network = self.network
-        if network.network == "auto" and len(problem.shape) != 3:
-            network = replace(network, network="mlp-norm")  # it has layers to condition
+        tokens = isinstance(problem.shape, TokenShape)
+        if network.network == "auto" and len(problem.shape) != 3 and not tokens:
+            network = replace(network, network="mlp-norm")  # TADAM conditions its normalised layers
         for_network, rest = jax.random.split(key)
         return TADAM(
             network.build(problem.shape, for_network),
@@ -132,24 +142,12 @@ class TapNet(LearnerSettings):
         assert tasks.train_way is not None
         return {"references": max(tasks.train_way, tasks.way)}
 
-    def grouped(self, tasks: Any) -> Any:
-        self.enough(tasks.way)
-        return tasks
-
-    def enough(self, way: int) -> None:
-        """Raise `UserError` unless there is a reference for each of so many classes."""
-        if self.references is not None and way > self.references:
-            raise UserError(
-                f"{way}-way episodes need as many references: give tapnet --references {way}"
-            )
-
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax
 
         from quickstudy.learners.metric.tapnet import TapNet
 
         self.only_classifies(problem)
-        self.enough(problem.likelihood.size)
         for_network, rest = jax.random.split(key)
         network = self.network.build(problem.shape, for_network)
         references = self.references

@@ -12,7 +12,6 @@ from quickstudy.recipes.learner_settings import (
     LearnerSettings,
     NetworkSettings,
     Problem,
-    TokenShape,
     at_least,
     layers_at_most,
 )
@@ -66,8 +65,7 @@ class CNP(LearnerSettings):
         for_network, for_rest = jax.random.split(key)
         likelihood, targets = problem.likelihood, 0
         if isinstance(likelihood, RealTargets):
-            if isinstance(problem.shape, TokenShape):
-                raise UserError(f"{self.name} reads numbers; these inputs are tokens")
+            self.only_reads_numbers(problem)
             targets = likelihood.targets
             network = MLP((math.prod(problem.shape),), hidden=(), key=for_network)
         else:
@@ -110,8 +108,7 @@ class Statistician(LearnerSettings):
         from quickstudy.learners.memory import statistician
 
         self.only_classifies(problem)
-        if isinstance(problem.shape, TokenShape):
-            raise UserError(f"{self.name} explains numbers; these inputs are tokens")
+        self.only_reads_numbers(problem)
         for_network, for_rest = jax.random.split(key)
         return statistician.Statistician(
             self.network.build(problem.shape, for_network, auto="conv4-stride"),

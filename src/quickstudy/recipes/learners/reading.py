@@ -178,6 +178,7 @@ class MetaNetworks(LearnerSettings):
         from quickstudy.networks import MLP, Conv4
 
         self.only_classifies(problem)
+        self.only_reads_numbers(problem)
         for_network, for_rest = jax.random.split(key)
         network = self.network.build(problem.shape, for_network)
         if not isinstance(network, Conv4 | MLP):
