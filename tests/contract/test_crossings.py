@@ -10,8 +10,8 @@ traced, by shapes alone. What is crossed:
 * every learner, with its default network × every kind of tasks (`TASKS`).
 
 So a network is not crossed with every kind of tasks, nor are the other options of a learner; the
-contract suite tries those on vectors. What has been traced for a learner and tasks of some shapes is
-not traced for the same learner and tasks of the same shapes again.
+contract suite tries those on vectors. What was traced for a learner and tasks of some shapes is not
+traced for the same learner and tasks of the same shapes again.
 
 Which crossings work is not read off the program: `refused_network` and `refused_tasks` say it from
 what the learners are.
@@ -153,15 +153,16 @@ def refusal(learner: Any, tasks: dict[str, Any]) -> str | None:
     of one line that this project wrote is raised."""
     options = {"way": WAY, "shot": SHOT, "query": QUERY, **tasks}
     try:
-        plan = wiring.plan(RunSettings(learner, TaskSettings(**options)).resolved())
+        wiring.plan(RunSettings(learner, TaskSettings(**options)).resolved())
     except UserError as error:
-        assert "\n" not in str(error)
-        if isinstance(error.__cause__, ValueError):  # not one that JAX raised, about axes say
-            raised_in = traceback.extract_tb(error.__cause__.__traceback__)[-1].filename
-            assert Path(raised_in).is_relative_to(Path(quickstudy.__file__).parent), error
-        return str(error)
-    assert plan.problem.shape
-    return None
+        found = error
+    else:
+        return None
+    assert "\n" not in str(found)
+    if isinstance(found.__cause__, ValueError):  # not one that JAX raised, about axes say
+        raised_in = traceback.extract_tb(found.__cause__.__traceback__)[-1].filename
+        assert Path(raised_in).is_relative_to(Path(quickstudy.__file__).parent), found
+    return str(found)
 
 
 def crossed(name: str, cases: dict[str, tuple[Any, dict[str, Any], bool]]) -> None:
@@ -191,7 +192,7 @@ def refused_network(name: str, network: str | None, inputs: str) -> bool:
     if inputs == "tokens" and name in READS_NUMBERS:
         return True
     if network is None:
-        return False
+        return name == "in-context" and inputs == "pictures"  # of too many numbers
     if name == "cnp" and inputs == "functions":
         return False  # it takes numbers as they are, without this network
     if inputs == "tokens":
@@ -212,7 +213,7 @@ def test_a_learner_with_every_network_on_every_form_of_inputs(name, data):
     networks: tuple[str | None, ...] = get_args(NetworkKind) if has_network else (None,)
     cases = {}
     for network in networks:
-        options = {} if network is None else {"network": NetworkSettings(network, hidden=(8,))}
+        options = {} if network is None else {"network": NetworkSettings(network, hidden=(32,))}
         for inputs, tasks in INPUTS.items():
             refused = refused_network(name, network, inputs)
             cases[f"{network} on {inputs}"] = (settings(**options), located(tasks, data), refused)
@@ -275,6 +276,9 @@ NEVER = {
     *("sine curves within a group", "sine curves with fixed labels"),
 }
 """What contradicts itself, whatever the learner."""
+OF_PICTURES = {
+    *("pictures", "glyphs", "rotations as classes", "rotations in episodes", "distorted"),
+}
 REAL_TARGETS = {"sine curves", "Gaussian processes", "one Gaussian process"}
 
 
@@ -285,6 +289,8 @@ def refused_tasks(name: str, tasks: str) -> bool:
     if "pairs" in tasks and name not in COMPARES:
         return True
     if "words" in tasks and name in READS_NUMBERS | {"tadam"}:
+        return True
+    if tasks in OF_PICTURES and name == "in-context":  # of too many numbers
         return True
     if "any shot" in tasks and name in COMPARES | {"finetune"}:
         return True

@@ -85,6 +85,8 @@ def variants(name: str) -> Iterator[tuple[str, LearnerSettings]]:
     if "network" in fields:
         normalised = {**networks, "network": NetworkSettings("mlp-norm", hidden=(16, 16))}
         networks["network"] = NetworkSettings("mlp", hidden=(16, 16))
+    if cls.name == "tadam":  # it conditions normalised layers, and takes no other network
+        networks = dict(normalised)
     yield cls.name, cls(**networks)
     if normalised and "normalisation" not in fields:
         yield f"{cls.name}-mlp-norm", cls(**normalised)
@@ -98,13 +100,16 @@ def variants(name: str) -> Iterator[tuple[str, LearnerSettings]]:
             ):
                 if value == fields[option].default:
                     yield f"{cls.name}-mlp-norm", cls(**normalised)
-            elif option == "normalisation":
+            elif option == "normalisation" and (
+                networks != normalised or value != fields[option].default
+            ):
                 yield f"{cls.name}-{option}={value}", cls(**normalised, **{option: value})
             elif value != fields[option].default:
                 yield f"{cls.name}-{option}={value}", cls(**networks, **{option: value})
 
 
 COSTLY = {
+    "test_a_class_without_a_labelled_example_has_a_loss_and_a_slope": "=none of them",
     "test_trained_it_learns_from_labels_and_not_from_shuffled_ones": "protonet-normalisation=",
     "test_two_devices_give_the_gradient_of_one": "=none of them",
 }
@@ -345,6 +350,41 @@ def test_a_query_sees_the_others_if_and_only_if_the_learner_is_transductive(case
         assert np.max(np.abs(before - after)) > 1e-3
     else:
         np.testing.assert_allclose(before, after, **CLOSE)
+
+
+WITHOUT_CLASS_1 = Examples(SUPPORT.x, jnp.where(SUPPORT.y == 1, -1, SUPPORT.y))
+OWN_LOGITS = (
+    *("maml", *LIKE_MAML, "imaml", "es-maml", "finetune", "multi-task"),
+    *("gnn", "active-gnn", "mann", "lstm", "cnp", "snail", "meta-networks"),
+)
+"""Those whose parameters give every class a logit, whether or not it has an example."""
+
+
+def test_a_class_without_a_labelled_example_is_never_the_answer(case: Case):
+    """It is 1 behind the last of the others, for each query."""
+    found = case.predict(WITHOUT_CLASS_1, QUERIES)
+    assert np.isfinite(found).all()
+    if case.settings.name in OWN_LOGITS and getattr(case.settings, "match", "softmax") == "softmax":
+        pytest.skip("its parameters give every class a logit")
+    np.testing.assert_allclose(found[:, 1], found[:, [0, 2]].min(1) - 1, **CLOSE)
+
+
+def test_a_class_without_a_labelled_example_has_a_loss_and_a_slope(case: Case):
+    """Both are finite, whatever class the queries are of."""
+    queries = examples(1, each=QUERY)
+    task = Episode(WITHOUT_CLASS_1, queries, LIKELIHOOD)
+    on_episodes = case.settings.trains_on == "episodes" and case.settings.name not in NUMBERED
+
+    @eqx.filter_jit
+    @eqx.filter_value_and_grad
+    def loss(learner: Learner):
+        if on_episodes:
+            return learner.loss(task, key=jax.random.key(6))[0]
+        return LIKELIHOOD.mean_loss(learner.predictions(task, key=jax.random.key(6)), queries.y)
+
+    value, slope = loss(case.learner)
+    assert np.isfinite(value)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
 
 
 def test_unlabelled_support_examples_do_not_count(case: Case):
