@@ -1,4 +1,4 @@
-"""What a user can put right, and what a user should know."""
+"""What a user can put right."""
 
 
 class UserError(Exception):

@@ -1,6 +1,7 @@
 """What is packed comes back, and damage is told."""
 
 import hashlib
+import io
 import json
 import zlib
 from pathlib import Path
@@ -90,12 +91,32 @@ def resave(path: Path, old: bytes, new: bytes) -> None:
     path.write_bytes(path.read_bytes().replace(old, new))
 
 
+def header(shape: str) -> bytes:
+    """Of an .npy file of bytes, without them."""
+    words = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}"
+    return b"\x93NUMPY\x01\0\x76\0" + words.ljust(117).encode() + b"\n"
+
+
+def archive(x: np.ndarray) -> bytes:
+    """An .npz file."""
+    made = io.BytesIO()
+    np.savez(made, x=x)
+    return made.getvalue()
+
+
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
         (lambda p: (p / "x.npy").write_bytes((p / "x.npy").read_bytes()[:-1]), "cut off"),
         (lambda p: (p / "x.npy").write_bytes(b""), "x.npy is damaged"),
         (lambda p: (p / "x.npy").write_bytes(b"not an array at all"), "x.npy is damaged"),
+        (lambda p: (p / "x.npy").write_bytes(header("(99999999999999999999, 5, 4, 3)")), "damaged"),
+        (lambda p: (p / "x.npy").write_bytes(header("(1000000000000, 5, 4, 3)")), "damaged"),
+        (lambda p: (p / "x.npy").write_bytes(header("(")), "x.npy is damaged"),
+        (
+            lambda p: np.savez(p / "x.npy", pictures()) or (p / "x.npy.npz").rename(p / "x.npy"),
+            "it is",
+        ),
         (lambda p: np.save(p / "x.npy", np.array([{}, 1]), allow_pickle=True), "x.npy is damaged"),
         (lambda p: np.save(p / "x.npy", pictures().astype(np.float32)), "float32"),
         (lambda p: np.save(p / "x.npy", np.asfortranarray(pictures())), "Fortran"),

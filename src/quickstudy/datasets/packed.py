@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import Bool, Int, Shaped, UInt32
 
+from quickstudy.datasets.arrays import DAMAGE
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.images import Ink
 from quickstudy.errors import UserError
@@ -282,9 +283,11 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], list[int], Ink | None, s
 def _open(path: Path) -> np.memmap:
     try:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        if not isinstance(x, np.memmap):
+            raise ValueError("it is an archive")
+    except DAMAGE as error:
         raise UserError(f"{path} is damaged or cut off ({error}): pack the data anew") from None
-    if not isinstance(x, np.memmap) or x.dtype != np.uint8 or x.ndim != 4 or x.size == 0:
+    if x.dtype != np.uint8 or x.ndim != 4 or x.size == 0:
         raise UserError(
             f"{path} holds {x.dtype} {x.shape}; it must hold uint8 (N, height, width, channels)"
         )
