@@ -24,7 +24,10 @@ from quickstudy.evaluation import (
 )
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian
+from quickstudy.optimization import final_loss
+from quickstudy.optimizers.momentum import LearnedMomentum
 from quickstudy.task import Episode, Examples, FixedTasks, TaskDistribution
+from quickstudy.tasks.problems.quadratics import Quadratics
 
 
 class Noise(TaskDistribution[Episode]):
@@ -379,3 +382,13 @@ def test_a_summary_is_plain_json_values():
     assert json.loads(json.dumps(summary)) == summary
     words = {"interval", "calibration_error", "protocol", "seconds"}
     assert set(summary) == {"mse", "nll", *words}
+
+
+def test_an_optimiser_claims_nothing_and_its_figure_has_no_calibration():
+    result = final_loss(LearnedMomentum(), Quadratics(2), steps=3, episodes=4)
+    assert result.bins is None
+    assert result.calibration_error is None
+    summary = result.summary()
+    assert set(summary) == {"final loss", "interval", "protocol", "seconds"}
+    words = {"problems": "quadratics", "dimensions": 2, "steps": 3, "count": 4, "seed": 0}
+    assert summary["protocol"] == words

@@ -1,12 +1,15 @@
-"""What is said of a folder that belongs to another configuration."""
+"""What is said of a folder of another configuration, and figures that are no numbers."""
 
 import json
+
+import numpy as np
+import pytest
 
 from quickstudy.recipes.learner_settings import NetworkSettings
 from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
-from quickstudy.record import differences
+from quickstudy.record import Record, differences, read_metrics
 
 
 def between(a: RunSettings, b: RunSettings) -> list[str]:
@@ -41,3 +44,18 @@ def test_configurations_of_other_programs_are_compared_too():
         "depth 3 there, no depth now",
         "no width there, width 1 2 now",
     ]
+
+
+def test_figures_that_are_no_numbers_are_null_in_json_and_no_damage(tmp_path, capsys):
+    record = Record(tmp_path / "run", {})
+    figures = {"loss": np.ones(2), "accuracy@9": np.asarray([0.5, np.nan])}
+    record.log(0, figures, 1, 1.0)
+    record.log_validation(2, "mse", np.inf)
+    lines = record.metrics.read_text().splitlines()
+    found = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert [row.get("accuracy@9", "none") for row in found] == [0.5, None, "none"]
+    first, second, last = read_metrics(record.metrics)
+    assert first["accuracy@9"] == 0.5
+    assert np.isnan(second["accuracy@9"])
+    assert np.isnan(last["validation mse"])
+    assert capsys.readouterr().err == ""

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -183,13 +184,14 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 
 
 def _row(line: bytes) -> dict[str, float] | None:
-    """The figures in one line; None where it is damaged."""
+    """The figures in one line, `null` being NaN; None where it is damaged."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
     if not isinstance(row, dict) or type(row.get("step")) is not int:
         return None
+    row = {name: math.nan if value is None else value for name, value in row.items()}
     return row if all(type(value) in (int, float) for value in row.values()) else None
 
 
