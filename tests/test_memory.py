@@ -82,7 +82,7 @@ def test_shapes_that_alone_fill_the_memory_are_refused(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 5 << 30)
     shapes = [jax.ShapeDtypeStruct((1 << 30,), jnp.float32), "no array", jax.random.key(0)]
     memory.require_room(shapes, "--way")
-    with pytest.raises(UserError, match=r"for --way \(at least 6.0 GiB are needed and 5.0 GiB"):
+    with pytest.raises(UserError, match=r"for --way \(at least 6.4 GB are needed and 5.4 GB"):
         memory.require_room([*shapes, jax.ShapeDtypeStruct((1 << 30,), jnp.bfloat16)], "--way")
 
 

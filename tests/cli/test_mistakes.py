@@ -11,6 +11,7 @@ from PIL import Image
 from quickstudy import memory
 from quickstudy.cli import main
 from quickstudy.datasets import packed
+from quickstudy.report import collect
 
 
 @pytest.fixture
@@ -317,6 +318,7 @@ def test_nothing_of_others_is_replaced_by_what_a_command_writes(mistake, tmp_pat
     (results / "protonet-omniglot-cpu.json").write_text("{}")
     (results / "feature-reuse-cpu.json").write_text("{}")
     no_file = "it is not a file that can be replaced"
+    monkeypatch.setattr(collect, "collect", lambda *_: pytest.fail("the work was done"))
     assert no_file in mistake("report", "a", "--out", "/dev/full")
     assert no_file in mistake("optimize", "a", "--picture", "/dev/null")
     assert no_file in mistake("tables", "--results", results, "--out", "/dev/null")
@@ -348,6 +350,7 @@ def test_a_report_on_a_run_that_is_read_only_says_where_else_it_may_go(
     run = tmp_path / "a"
     assert main(["train", "pixels", "--run", str(run)]) == 0
     access = os.access
+    monkeypatch.setattr(collect, "collect", lambda *_: pytest.fail("the work was done"))
     monkeypatch.setattr(os, "access", lambda path, mode: path != run and access(path, mode))
     said = mistake("report", run)
     assert f"cannot write {run}/report.html: {run} takes no files; choose another --out" in said
