@@ -243,7 +243,7 @@ def test_sizes_beyond_memory_are_named(mistake, tmp_path, monkeypatch):
     evaluate = ("evaluate", run, "--episodes", "2")
     query = ("--query", 2 * 10**9)
     monkeypatch.setattr(memory, "available", lambda: 8 << 30)
-    assert "--way, --shot and --query (at least 14.9 GiB" in mistake(*evaluate, *query)
+    assert "--way, --shot and --query (at least 16.0 GB" in mistake(*evaluate, *query)
 
 
 @pytest.mark.parametrize(
