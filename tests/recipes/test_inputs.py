@@ -101,6 +101,12 @@ def test_a_range_far_from_the_training_is_only_said(capsys):
     far[4, 1] = 41  # 40 beyond a range of width 2
     np.testing.assert_array_equal(inputs.brought("x.csv", far), far)
     assert "x.csv: weight lies up to 20 times the width" in capsys.readouterr().err
+    far[4] = -6.8, 1  # 2.9 widths below
+    inputs.brought("x.csv", far)
+    assert capsys.readouterr().err == ""
+    far[4] = -9, 1
+    inputs.brought("x.csv", far)
+    assert "x.csv: height lies up to 4 times the width" in capsys.readouterr().err
     pictures = np.linspace(0, 255, 128, dtype=np.float32).reshape(2, 8, 8, 1)
     trained(pictures).brought("x.npz", pictures / 255)
     assert "from 0 to 1, those of the training from 0 to 255" in capsys.readouterr().err
