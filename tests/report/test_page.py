@@ -83,7 +83,9 @@ def test_every_section_is_there_once(text: str) -> None:
 
 def test_headline_and_results(text: str) -> None:
     assert "<strong>96.12%</strong> <span>± 0.41%</span>" in text
-    assert "over 600 test episodes. Guessing gives 20.0%." in text
+    covers = "over 600 test episodes of one training; another training may differ by more"
+    assert f"mean and 95% interval {covers}. Guessing gives 20.0%." in text
+    assert f"Means over the same 600 test episodes; the ± is a 95% interval {covers}." in text
     assert "<td>−1.79 ± 0.49%</td>" in text
 
 
