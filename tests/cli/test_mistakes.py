@@ -74,6 +74,8 @@ def test_an_unknown_command_learner_task_and_recipe_name_the_nearest(mistake, tm
         ("--seed", "2147483648"),
         ("--seed", "-1"),
         ("--hidden", "-3"),
+        ("--hidden", "0"),
+        ("--filters", "-3"),
     ],
 )
 def test_numbers_out_of_range_are_named_with_their_flag(mistake, tmp_path, flag, value):
@@ -214,6 +216,46 @@ def test_a_learner_with_a_fixed_head_says_so(mistake, tmp_path):
     said = mistake("evaluate", run, "--way", "7", "--episodes", "2")
     assert "5 outputs" in said
     assert "7" in said
+
+
+@pytest.fixture
+def features(tmp_path):
+    """Twelve classes of ten vectors."""
+    x = np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
+    np.savez(tmp_path / "features.npz", x=x, y=np.repeat(np.arange(12), 10))
+    return ("--tasks", f"npz:{tmp_path / 'features.npz'}", "--query", "2", "--train-query", "2")
+
+
+@pytest.mark.parametrize("learner", ["maml", "reptile", "gnn", "mann", "cnp"])
+def test_training_tasks_that_the_learner_does_not_take(mistake, features, tmp_path, learner):
+    """It is told before the first step, and also where there is none."""
+    words = ("train", learner, *features, "--way", "2", "--train-way", "3", "--steps", "0")
+    said = mistake(*words, "--run", tmp_path / "a")
+    assert f"{learner} does not take its training tasks (--train-way 3" in said
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("tadam", "--tasks", "synthetic-tables", "--shot", "4"), "is not cut out of classes"),
+        (("multi-task", "--tasks", "synthetic-tables", "--shot", "4"), "a task and its examples"),
+        (("multi-task", "--tasks", "gaussian-processes"), "a task and its examples at once"),
+        (("tadam", "--network", "mlp"), "conditions the normalised layers of its network"),
+        (("tapnet", "--train-way", "30", "--references", "20"), "up to 20 classes, not 30"),
+    ],
+)
+def test_learners_that_do_not_go_with_tasks_or_networks(mistake, tmp_path, words, said):
+    assert said in mistake("train", *words, "--run", tmp_path / "a", "--steps", "0")
+    assert not (tmp_path / "a").exists()
+
+
+def test_statistics_that_a_learner_does_not_keep(mistake, tmp_path):
+    run = tmp_path / "maml"
+    words = ["train", "maml", "--tasks", "sinusoid", "--steps", "0", "--run", str(run)]
+    assert main(words) == 0
+    said = mistake("evaluate", run, "--normalisation", "running")
+    assert "normalisation is batch or support" in said
 
 
 def test_an_option_that_the_learner_lacks(mistake, tmp_path):

@@ -177,10 +177,10 @@ INPUTS: dict[str, dict[str, Any]] = {
     "pictures": {"tasks": "npz:pictures"},
     "features": {"tasks": "npz:features"},
     "tokens": {"tasks": "penn-treebank", "shot": 1},
-    "functions": {"tasks": "sinusoid"},
+    "functions": {"tasks": "sinusoid", "way": 5},
     "described": {"tasks": "glyphs", "zero_shot": True, "shot": 1, "image_size": SIDE},
 }
-CONVOLVE = {"conv4", "conv4-stride", "resnet12", "koch"}
+CONVOLVE = {"conv4", "conv4-stride", "conv4-flat", "resnet12", "koch"}
 
 
 def refused_network(name: str, network: str | None, inputs: str) -> bool:
@@ -217,7 +217,7 @@ def test_a_learner_with_every_network_on_every_form_of_inputs(name, data):
         for inputs, tasks in INPUTS.items():
             refused = refused_network(name, network, inputs)
             cases[f"{network} on {inputs}"] = (settings(**options), located(tasks, data), refused)
-    assert len(cases) == len(INPUTS) * (8 if has_network else 1)
+    assert len(cases) == len(INPUTS) * (9 if has_network else 1)
     crossed(name, cases)
 
 
@@ -263,11 +263,11 @@ TASKS: dict[str, dict[str, Any]] = {
     "tables, partly labelled": {**TABLES, "labelled": 0.5},
     "tables, any shot": {**TABLES, "any_shot": True},
     "tables in pairs": {**TABLES, "verify": True},
-    "sine curves": {"tasks": "sinusoid"},
-    "sine curves within a group": {"tasks": "sinusoid", "within": True},
-    "sine curves with fixed labels": {"tasks": "sinusoid", "fixed_labels": True},
-    "Gaussian processes": {"tasks": "gaussian-processes"},
-    "one Gaussian process": {"tasks": "fixed-gaussian-process"},
+    "sine curves": {"tasks": "sinusoid", "way": 5},
+    "sine curves within a group": {"tasks": "sinusoid", "way": 5, "within": True},
+    "sine curves with fixed labels": {"tasks": "sinusoid", "way": 5, "fixed_labels": True},
+    "Gaussian processes": {"tasks": "gaussian-processes", "way": 5},
+    "one Gaussian process": {"tasks": "fixed-gaussian-process", "way": 5},
 }
 NEVER = {
     *("rotated features", "distorted features", "no descriptions", "words within a group"),
@@ -322,8 +322,8 @@ def test_thousands_of_crossings_are_tried():
         for settings in LEARNERS.values()
         if "network" in {f.name for f in dataclasses.fields(settings)}
     ]
-    by_network = len(INPUTS) * (8 * len(with_network) + len(LEARNERS) - len(with_network))
-    assert (by_network, len(TASKS) * len(LEARNERS)) == (1105, 1344)
+    by_network = len(INPUTS) * (9 * len(with_network) + len(LEARNERS) - len(with_network))
+    assert (by_network, len(TASKS) * len(LEARNERS)) == (1240, 1344)
 
 
 def located(tasks: dict[str, Any], data: Path) -> dict[str, Any]:

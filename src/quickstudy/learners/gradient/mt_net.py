@@ -104,13 +104,13 @@ def bernoulli(logits: Float[Array, " n"], *, key: PRNGKeyArray) -> Float[Array, 
     return soft + jax.lax.stop_gradient(jnp.round(soft) - soft)
 
 
-def linear_part(layer: Layer) -> list[Array]:
+def linear_part(layer: Layer) -> list[Any]:
     """W, and b if there is one."""
     return [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
 
 
 def each_layer(
-    parts: Callable[[Layer], list[Array]],
+    parts: Callable[[Layer], list[Any]],
     network: Network,
     values: Sequence[Array],
     change: Callable[[Array, Array], Array],
