@@ -88,6 +88,18 @@ def _as(content: UInt8[np.ndarray, " bytes"], like: Any) -> Any:
     return jnp.asarray(array) if isinstance(like, jax.Array) else array
 
 
+def text_from_first_process(text: str) -> str:
+    """The text that the first process has."""
+    if jax.process_count() == 1:
+        return text
+    content = np.frombuffer(text.encode(), np.uint8).astype(np.int32)
+    length = int(from_first_process(np.asarray(len(content), np.int32)))
+    room = np.zeros(length, np.int32)
+    if is_first_process():
+        room[:] = content
+    return bytes(np.asarray(from_first_process(room)).astype(np.uint8)).decode()
+
+
 def largest_of_all(*values: float) -> Float[np.ndarray, " n"]:
     """The largest that any process has of each value, in 64 bits: how processes agree about time
     passed and signals received."""

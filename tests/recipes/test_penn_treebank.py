@@ -61,4 +61,4 @@ def test_what_cannot_be_is_said():
     with pytest.raises(UserError, match="numbers, not tokens"):
         NetworkSettings("text").build((21,), None)
     with pytest.raises(UserError, match="rotations"):
-        classes.sources(TaskSettings("penn-treebank", rotations="classes"))
+        classes.classes_of(TaskSettings("penn-treebank", rotations="classes"), "train")

@@ -12,7 +12,13 @@ from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.learners.memory import LSTM
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import RunSettings, TaskSettings
-from quickstudy.recipes.sources import _grouped, class_names, grouped, seen_in_training, sources
+from quickstudy.recipes.sources import (
+    _data,
+    class_names,
+    classes_of,
+    grouped,
+    seen_in_training,
+)
 from quickstudy.recipes.tasks import episode_tasks, require_kind, training_tasks
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sequences import Sequences
@@ -27,24 +33,23 @@ def tasks(tmp_path):
 
 
 def test_fewer_training_classes_are_some_of_them_and_leave_the_others_alone(tasks):
-    everything, few = grouped(tasks()), grouped(tasks(train_classes=5))
-    assert set(few["train"].names) < set(everything["train"].names)
-    assert few["train"].classes == sources(tasks(train_classes=5))["train"].classes == 5
-    assert few["train"].names != everything["train"].names[:5]
+    everything, few = grouped(tasks(), "train"), grouped(tasks(train_classes=5), "train")
+    assert set(few.names) < set(everything.names)
+    assert few.classes == classes_of(tasks(train_classes=5), "train").classes == 5
+    assert few.names != everything.names[:5]
     for part in ("validation", "test"):
-        assert few[part].names == everything[part].names
-    assert class_names(tasks(train_classes=5), "train")(0) == few["train"].names[0]
+        assert grouped(tasks(train_classes=5), part).names == grouped(tasks(), part).names
+    assert class_names(tasks(train_classes=5), "train")(0) == few.names[0]
 
 
 def test_glyphs_can_be_few(tasks):
-    made = sources(TaskSettings(train_classes=7))
-    assert made["train"].classes == 7
-    assert made["test"].classes > 7
+    assert classes_of(TaskSettings(train_classes=7), "train").classes == 7
+    assert classes_of(TaskSettings(train_classes=7), "test").classes > 7
 
 
 def test_more_training_classes_than_there_are_is_a_mistake(tasks):
     with pytest.raises(UserError, match="--train-classes 50: there are"):
-        grouped(tasks(train_classes=50))
+        grouped(tasks(train_classes=50), "train")
     with pytest.raises(UserError, match="--train-classes 1"):
         tasks(train_classes=1)
 
@@ -85,12 +90,15 @@ def test_characters_of_lakes_runs_that_were_trained_on_are_counted(monkeypatch):
     monkeypatch.setattr(omniglot, "lake_runs", lambda: omniglot.LakeRuns(rows, rows, rows))
     parts = {"train": whole.select(range(965))}
     monkeypatch.setattr(omniglot.Omniglot, "split", lambda self, name: parts)
-    _grouped.cache_clear()
+    _data.cache_clear()
     trained, lake = TaskSettings("omniglot", image_size=16), TaskSettings("lake-runs")
-    assert seen_in_training(trained, lake) == 3
-    assert seen_in_training(TaskSettings("omniglot", image_size=16, train_classes=2), lake) <= 2
-    assert seen_in_training(trained, trained) == seen_in_training(TaskSettings(), lake) == 0
-    _grouped.cache_clear()
+    tested, seen = seen_in_training(trained, lake)
+    assert (len(tested), set(seen)) == (4, {"0", "963", "964"})
+    two = TaskSettings("omniglot", image_size=16, train_classes=2)
+    assert len(seen_in_training(two, lake)[1]) <= 2
+    assert not seen_in_training(trained, trained)[1]
+    assert not seen_in_training(TaskSettings(), lake)[1]
+    _data.cache_clear()
 
 
 def test_training_tasks_of_any_shot_are_labelled_in_part(tasks):

@@ -77,6 +77,7 @@ def run(words: list[str]) -> int:
                 episodes=options.test.episodes,
                 seed=options.test.seed,
                 asking=asking_of(options.test),
+                called=name,
             )[0]
             for name, seeds in loaded.items()
         }

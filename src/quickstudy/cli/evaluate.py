@@ -33,7 +33,8 @@ class TestOptions:
     query: int | None = None
     """Test examples of each class."""
     split: str | None = None
-    """Another split."""
+    """Another split. By default own data is split as when the run was trained: by the names of
+    its classes, which it has kept."""
     rotations: Literal["none", "classes", "episode"] | None = None
     """Other rotations."""
     within: bool | None = None
@@ -76,9 +77,11 @@ def test_tasks(options: TestOptions, settings: RunSettings) -> TaskSettings:
     }
     changed: dict[str, Any] = {k: v for k, v in own.items() if v is not None}
     if options.tasks is not None and options.tasks != settings.tasks.tasks:
-        changed = {"split": None, "rotations": None, "ink": "auto", **changed}
+        changed = {"split": None, "classes": None, "rotations": None, "ink": "auto", **changed}
         if options.tasks in WITHOUT_CLASSES:
             changed = {**defaults_of_classes(), **changed}
+    if options.split is not None:
+        changed["classes"] = None
     return dataclasses.replace(settings.tasks, **changed)
 
 

@@ -16,6 +16,9 @@ from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.labels import class_names, first_missing
 from quickstudy.errors import UserError
 
+CHANNELS = (1, 3, 4)
+"""How many a picture has: grey, colours, colours with transparency."""
+
 
 def load(path: Path) -> Grouped:
     """The arrays x (N, ...) and y (N,) of an .npz file, grouped by y.
@@ -31,10 +34,15 @@ def load(path: Path) -> Grouped:
     (1200, 64, 64, 3)
     """
     x, y = read_npz(path, ("x", "y"))
-    if x.ndim < 2 or len(x) == 0:
+    if x.ndim < 2 or x.size == 0:
         raise UserError(
             f"{path}: x has shape {x.shape}; it must be (N, features) or (N, height, width"
-            "[, channels]), with N at least 1"
+            "[, channels]), with no length 0"
+        )
+    if x.ndim == 4 and x.shape[1] in CHANNELS and x.shape[3] not in CHANNELS:
+        raise UserError(
+            f"{path}: x has shape {x.shape}, so channels come first; they must come last, "
+            "(N, height, width, channels): save numpy.moveaxis(x, 1, -1)"
         )
     if y.ndim != 1 or len(y) != len(x):
         raise UserError(

@@ -1,18 +1,11 @@
-"""Examples grouped by class, and classes divided into splits."""
+"""Examples grouped by class, and features standardised."""
 
-import difflib
-import json
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from quickstudy.datasets.images import Ink
-from quickstudy.errors import UserError
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,102 +83,10 @@ class Grouped:
         rows = np.arange(count.sum()) + np.repeat(self.first[indices] - first, count)
         return replace(self, x=self.x[rows], first=first.astype(np.int32), count=count, names=names)
 
-    def require(self, ways: int, examples_each: int, what: str) -> None:
-        """Raise `UserError` unless episodes of `ways` classes with `examples_each` (shot +
-        query) examples of each can be cut from this. `what` names the data in the message."""
-        if self.classes < ways:
-            raise UserError(
-                f"{what} has {self.classes} classes, but an episode needs {ways}: "
-                f"ask for {self.classes} ways or fewer, or add classes"
-            )
-        short = np.flatnonzero(self.count < examples_each)
-        if len(short):
-            worst = short[np.argmin(self.count[short])]
-            more = f" (and {len(short) - 1} more classes have too few)" if len(short) > 1 else ""
-            raise UserError(
-                f"{what}: class {self.names[worst]!r} has {self.count[worst]} examples, but an "
-                f"episode draws {examples_each} of each class (shot + query){more}: "
-                "ask for fewer shots or queries, add examples, or leave the class out"
-            )
-
-
-def split(
-    grouped: Grouped,
-    fractions: tuple[float, float, float] = (0.64, 0.16, 0.2),
-    seed: int = 0,
-) -> dict[str, Grouped]:
-    """Classes shuffled by `seed` and dealt to "train", "validation" and "test": every class in
-    exactly one, at least one class in each. The default fractions are miniImageNet's.
-
-    Raises `UserError` for fractions that are not positive or do not add up to 1, and for fewer
-    than 3 classes.
-    """
-    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise UserError(
-            f"split fractions are {fractions}; train, validation and test must each be more "
-            "than 0 and add up to 1, as in 0.64 0.16 0.2"
-        )
-    if grouped.classes < 3:
-        raise UserError(
-            f"{grouped.classes} classes cannot be split into train, validation and test: "
-            "every split needs classes of its own; add classes"
-        )
-    order = list(range(grouped.classes))
-    random.Random(seed).shuffle(order)
-    validation = max(1, round(fractions[1] * grouped.classes))
-    test = max(1, round(fractions[2] * grouped.classes))
-    train = grouped.classes - validation - test
-    if train < 1:
-        raise UserError(
-            f"{grouped.classes} classes with fractions {fractions} leave none for train: "
-            "give train a larger fraction, or add classes"
-        )
-    dealt = order[:train], order[train : train + validation], order[train + validation :]
-    return {name: grouped.select(sorted(part)) for name, part in zip(SPLITS, dealt, strict=True)}
-
-
-def read_split(grouped: Grouped, path: Path) -> dict[str, Grouped]:
-    """The split that a JSON file gives, {"train": [names...], "validation": [...], "test":
-    [...]}. Classes that it does not mention are left out.
-
-    Raises `UserError` for a file that is not of this form, an unknown class, and a class that
-    is listed twice.
-    """
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"there is no split file {path}: check its path") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"the split file {path} cannot be read as JSON: {error}") from None
-    if not (
-        isinstance(given, dict)
-        and set(given) == set(SPLITS)
-        and all(isinstance(names, list) and names for names in given.values())
-        and all(isinstance(name, str) for names in given.values() for name in names)
-    ):
-        raise UserError(
-            f"the split file {path} must be "
-            '{"train": [names], "validation": [names], "test": [names]}, with a class in each'
-        )
-    index = {name: i for i, name in enumerate(grouped.names)}
-    home: dict[str, str] = {}
-    for part in SPLITS:
-        for name in given[part]:
-            if name not in index:
-                close = difflib.get_close_matches(name, grouped.names, n=3, cutoff=0.5)
-                raise UserError(
-                    f"the split file {path} lists {name!r} under {part}, but the data has no such "
-                    f"class: did you mean {' or '.join(close or grouped.names[:3])}?"
-                )
-            if name in home:
-                raise UserError(
-                    f"the split file {path} lists class {name!r} under {home[name]} and under "
-                    f"{part}: keep it in one, or test classes would not be new"
-                    if home[name] != part
-                    else f"the split file {path} lists class {name!r} twice under {part}"
-                )
-            home[name] = part
-    return {part: grouped.select([index[name] for name in given[part]]) for part in SPLITS}
+    def named(self, names: Sequence[str]) -> "Grouped":
+        """Only the classes of these names, in their order."""
+        place = {name: i for i, name in enumerate(self.names)}
+        return self.select([place[name] for name in names])
 
 
 def standardise(splits: dict[str, Grouped]) -> dict[str, Grouped]:

@@ -23,8 +23,9 @@ from PIL import Image
 
 from quickstudy.datasets import cache
 from quickstudy.datasets.arrays import read_npz
-from quickstudy.datasets.grouped import SPLITS, Grouped
+from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.images import resized
+from quickstudy.datasets.kept import SPLITS
 from quickstudy.errors import UserError, nearest
 from quickstudy.progress import progress
 

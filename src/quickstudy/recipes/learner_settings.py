@@ -181,6 +181,9 @@ class LearnerSettings:
             raise UserError(f"{self.name} reads numbers; these inputs are tokens: take protonet")
 
 
+SMALLEST_HALVED = 16
+"""Side of the smallest picture that can be halved four times."""
+
 NetworkKind = Literal[
     "auto", "conv4", "conv4-stride", "conv4-flat", "resnet12", "koch", "mlp", "mlp-norm", "text"
 ]
@@ -232,6 +235,12 @@ class NetworkSettings:
             )
         if len(shape) != 3:
             raise UserError(f"--network {kind} needs images; these inputs have shape {shape}")
+        if kind != "koch" and min(shape[:2]) < SMALLEST_HALVED:
+            raise UserError(
+                f"--network {kind} halves its input four times and needs pictures of "
+                f"{SMALLEST_HALVED} × {SMALLEST_HALVED} pixels or more; these are {shape[0]} × "
+                f"{shape[1]}: take --network mlp, or larger pictures"
+            )
         if kind == "resnet12":
             return ResNet12(shape, filters=self.filters, precision=self.precision, key=key)
         if kind == "koch":

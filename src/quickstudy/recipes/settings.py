@@ -13,11 +13,15 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from quickstudy.datasets.kept import ClassSplit
 from quickstudy.errors import UserError
 from quickstudy.recipes.inputs import Inputs
 from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings, above, at_least
 from quickstudy.recipes.task_kinds import FUNCTIONS, KINDS, require_known
 from quickstudy.recipes.user_file import source_from_json, source_of
+
+WAYS = 5
+"""Classes in an episode where nothing is said."""
 
 TASKS = f"""{", ".join(KINDS)}. quickstudy list says what each of them is."""
 
@@ -27,8 +31,9 @@ class TaskSettings:
     """Which tasks to train on, choose on, and test on."""
 
     tasks: Annotated[str, tyro.conf.arg(help=TASKS)] = "glyphs"
-    way: int = 5
-    """Classes in an episode; of synthetic tables, the most classes."""
+    way: int | None = None
+    """Classes in an episode; of synthetic tables, the most classes. By default 5, or as many as
+    there are to validate and to test on where these are fewer."""
     shot: int = 1
     """Labelled examples of each class (of a function: labelled points; of a Gaussian process or a
     picture: at most so many, a random number; synthetic tables have way × shot labelled rows at
@@ -36,7 +41,8 @@ class TaskSettings:
     query: int = 15
     """Test examples of each class (of a function: test points)."""
     train_way: int | None = None
-    """Classes in a training episode; by default what suits the learner."""
+    """Classes in a training episode; by default what suits the learner, or as many as there are
+    to train on."""
     train_shot: int | None = None
     """Labelled examples in training; by default as at test."""
     train_query: int | None = None
@@ -46,7 +52,8 @@ class TaskSettings:
     often; the others are unlabelled."""
     split: str | None = None
     """Omniglot: vinyals, lake, koch or maml. Your own data: a JSON file with class names under
-    train, validation and test; without one, classes are split 64 : 16 : 20 by --split-seed."""
+    train, validation and test, as a run keeps it in split.json; without one, classes are split
+    64 : 16 : 20 by --split-seed."""
     split_seed: int = 0
     """Which random split of your own classes, or of the words of a text."""
     rotations: Literal["none", "classes", "episode"] | None = None
@@ -93,6 +100,9 @@ class TaskSettings:
     inputs: Annotated[Inputs | None, tyro.conf.Suppress] = field(default=None, compare=False)
     """The inputs that a trained learner takes, to which these tasks' inputs are brought; None to
     leave them as they are. A run keeps it in the file of its learner, not in `config.json`."""
+    classes: Annotated[ClassSplit | None, tyro.conf.Suppress] = None
+    """The classes that a run has of the user's own data, by name; None where they are chosen by
+    `split` and `split_seed`. A run keeps them in `split.json` and in the file of its learner."""
 
     def __post_init__(self):
         require_known(self.tasks)
@@ -133,6 +143,18 @@ class TaskSettings:
                 "--sequence does not go with --labelled, --distractors, --within, --zero-shot, "
                 "--verify or --fixed-labels"
             )
+
+
+CHOICES = (
+    *("tasks", "split", "split_seed", "train_classes", "image_size", "color", "ink"),
+    *("label_column", "classes"),
+)
+"""The settings that say which data it is, and which of its classes are in each part."""
+
+
+def chosen(tasks: TaskSettings) -> TaskSettings:
+    """The `CHOICES` alone."""
+    return TaskSettings(**{word: getattr(tasks, word) for word in CHOICES})
 
 
 def defaults_of_classes() -> dict[str, Any]:
@@ -226,7 +248,8 @@ class RunSettings:
             "learning_rate": 1e-3,
             **self.learner.defaults,
         }
-        fill.setdefault("train_way", tasks.way)
+        fill["way"] = WAYS if tasks.way is None else tasks.way
+        fill.setdefault("train_way", fill["way"])
         fill["train_shot"] = tasks.shot
         fill.setdefault("train_query", tasks.query)
         steps = fill["steps"] if training.steps is None else training.steps
@@ -251,7 +274,7 @@ class RunSettings:
         learner = {"name": self.learner.name, **dataclasses.asdict(self.learner)}
         source = source_of(type(self.learner))
         tasks = dataclasses.asdict(self.tasks)
-        del tasks["inputs"]
+        del tasks["inputs"], tasks["classes"]
         if self.tasks.ink == "auto":  # as before there was a choice
             del tasks["ink"]
         return {

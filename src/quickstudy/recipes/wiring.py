@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -18,7 +18,9 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from quickstudy import checkpoint, memory
-from quickstudy.devices import from_first_process, is_first_process
+from quickstudy.checkpoint import DamagedFile
+from quickstudy.datasets.kept import NOT_KEPT, ClassSplit
+from quickstudy.devices import from_first_process, is_first_process, text_from_first_process
 from quickstudy.errors import UserError
 from quickstudy.evaluation import Result, average, evaluate
 from quickstudy.learner import Learner
@@ -31,18 +33,21 @@ from quickstudy.recipes.learner_settings import (
     TokenShape,
     optax_optimizer,
 )
-from quickstudy.recipes.run_folders import run_file, seeds_in
-from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings, TrainingSettings
+from quickstudy.recipes.run_folders import SPLIT_FILE, kept_split, run_file, seeds_in
+from quickstudy.recipes.settings import WAYS, Asking, RunSettings, TaskSettings, TrainingSettings
 from quickstudy.recipes.sources import (
+    KEEPING,
     description_shape,
     how_read,
     input_shape,
-    seen_in_training,
+    split_of,
     training_inputs,
+    warn_of_seen_classes,
 )
 from quickstudy.recipes.tasks import (
     asked_tasks,
     episode_tasks,
+    for_what_is_there,
     require_kind,
     training_source,
     training_tasks,
@@ -73,7 +78,7 @@ def problem_of(settings: RunSettings) -> Problem:
         return Problem(task.query.x.shape[1:], task.likelihood, labels)
     return Problem(
         input_shape(classes),
-        Letters() if settings.tasks.letters else Categorical(settings.tasks.way),
+        Letters() if settings.tasks.letters else Categorical(settings.tasks.way or WAYS),
         classes.classes,
         description_shape(settings.tasks, classes),
     )
@@ -166,6 +171,43 @@ def predicts(learner: Learner, made: Plan) -> Any:
     return eqx.filter_eval_shape(program, learner, jax.random.key(0))
 
 
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What is trained, once the data is known."""
+
+    settings: RunSettings
+    """Resolved: with the classes that a run has kept, and ways for as many as there are."""
+    split: ClassSplit | None
+    """The names of the classes that the run keeps, if it keeps any."""
+    notes: tuple[str, ...]
+    """What to say before the first step, a line each."""
+
+
+def prepared(settings: RunSettings, folders: Collection[Path]) -> Prepared:
+    """For a training in these folders. All processes take the classes of the first."""
+    tasks = settings.tasks
+    split, notes = None, []
+    if tasks.tasks.partition(":")[0] in KEEPING:
+        kept = kept_split(folders, tasks) if is_first_process() else None
+        found = json.loads(text_from_first_process(json.dumps(kept and kept.to_json())))
+        if found is not None:
+            kept = ClassSplit(**{part: tuple(names) for part, names in found.items()})
+        tasks = dataclasses.replace(tasks, classes=kept)
+        split = kept if kept not in (None, NOT_KEPT) else split_of(tasks)
+        assert split is not None
+        mine = json.dumps(split.to_json())
+        if text_from_first_process(mine) != mine:
+            raise UserError(f"{tasks.tasks} has other classes here than in the first process")
+        if split.validates_on_training_classes:
+            notes.append(
+                f"{tasks.tasks} has too few classes for validation classes of their own: "
+                f"{len(split.train)} to train on, {len(split.test)} to test on. Validation is on "
+                "the training classes: its figures are NO evidence for new classes"
+            )
+    settings, said = for_what_is_there(dataclasses.replace(settings, tasks=tasks))
+    return Prepared(settings.resolved(), split, (*notes, said) if said else tuple(notes))
+
+
 def train(
     settings: RunSettings,
     run: Path,
@@ -179,7 +221,7 @@ def train(
     Raises `UserError` for what the user can put right, `TrainingStopped` after a signal.
     """
     [learner] = _train(
-        settings,
+        prepared(settings, [run]),
         {settings.training.seed: run},
         devices=devices,
         checkpoint_seconds=checkpoint_seconds,
@@ -196,11 +238,12 @@ def train_seeds(
     checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
     show_progress: bool = True,
 ) -> None:
-    """`train` from each of several seeds, in a folder each: together on an accelerator, one after
-    the other on a CPU. Those that are finished are left as they are.
+    """`train` from each of several seeds, in a folder each, on the same classes: together on an
+    accelerator, one after the other on a CPU. Those that are finished are left as they are.
 
     Raises as `train` does.
     """
+    ready = prepared(settings, runs.values())
     finished = from_first_process(
         np.asarray([(run / LEARNER_FILE).exists() for run in runs.values()])
     )
@@ -209,10 +252,10 @@ def train_seeds(
         if not done:
             rest[seed] = run
         elif is_first_process():
-            Record(run, settings.with_seed(seed).resolved().to_json())  # refuses other settings
+            Record(run, ready.settings.with_seed(seed).to_json())  # refuses other settings
     if rest:
         _train(
-            settings,
+            ready,
             rest,
             devices=devices,
             checkpoint_seconds=checkpoint_seconds,
@@ -222,14 +265,14 @@ def train_seeds(
 
 @memory.named(f"{LEARNER_SIZES}, --train-way, --train-shot and --train-query")
 def _train(
-    settings: RunSettings,
+    ready: Prepared,
     runs: Mapping[int, Path],
     *,
     devices: int | None,
     checkpoint_seconds: float,
     show_progress: bool,
 ) -> list[Learner]:
-    settings = settings.resolved()
+    settings, split = ready.settings, ready.split
     evidence = provenance()
     t, training = settings.tasks, settings.training
     problem, tasks, validation_tasks = plan(settings)
@@ -243,20 +286,24 @@ def _train(
         training.validation_episodes,
     )
     inputs = training_inputs(t, problem.shape)
-    if is_first_process() and (ink := how_read(t)):
-        warn(f"{t.tasks} is read as {ink}")
+    optimizer = outer_optimizer(training)
+    seeds = [
+        SeedRun(
+            seed, build(settings.learner, problem, seed), run, settings.with_seed(seed).to_json()
+        )
+        for seed, run in runs.items()
+    ]
+    if is_first_process():
+        for one in seeds:
+            keep(split, one)
+        ink = how_read(t, "train")
+        for note in (f"{t.tasks} is read as {ink}" if ink else "", *ready.notes):
+            if note:
+                warn(note)
     trained = meta_train_seeds(
-        [
-            SeedRun(
-                seed,
-                build(settings.learner, problem, seed),
-                run,
-                settings.with_seed(seed).to_json(),
-            )
-            for seed, run in runs.items()
-        ],
+        seeds,
         tasks,
-        outer_optimizer(training),
+        optimizer,
         steps=training.steps,
         meta_batch=training.meta_batch,
         tasks_at_once=training.tasks_at_once,
@@ -277,11 +324,25 @@ def _train(
             "configuration": configuration,
             "problem": kept,
             "inputs": inputs.to_json(),
+            "classes": split and split.to_json(),
             "provenance": evidence,
             "seconds": Record(run.folder, configuration).seconds(),
         }
         checkpoint.save(run.folder / LEARNER_FILE, learner, header)
     return learners
+
+
+def keep(split: ClassSplit | None, run: SeedRun) -> None:
+    """Write the names of the classes into the run's folder, if it keeps any and they are not
+    there: before the first step, beside `config.json`. Raises `UserError` where the folder is
+    another run's."""
+    assert run.folder is not None
+    assert run.configuration is not None
+    Record(run.folder, run.configuration)
+    path = run.folder / SPLIT_FILE
+    if split is not None and not path.exists():
+        content = json.dumps(split.to_json(), indent=1).encode() + b"\n"
+        checkpoint.write_atomically(path, content)
 
 
 def problem_to_json(problem: Problem) -> dict[str, Any]:
@@ -383,7 +444,20 @@ def saved_settings(where: Path, header: dict[str, Any]) -> RunSettings:
                 "dark or light is decided from the images at hand"
             )
     inputs = dataclasses.replace(inputs, learner=f"the learner in {where}")
-    return dataclasses.replace(settings, tasks=dataclasses.replace(tasks, inputs=inputs))
+    tasks = dataclasses.replace(tasks, inputs=inputs, classes=saved_classes(where, tasks, header))
+    return dataclasses.replace(settings, tasks=tasks)
+
+
+def saved_classes(where: Path, tasks: TaskSettings, header: dict[str, Any]) -> ClassSplit | None:
+    """The classes that a run has kept of the user's own data, from the header of its learner."""
+    if tasks.tasks.partition(":")[0] not in KEEPING:
+        return None
+    if (found := header.get("classes")) is None:  # older runs say nothing of it
+        return NOT_KEPT
+    try:
+        return ClassSplit.from_json(found)
+    except ValueError as error:
+        raise DamagedFile(f"the learner in {where} is damaged: {error}") from error
 
 
 class Blank(TaskDistribution[Episode]):
@@ -505,7 +579,7 @@ def learner_protocol(settings: LearnerSettings, learner: Learner) -> dict[str, A
 
 
 def require_inputs(
-    tasks: TaskSettings, inputs: Inputs, distribution: TaskDistribution[Episode]
+    tasks: TaskSettings, part: str, inputs: Inputs, distribution: TaskDistribution[Episode]
 ) -> None:
     """Raise `UserError` unless the tasks have inputs like those of the training. Says on standard
     error how images are read, where the run has not decided or most of them look otherwise."""
@@ -513,7 +587,7 @@ def require_inputs(
     inputs.require_shape(tasks.tasks, x.shape[2:] if tasks.verify else x.shape[1:])
     if tasks.tasks in ("glyphs", "omniglot", "mnist", "lake-runs"):
         inputs.require_units(tasks.tasks)
-    ink = how_read(tasks)
+    ink = how_read(tasks, part)
     if ink is not None and (inputs.ink == "auto" or ink.otherwise > 0.5):
         say_once(f"{tasks.tasks} is read as {ink}{'' if inputs.ink == 'auto' else IN_TRAINING}")
 
@@ -534,29 +608,26 @@ def measure(
     episodes: int = 1000,
     seed: int = 0,
     asking: Asking | None = None,
+    called: str = "the run",
     show_progress: bool = True,
 ) -> Result:
     """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in; once
     labels have been asked for, if `asking` says so. The tasks' inputs are brought to those
-    of the training, but for a learner that reads any table. Warns on standard error where Lake's
-    runs have characters that the learner was trained on, and where inputs may be others than in
-    training.
+    of the training, but for a learner that reads any table. Warns on standard error where classes
+    that are tested on have names of classes that the run, `called` so, was trained on, and where
+    inputs may be others than in training.
 
     Raises `UserError` where the learner cannot serve those tasks.
     """
     inputs = None if settings.learner.reads_any_table else settings.tasks.inputs
     t = dataclasses.replace(tasks or settings.tasks, inputs=inputs)
     require_kind(settings.learner, t)
-    if seen := seen_in_training(settings.tasks, t):
-        warn(
-            f"the run was trained on {seen} characters of Lake's runs: for new ones train on "
-            "--split koch or lake"
-        )
+    warn_of_seen_classes(settings.tasks, t, part, called)
     distribution = episode_tasks(t, part, t.way, t.shot, t.query)
     task = jax.eval_shape(distribution.sample, jax.random.key(0))
     memory.require_room(task, EPISODE_SIZES)
     if t.inputs is not None:
-        require_inputs(t, t.inputs, distribution)
+        require_inputs(t, part, t.inputs, distribution)
     if asking is not None:
         distribution = asked_tasks(distribution, asking, learner)
     try:

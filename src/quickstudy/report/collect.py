@@ -19,7 +19,7 @@ from quickstudy.likelihood import Categorical
 from quickstudy.progress import progress
 from quickstudy.recipes import wiring
 from quickstudy.recipes.evidence import provenance
-from quickstudy.recipes.settings import TaskSettings
+from quickstudy.recipes.settings import WAYS, TaskSettings
 from quickstudy.recipes.sources import grouped
 from quickstudy.recipes.task_kinds import FUNCTIONS, WITHOUT_CLASSES
 from quickstudy.record import METRICS, read_metrics
@@ -139,7 +139,8 @@ def subject(tasks: TaskSettings) -> str:
     if kind in FUNCTIONS:
         return f"{data}, {tasks.shot} points"
     if kind == "synthetic-tables":
-        return f"{data}, up to {tasks.way} classes and {tasks.way * tasks.shot} examples"
+        way = tasks.way or WAYS
+        return f"{data}, up to {way} classes and {way * tasks.shot} examples"
     if tasks.sequence:
         return f"{data}, sequences of {tasks.sequence} of {tasks.way} classes"
     return f"{data}, {tasks.way}-way {tasks.shot}-shot"
@@ -280,4 +281,4 @@ def most_shots(tasks: TaskSettings) -> int:
         return 0
     if kind in ("glyphs", "penn-treebank"):
         return max(SHOTS)
-    return int(grouped(tasks)["test"].count.min()) - tasks.query
+    return int(grouped(tasks, "test").count.min()) - tasks.query

@@ -140,6 +140,7 @@ class TapNet(LearnerSettings):
 
     def following(self, tasks: TaskSettings, training: TrainingSettings) -> dict[str, Any]:
         assert tasks.train_way is not None
+        assert tasks.way is not None
         return {"references": max(tasks.train_way, tasks.way)}
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:

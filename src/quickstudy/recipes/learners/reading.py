@@ -56,6 +56,7 @@ class SNAIL(LearnerSettings):
 
     def following(self, tasks: TaskSettings, training: TrainingSettings) -> dict[str, Any]:
         assert tasks.train_way is not None
+        assert tasks.way is not None
         assert tasks.train_shot is not None
         sets = (tasks.way * tasks.shot, tasks.train_way * tasks.train_shot)
         return {"length": max(SHORTEST, max(sets) + 1, tasks.sequence)}

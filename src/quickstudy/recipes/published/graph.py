@@ -9,7 +9,7 @@ from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
 from quickstudy.recipes.learners.graph import GNN, ActiveGNN
 from quickstudy.recipes.published.omniglot import COLUMNS, FEWER_QUERIES, OMNIGLOT, omniglot_test
 from quickstudy.recipes.published.recipe import Budget, Figure, Recipe, cosine_training
-from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings, TrainingSettings
+from quickstudy.recipes.settings import WAYS, Asking, RunSettings, TaskSettings, TrainingSettings
 
 SPLIT = "the vinyals split instead of a random one of 1,200 / 423 characters"
 
@@ -35,10 +35,11 @@ def graph_run(
     if budget == "cpu":
         training = cosine_training(steps, meta_batch=4, learning_rate=learning_rate)
         return RunSettings(learner, replace(tasks, train_query=train_query), training)
-    five = (tasks.way, tasks.shot) == (5, 1)
+    way = tasks.way or WAYS
+    five = (way, tasks.shot) == (5, 1)
     training = TrainingSettings(
         steps=100_000 if five else 80_000,
-        meta_batch=60 if five else 100 // tasks.way,
+        meta_batch=60 if five else 100 // way,
         decay="halve",
         halve_every=10_000,
         validate_every=2000,

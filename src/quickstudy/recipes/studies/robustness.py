@@ -28,7 +28,7 @@ from quickstudy.recipes.published.gradient import gradient_omniglot, maml_omnigl
 from quickstudy.recipes.published.recipe import Budget
 from quickstudy.recipes.published.sinusoid import maml_sinusoid
 from quickstudy.recipes.settings import RunSettings, TrainingSettings
-from quickstudy.recipes.sources import sources
+from quickstudy.recipes.sources import classes_of
 from quickstudy.recipes.studies.study import Panel, Study, Trained
 from quickstudy.tasks.few_shot import FewShot, Warped
 from quickstudy.tasks.sinusoid import Sinusoid
@@ -92,11 +92,11 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel]:
     runs = on_omniglot(budget)
     learners = {name: trained(settings) for name, settings in runs.items()}
     tasks = runs["MAML"].tasks
-    made = sources(tasks)
-    assert made is not None
+    characters = classes_of(tasks, "test")
+    assert characters is not None
 
     def accuracy(learner, shear: float = 0.0, scale: float = 1.0):
-        source = Warped(made["test"], jnp.asarray(shear), jnp.asarray(scale))
+        source = Warped(characters, jnp.asarray(shear), jnp.asarray(scale))
         return evaluate(learner, FewShot(source, 5, 1, 15), episodes=EPISODES).estimate()
 
     yield Panel(
