@@ -44,6 +44,26 @@ def test_a_sequence_has_distinct_examples_of_a_few_classes_under_shuffled_labels
     assert (called > 8).all()  # each class under each label, some 22 times
 
 
+def test_a_class_that_has_shown_all_its_examples_starts_again(clusters):
+    """Of 5 examples of 5 classes, a class has 2: the third that comes up is the first again."""
+    source = clusters(classes=9, each=8)
+    x, again = np.asarray(source.x), 0
+    for xs in np.asarray(some(Sequences(source, 5, 5)).query.x):
+        rows = np.asarray([int(np.flatnonzero((x == one).all(1))[0]) for one in xs])
+        for c in set(rows // 8):
+            of_class = rows[rows // 8 == c]
+            if len(of_class) > 2:
+                again += 1
+                assert of_class[2] == of_class[0] != of_class[1]
+    assert again > 20
+
+
+def test_words_are_the_digits_to_the_base_5():
+    found = words(jnp.asarray([0, 7, 3124, 625 + 2]))
+    digits = [[int(c) for c in np.base_repr(n, 5).zfill(5)] for n in (0, 7, 3124, 627)]
+    np.testing.assert_array_equal(found, digits)
+
+
 def test_presentations_count_how_often_a_class_has_come_up():
     y = jnp.asarray([1, 0, 1, 1, 2, 0])
     examples = Examples(jnp.zeros((6, 2)), y)
