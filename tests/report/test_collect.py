@@ -15,7 +15,7 @@ from quickstudy.recipes.learners.gradient import MAML
 from quickstudy.recipes.learners.memory import LSTM
 from quickstudy.recipes.learners.metric import ProtoNet
 from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
-from quickstudy.recipes.wiring import train
+from quickstudy.recipes.wiring import train, train_seeds
 from quickstudy.report import collect as collecting
 from quickstudy.report import confusions as confusing
 from quickstudy.report.collect import collect, compare_report, write, write_comparison
@@ -202,3 +202,29 @@ def test_sequences_are_told_by_presentation(tmp_path: Path) -> None:
     assert ((sweep.lines[0].mean >= 0) & (sweep.lines[0].mean <= 1)).all()
     assert data.episode is None
     assert data.confusions == []
+
+
+def test_several_seeds_are_one_row_with_an_interval_over_trainings(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    tasks = Run.open(runs["protonet"]).settings.tasks
+    settings = RunSettings(ProtoNet(SMALL), tasks, TrainingSettings(steps=0))
+    folders = {seed: tmp_path / f"seed-{seed}" for seed in (3, 4)}
+    train_seeds(settings, folders, show_progress=False)
+    run = Run.open(tmp_path)
+    assert run.folders == folders
+    data = collect(tmp_path, episodes=20, show_progress=False)
+    assert {row.headline.covers for row in data.rows} == {
+        "over 2 trainings and 20 test episodes together"
+    }
+    each = [Run.open(folder).measure(20, 0).estimate().mean for folder in folders.values()]
+    (own,) = (row for row in data.rows if row.name == "protonet")
+    assert own.headline.mean == pytest.approx(np.mean(each))
+    assert data.protocol is not None
+    assert data.protocol["training seeds"] == [3, 4]
+    assert list(collecting.trainings(run)) == ["protonet, seed 3", "protonet, seed 4"]
+    episode, _ = drawn(run, seed=0)
+    first, _ = drawn(Run.open(folders[3]), seed=0)
+    assert isinstance(episode, ImageEpisode)
+    assert isinstance(first, ImageEpisode)
+    np.testing.assert_array_equal(episode.probabilities, first.probabilities)
