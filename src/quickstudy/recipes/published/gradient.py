@@ -79,15 +79,16 @@ def reptile_omniglot(budget: Budget) -> Recipe:
 
     def figure(way: int, shot: int, published: float) -> Figure:
         five = way == 5
+        steps = (REPTILE_STEPS if cpu else {5: 100_000, 20: 200_000})[way]
+        rate = ({5: 3e-3, 20: 4e-3} if cpu else {5: 1e-3, 20: 5e-4})[way]
         learner = Reptile(
             NetworkSettings("conv4-flat", filters=64),
-            inner_rate=(3 if cpu else 1) * (1e-3 if five else 5e-4),
+            inner_rate=rate,
             inner_steps=5 if five else 10,
             inner_batch=10 if five else 20,
             test_steps=50,
             test_batch=5 if five else 10,
         )
-        steps = (REPTILE_STEPS if cpu else {5: 100_000, 20: 200_000})[way]
         return Figure(
             f"{way}-way {shot}-shot",
             RunSettings(
@@ -110,8 +111,8 @@ def reptile_omniglot(budget: Budget) -> Recipe:
         "tasks of a meta-batch run side by side, each place with Adam's moments of its own"
         + (
             f"; {REPTILE_STEPS[5]:,} and {REPTILE_STEPS[20]:,} meta-steps at 5-way and 20-way, "
-            "instead of 100,000 and 200,000, with inner rates of .003 and .0015 instead of .001 and "
-            ".0005: so few meta-steps need larger ones (at 5-way, by validation classes)"
+            "instead of 100,000 and 200,000, with inner rates of .003 and .004 instead of .001 "
+            "and .0005: by validation classes, so few meta-steps need larger ones"
             if cpu
             else ""
         ),
