@@ -106,21 +106,18 @@ class Matched(Predictor):
 
     def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m classes"]:
         z, _ = self.network(x, self.statistics)
-        return absent_last(*self.scores(z, self.belongs[None]))
+        return absent_last(self.scores(z, self.belongs[None]), jnp.any(self.belongs, axis=0))
 
     def scores(
         self, z: Float[Array, "m d"], looks_at: Bool[Array, "#m n classes"]
-    ) -> tuple[Float[Array, "m classes"], Bool[Array, "#m classes"]]:
-        """Logits of p(y | x, S), from f' of the queries, each of which looks at some examples; and
-        of which classes it sees one. The logits of the others mean nothing."""
+    ) -> Float[Array, "m classes"]:
+        """Logits of p(y | x, S), from f' of the queries, each of which looks at some examples; -∞
+        for a class of which it looks at none."""
         f = z
         if self.context is not None:
             f = self.context.of_queries(z, self.g, jnp.any(self.belongs, axis=1))
         cosines = unit(f) @ unit(self.g).T
-        seen = jnp.any(looks_at, axis=1)
-        # The sum over no example has no derivative: of a class that is not seen, take any sum.
-        summed = looks_at | ~seen[:, None]
-        return jax.nn.logsumexp(self.scale * cosines[:, :, None], axis=1, where=summed), seen
+        return jax.nn.logsumexp(self.scale * cosines[:, :, None], axis=1, where=looks_at)
 
 
 class MatchingNet(Learner):
@@ -197,8 +194,11 @@ class MatchingNet(Learner):
         alone = jnp.sum(alike, axis=1) == 1
         looks_at = ~jnp.eye(len(support.y), dtype=bool) | alone[:, None]
         z, _ = network(support.x, self.population)
-        scores, seen = matched.scores(z, looks_at[:, :, None] & matched.belongs)
-        return likelihood.mean_loss(jnp.where(seen, scores, -jnp.inf), support.y)
+        looks_at = looks_at[:, :, None] & matched.belongs
+        scores = matched.scores(z, looks_at)
+        # A sum over no example is -∞ as it is, but its second derivative is no number.
+        scores = jnp.where(jnp.any(looks_at, axis=1), scores, -jnp.inf)
+        return likelihood.mean_loss(scores, support.y)
 
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "MatchingNet":
         """Takes the population statistics of batch normalisation from training episodes."""
