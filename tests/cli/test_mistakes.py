@@ -197,7 +197,6 @@ def test_several_seeds_and_one_are_not_mixed_up(mistake, tmp_path):
     assert main(["train", "pixels", "--run", str(several), "--seeds", "2"]) == 0
     assert "is not a run" in mistake("train", "pixels", "--run", several)
     named = f"holds 2 seeds: name one of them, say {several}/seed-0"
-    assert named in mistake("report", several)
     assert named in mistake("adapt", several, "--support", tmp_path, "--out", tmp_path / "x.qs")
     words = ("train", "pixels", "--run", several, "--seeds", "2")
     differ = "(--train-way 5 there, --train-way 7 now; --way 5 there, --way 7 now)"

@@ -26,7 +26,7 @@ NASTY = [
     "two\nlines",
     "bell\a\b\r\t",
     "\u202egnp.exe",
-    "\u2028",
+    "two\u2028lines",
     "é 漢字",
     "1.5 /usr/bin https://x.example 'word' True",
     os.fsdecode(b"no-\xff-text"),

@@ -300,7 +300,7 @@ def test_a_run_that_kept_no_names_is_split_as_it_was_and_said_so(well, tmp_path)
         (folder / "split.json").unlink()
         _, _, learner = load_learner(folder)
         header = checkpoint.read_header(folder / "learner.qs")
-        del header["classes"]
+        del header["split"]
         checkpoint.save(folder / "learner.qs", learner, header)
 
     forget()
@@ -325,8 +325,8 @@ def test_names_in_a_damaged_header_are_refused(well, mistake, tmp_path):
     well("train", "pixels", *words, "--run", folder)
     _, _, learner = load_learner(folder)
     header = checkpoint.read_header(folder / "learner.qs")
-    for classes in (["c00"], {"train": ["c00"]}, {**header["classes"], "test": ["c00", 3]}, 7):
-        checkpoint.save(folder / "learner.qs", learner, {**header, "classes": classes})
+    for classes in (["c00"], {"train": ["c00"]}, {**header["split"], "test": ["c00", 3]}, 7):
+        checkpoint.save(folder / "learner.qs", learner, {**header, "split": classes})
         assert "damaged" in mistake("evaluate", folder)
 
 

@@ -324,7 +324,7 @@ def _train(
             "configuration": configuration,
             "problem": kept,
             "inputs": inputs.to_json(),
-            "classes": split and split.to_json(),
+            "split": split and split.to_json(),
             "provenance": evidence,
             "seconds": Record(run.folder, configuration).seconds(),
         }
@@ -452,7 +452,7 @@ def saved_classes(where: Path, tasks: TaskSettings, header: dict[str, Any]) -> C
     """The classes that a run has kept of the user's own data, from the header of its learner."""
     if tasks.tasks.partition(":")[0] not in KEEPING:
         return None
-    if (found := header.get("classes")) is None:  # older runs say nothing of it
+    if (found := header.get("split")) is None:  # older runs say nothing of it
         return NOT_KEPT
     try:
         return ClassSplit.from_json(found)

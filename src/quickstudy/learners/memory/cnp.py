@@ -28,6 +28,8 @@ the training tasks; Kim et al. have self-attention in the encoder as well.
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -55,7 +57,7 @@ def glorot(network: AnyNetwork) -> AnyNetwork:
     what differs from set to set would all but vanish in so many layers (Glorot and Bengio 2010,
     section 4.2, for layers of one width)."""
 
-    def weights(network: Network) -> list[Array]:
+    def weights(network: Network) -> list[Any]:
         return [layer.weight for layer in network.weight_layers()]
 
     return eqx.tree_at(weights, network, [3**0.5 * w for w in weights(network)])
