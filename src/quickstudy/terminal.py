@@ -1,6 +1,7 @@
 """Text for the terminal. Names, paths and messages may hold any character: they are shown as they
 are, and none of them takes effect."""
 
+import functools
 import re
 import sys
 
@@ -24,3 +25,7 @@ def warn(message: str) -> None:
     """Print one line on standard error."""
     line = re.sub(r"\s*\n\s*", " ", message.strip())
     print(f"quickstudy: {printable(line)}", file=sys.stderr, flush=True)
+
+
+say_once = functools.cache(warn)
+"""`warn`, but each message only once in a command: data are read for several runs and seeds."""

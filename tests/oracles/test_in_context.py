@@ -175,8 +175,8 @@ def test_a_class_without_a_row_is_behind_the_others_and_does_not_count_in_traini
     np.testing.assert_allclose(nothing, 0)
 
     answers = np.argmin(found[:, :2], axis=1)
-    support, queries = Examples(jnp.asarray(X), jnp.asarray(y)), Examples(QUERIES, answers)
-    queries = jax.tree.map(jnp.asarray, queries)
+    support = Examples(jnp.asarray(X), jnp.asarray(y))
+    queries = Examples(jnp.asarray(QUERIES), jnp.asarray(answers))
     loss = [
         eqx.filter_jit(learner.loss)(Episode(support, queries, Categorical(way)), key=KEY)[0]
         for way in (WAY, WAY - 1)

@@ -169,7 +169,7 @@ def test_devices_share_the_moments_and_seeds_trained_together_keep_their_own():
 def test_a_saved_run_keeps_its_moments(tasks, tmp_path):
     settings = RunSettings(
         Settings(NetworkSettings("mlp", hidden=(4,))),
-        TaskSettings(tasks, way=3, query=2, train_query=2),
+        TaskSettings(tasks, way=3 if tasks == "glyphs" else None, query=2, train_query=2),
         TrainingSettings(steps=1, meta_batch=2, validation_episodes=2),
     )
     trained = wiring.train(settings, tmp_path / "run", show_progress=False)

@@ -116,7 +116,7 @@ STEPS = TrainingSettings(steps=2, validation_episodes=2)
         (Settings(SMALL), {}, "learns from descriptions of classes: add --zero-shot"),
         (ProtoNet(SMALL), {"zero_shot": True}, "learns from examples: leave out --zero-shot"),
         (Settings(SMALL), {"zero_shot": True, "rotations": "classes"}, "once they are rotated"),
-        (Settings(SMALL), {"zero_shot": True, "tasks": "sinusoid"}, "classifies"),
+        (Settings(SMALL), {"zero_shot": True, "tasks": "sinusoid"}, "is about classes to draw"),
     ],
 )
 def test_tasks_that_do_not_suit_are_refused(learner, tasks, message, tmp_path):

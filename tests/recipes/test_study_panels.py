@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from quickstudy.evaluation import Estimate
+from quickstudy.evaluation import Estimate, Met
 from quickstudy.likelihood import Categorical, Gaussian
 from quickstudy.networks import WithHead
 from quickstudy.optimization import Curves
@@ -49,7 +49,7 @@ def noted(learner, tasks, **options):
 def test_robustness_varies_what_each_panel_says(monkeypatch, clusters):
     monkeypatch.setattr(robustness, "evaluate", noted)
     source = clusters(classes=6, each=20, shape=(28, 28, 1))
-    monkeypatch.setattr(robustness, "sources", lambda tasks: {"test": source})
+    monkeypatch.setattr(robustness, "classes_of", lambda tasks, part: source)
     steps, on_omniglot, sheared, scaled, depths = robustness.panels("cpu", untrained)
     [line] = steps.lines.values()
     assert all(learner.test_steps == int(n) for n, (learner, _) in line.items())
@@ -108,8 +108,8 @@ def races(monkeypatch):
     def race(learned, problems, *, steps, count, tuning, opponents=None, **_):
         asked.append(SimpleNamespace(problems=problems, steps=steps, count=count))
         falling = np.linspace(2.0, 0.0, steps + 1) + np.zeros((3, 1))
-        curves = {name: Curves(falling, {"problems": "p"}) for name in (*learned, ADAM)}
-        curves[ADAM] = Curves(falling / 2 + 0.5, {"problems": "p"})
+        curves = {name: Curves(falling, Met({"problems": "p"})) for name in (*learned, ADAM)}
+        curves[ADAM] = Curves(falling / 2 + 0.5, Met({"problems": "p"}))
         tuned = {ADAM: Tuned(ADAM, 0.1, {0.1: Estimate(0.5, 0.0, 3)})}
         return Race(list(learned), curves, tuned, steps)
 

@@ -56,6 +56,18 @@ class Inputs:
     learner: str = field(default="the learner", compare=False)
     """Whose they are, for messages; kept nowhere."""
 
+    @property
+    def of_any_learner(self) -> Inputs:
+        """The same inputs without what each training decides for itself: features are not scaled,
+        and what is ink is decided from the images at hand."""
+        scaled = self.mean is not None
+        return dataclasses.replace(
+            self,
+            ink=self.ink and "auto",
+            mean=(0.0,) * self.shape[0] if scaled else None,
+            deviation=(1.0,) * self.shape[0] if scaled else None,
+        )
+
     @staticmethod
     def of(tasks: TaskSettings, shape: tuple[int, ...], train: Grouped | None) -> Inputs:
         """Those of a training: `train` is what it was trained on, None where that is no data of

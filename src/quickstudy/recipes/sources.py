@@ -45,7 +45,7 @@ from quickstudy.tasks.mapped import MappedSource
 from quickstudy.tasks.source import ClassSource, DescribedSource
 from quickstudy.tasks.within import Division
 from quickstudy.tasks.zero_shot import Described
-from quickstudy.terminal import warn
+from quickstudy.terminal import say_once, warn
 
 KEEPING = (*OWN, "penn-treebank")
 """Data whose classes are divided at random or by the user: a run keeps their names."""
@@ -114,7 +114,7 @@ def _data(tasks: TaskSettings, inputs: Inputs | None) -> Data:
         tasks = dataclasses.replace(tasks, ink=inputs.ink or "auto")
     everything = read_own(tasks, kind, Path(path))
     if is_first_process() and (said := what_is_new(everything.names, tasks)):
-        warn(said)
+        say_once(said)
     if inputs is not None:
         x = inputs.brought(tasks.tasks, everything.x, everything.columns)
         everything = dataclasses.replace(everything, x=x, scaling=inputs.scaling)

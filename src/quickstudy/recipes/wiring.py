@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from collections.abc import Collection, Iterator, Mapping
 from importlib import resources
@@ -22,7 +21,7 @@ from quickstudy.checkpoint import DamagedFile
 from quickstudy.datasets.kept import NOT_KEPT, ClassSplit
 from quickstudy.devices import from_first_process, is_first_process, text_from_first_process
 from quickstudy.errors import UserError
-from quickstudy.evaluation import Result, average, evaluate
+from quickstudy.evaluation import Met, Result, average, evaluate
 from quickstudy.learner import Learner
 from quickstudy.likelihood import LETTERS, Categorical, Letters, Likelihood, RealTargets
 from quickstudy.recipes.evidence import provenance
@@ -55,7 +54,7 @@ from quickstudy.recipes.tasks import (
 from quickstudy.record import Record
 from quickstudy.seeds import SeedRun
 from quickstudy.task import Episode, Examples, TaskDistribution
-from quickstudy.terminal import warn
+from quickstudy.terminal import say_once, warn
 from quickstudy.training import SECONDS_PER_CHECKPOINT, Validation, meta_train_seeds
 
 LEARNER_SIZES, EPISODE_SIZES = "--hidden, --filters", "--way, --shot and --query"
@@ -594,9 +593,6 @@ def require_inputs(
 
 IN_TRAINING = ", as in training"
 
-say_once = functools.cache(warn)
-"""`warn`, but each message only once: seeds and runs are measured one after the other."""
-
 
 @memory.named(EPISODE_SIZES)
 def measure(
@@ -637,4 +633,11 @@ def measure(
     except ValueError as error:
         raise UserError(str(error)) from error
     words = {**result.learner, **learner_protocol(settings.learner, learner)}
-    return dataclasses.replace(result, learner=words)
+    result = dataclasses.replace(result, learner=words)
+    if t.inputs is None or t.inputs == t.inputs.of_any_learner:
+        return result
+    # Learners that scale the same features differently have met the same tasks.
+    plain = dataclasses.replace(t, inputs=t.inputs.of_any_learner)
+    counts = {word: result.tasks.protocol[word] for word in ("episodes", "seed")}
+    met = Met.of(episode_tasks(plain, part, t.way, t.shot, t.query), **counts)
+    return dataclasses.replace(result, tasks=met)
