@@ -25,7 +25,8 @@ from quickstudy.likelihood import Categorical
 from quickstudy.metagradients import backpropagation
 from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings, Problem
 from quickstudy.recipes.registry import LEARNERS, learner_settings
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.task import Episode, Examples
+from quickstudy.tasks.finite import Redrawn
 from quickstudy.training import meta_train
 
 WAY, SHOT, QUERY, INPUTS = 3, 3, 4, 8
@@ -147,7 +148,7 @@ SUPPORT, QUERIES = examples(0), np.asarray(examples(1, each=QUERY).x)
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
-class Prepared(TaskDistribution[Episode]):
+class Prepared(Redrawn):
     """Each task is one of a table, so that sampling costs the compiler nothing."""
 
     table: Episode
