@@ -27,7 +27,11 @@ ENVIRONMENT = os.environ | {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 
 def train(run: Path, *words: str) -> subprocess.Popen:
     command = [*COMMAND, "--run", str(run), *OPTIONS, "--checkpoint-seconds", "0", *words]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup a child would ignore it
+    try:
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def workers_of(supervisor: subprocess.Popen) -> list[int]:
@@ -113,7 +117,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, signum):
     workers = workers_of(supervisor)
     assert len(workers) == 2
     supervisor.send_signal(signum)
-    supervisor.wait()
+    supervisor.wait(timeout=60)
     deadline = time.monotonic() + 20
     while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -385,7 +385,8 @@ def test_a_class_without_a_labelled_example_has_a_loss_and_a_slope(case: Case):
 
     value, slope = loss(case.learner)
     assert np.isfinite(value)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
+    if case.settings.meta_gradient() is backpropagation:  # others do not follow this slope
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
 
 
 def test_unlabelled_support_examples_do_not_count(case: Case):
