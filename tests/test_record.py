@@ -18,7 +18,7 @@ def between(a: RunSettings, b: RunSettings) -> list[str]:
 
 
 def test_the_differing_options_are_named_and_no_other():
-    a = RunSettings(ProtoNet())
+    a = RunSettings(ProtoNet(), TaskSettings(way=5))
     b = RunSettings(
         ProtoNet(NetworkSettings(hidden=(8, 9))),
         TaskSettings(way=20, within=True, split="lake"),

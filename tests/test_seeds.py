@@ -227,7 +227,8 @@ def test_the_average_over_seeds_and_its_interval():
     values = np.random.default_rng(0).normal(0.9, 0.05, (5, 40)) + np.linspace(0, 0.1, 5)[:, None]
     found = average({seed: result(v) for seed, v in enumerate(values, 3)})
     assert found.protocol["training seeds"] == [3, 4, 5, 6, 7]
-    assert found.estimate() == Estimate.of(values)
+    assert found.estimate().half_width == pytest.approx(Estimate.of(values).half_width)
+    assert found.estimate().trainings == (5,)
     assert found.estimate().mean == pytest.approx(values.mean())
     of_seeds = values.mean(1)
     assert found.bins is not None
@@ -237,7 +238,9 @@ def test_the_average_over_seeds_and_its_interval():
     assert told["over_seeds"]["deviation"] == pytest.approx(of_seeds.std(ddof=1))
     assert told["interval_95"] == pytest.approx(found.estimate().half_width)
     difference = paired_difference(found, result(values[0]))
-    assert difference == Estimate.of(values, values[:1])
+    expected = Estimate.of(values, values[:1])
+    assert difference.half_width == pytest.approx(expected.half_width)
+    assert difference.trainings == expected.trainings
     assert difference.mean == pytest.approx((values.mean(0) - values[0]).mean())
 
 

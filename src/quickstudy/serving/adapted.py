@@ -200,7 +200,12 @@ def load(path: Path) -> Adapted:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFile(f"{path} is damaged: its header makes no sense ({error})") from error
-    predictor, _ = checkpoint.load(path, known.predictor)
+    try:
+        predictor, _ = checkpoint.load(path, known.predictor)
+    except DamagedFile as error:
+        raise DamagedFile(
+            f"{error}; if an earlier quickstudy wrote it, make it again with quickstudy adapt"
+        ) from error
     return dataclasses.replace(known, predictor=predictor)
 
 
