@@ -112,10 +112,12 @@ def alive(process: int) -> bool:
 @pytest.mark.parametrize("signum", [signal.SIGHUP, signal.SIGKILL])
 def test_processes_end_with_the_one_that_started_them(tmp_path, signum):
     """When the terminal is closed they save first."""
-    supervisor = train(tmp_path / "run", "--processes", "2", "--steps", "1000000")
-    wait_for_a_checkpoint(supervisor, tmp_path / "run")
-    workers = workers_of(supervisor)
-    assert len(workers) == 2
+    supervisor = train(tmp_path / "run", "--processes", "2", "--steps", "5000")
+    if signum == signal.SIGHUP:
+        wait_for_a_checkpoint(supervisor, tmp_path / "run")
+    while len(workers := workers_of(supervisor)) < 2:
+        assert supervisor.poll() is None, supervisor.stderr.read()
+        time.sleep(0.05)
     supervisor.send_signal(signum)
     supervisor.wait(timeout=60)
     deadline = time.monotonic() + 20
