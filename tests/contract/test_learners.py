@@ -385,7 +385,8 @@ def test_a_class_without_a_labelled_example_has_a_loss_and_a_slope(case: Case):
 
     value, slope = loss(case.learner)
     assert np.isfinite(value)
-    if case.settings.meta_gradient() is backpropagation:  # others do not follow this slope
+    follows = case.settings.meta_gradient() is backpropagation
+    if follows and case.settings.name not in NUMBERED:  # others do not follow this slope
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
 
 
