@@ -397,6 +397,17 @@ def test_what_does_not_fit_is_said_with_the_option_that_helps(options, advice, m
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("network", ["auto", "conv4-stride", "resnet12"])
+def test_pictures_that_are_too_small_for_a_network_are_named(network, mistake, well, tmp_path):
+    names = np.repeat(TWENTY, 4)
+    np.savez(tmp_path / "tiny.npz", x=np.zeros((80, 1, 1, 1), np.uint8), y=names)
+    words = ("train", "protonet", "--tasks", f"npz:{tmp_path / 'tiny.npz'}", *FEW)
+    said = mistake(*words, "--network", network, "--run", tmp_path / "run")
+    assert "16 × 16 pixels or more; these are 1 × 1: take --network mlp" in said
+    assert not (tmp_path / "run").exists()
+    well(*words, "--network", "mlp", "--steps", 0, "--run", tmp_path / "run")
+
+
 def test_few_glyphs_and_few_classes_of_a_group_name_the_option(mistake, tmp_path):
     words = ("train", "protonet", "--run", tmp_path / "run")
     assert "--train-way 7 is the most" in mistake(*words, "--train-classes", 7)

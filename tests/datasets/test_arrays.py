@@ -39,6 +39,7 @@ def test_round_trip(tmp_path_factory, y: list, dtype: str):
     ("shape", "dtype", "becomes"),
     [
         ((6, 4, 4), np.uint8, ((6, 4, 4, 1), np.uint8)),
+        ((6, 3, 4, 3), np.uint8, ((6, 3, 4, 3), np.uint8)),  # channels last, three pixels high
         ((6, 4, 4, 3), np.uint8, ((6, 4, 4, 3), np.uint8)),
         ((6, 4, 4, 3), np.float64, ((6, 4, 4, 3), np.float32)),
         ((6, 4), np.uint8, ((6, 4), np.float32)),
@@ -61,6 +62,13 @@ x, y = np.zeros((3, 2)), np.arange(3)
         ({"x": x, "y": x}, "y has shape"),
         ({"x": np.zeros(3), "y": y}, "x has shape"),
         ({"x": np.zeros((0, 2)), "y": np.arange(0)}, "x has shape"),
+        ({"x": np.zeros((3, 0)), "y": y}, "x has shape .* with no length 0"),
+        ({"x": np.zeros((3, 0, 16, 1), np.uint8), "y": y}, "x has shape .* with no length 0"),
+        (
+            {"x": np.zeros((3, 3, 8, 8), np.uint8), "y": y},
+            "channels come first.* save numpy.moveaxis",
+        ),
+        ({"x": np.zeros((3, 1, 8, 9)), "y": y}, "channels come first"),
         ({"x": x, "y": y * 1.0}, "labels must be integers or strings"),
         ({"x": x, "y": np.array([1, 2, np.nan])}, "and row 2 is nan; labels must be integers"),
         ({"x": x, "y": y - 1}, "y is -1 in row 0"),
