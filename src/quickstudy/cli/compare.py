@@ -82,6 +82,12 @@ def run(words: list[str]) -> int:
             for name, seeds in loaded.items()
         }
     )
+    one, *others = comparison.results.items()
+    for name, result in others:
+        try:
+            one[1].tasks.require(result.tasks)
+        except ValueError as error:
+            raise UserError(f"{one[0]} and {name} cannot be compared: {error}") from error
     if options.json:
         found = {}
         for name, result in comparison.results.items():
