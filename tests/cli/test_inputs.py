@@ -245,3 +245,18 @@ def test_a_learner_of_any_table_takes_other_features(run, pixels, tmp_path: Path
     a, b = (centres + 0.1 * rng.normal(size=(48, 2))).T * [[1], [1000]]
     both = table(tmp_path / "ab.csv", {"a": a, "b": b})
     assert accuracy(run, folder, "--tasks", both, *EPISODES) > 0.5
+
+
+def test_runs_that_scale_a_table_differently_are_compared_on_it(run, tmp_path):
+    rng = np.random.default_rng(0)
+    table = tmp_path / "t.csv"
+    rows = [(*rng.normal(100 * c, 1, 3), f"c{c}") for c in range(12) for _ in range(6)]
+    table.write_text("a,b,c,label\n" + "\n".join(",".join(map(str, row)) for row in rows) + "\n")
+    small = ("--way", "2", "--query", "2", "--steps", "0", "--run")
+    paths = [tmp_path / name for name in ("one", "other", "any")]
+    for seed, path in enumerate(paths[:2]):
+        run("train", "protonet", "--tasks", f"table:{table}", "--split-seed", seed, *small, path)
+    run("train", "in-context", "--tasks", "synthetic-tables", "--steps", "0", "--run", paths[2])
+    for path in paths[1:]:
+        _, said = run("compare", paths[0], path, "--episodes", 2)
+        assert "are the units the same" not in said

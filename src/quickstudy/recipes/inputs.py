@@ -59,14 +59,25 @@ class Inputs:
     @property
     def of_any_learner(self) -> Inputs:
         """The same inputs without what each training decides for itself: features are not scaled,
-        and what is ink is decided from the images at hand."""
-        scaled = self.mean is not None
+        what is ink is decided from the images at hand, and no range is expected."""
+        plain = Inputs.unscaled(self.shape) if self.mean is not None else Inputs(self.shape)
         return dataclasses.replace(
-            self,
+            plain,
             ink=self.ink and "auto",
-            mean=(0.0,) * self.shape[0] if scaled else None,
-            deviation=(1.0,) * self.shape[0] if scaled else None,
+            unit_range=self.unit_range,
+            label_column=self.label_column,
+            columns=self.columns,
         )
+
+    @staticmethod
+    def unscaled(shape: tuple[int, ...]) -> Inputs:
+        """Features as they are in the data.
+
+        >>> Inputs.unscaled((2,)).mean, Inputs.unscaled((2,)).deviation
+        ((0.0, 0.0), (1.0, 1.0))
+        """
+        (features,) = shape
+        return Inputs(shape, mean=(0.0,) * features, deviation=(1.0,) * features)
 
     @staticmethod
     def of(tasks: TaskSettings, shape: tuple[int, ...], train: Grouped | None) -> Inputs:

@@ -43,6 +43,7 @@ from quickstudy.recipes.sources import (
     training_inputs,
     warn_of_seen_classes,
 )
+from quickstudy.recipes.task_kinds import OWN
 from quickstudy.recipes.tasks import (
     asked_tasks,
     episode_tasks,
@@ -634,10 +635,14 @@ def measure(
         raise UserError(str(error)) from error
     words = {**result.learner, **learner_protocol(settings.learner, learner)}
     result = dataclasses.replace(result, learner=words)
-    if t.inputs is None or t.inputs == t.inputs.of_any_learner:
+    of_any_learner = t.inputs and t.inputs.of_any_learner
+    shape = task.query.x.shape[2:] if t.verify else task.query.x.shape[1:]
+    if t.inputs is None and len(shape) == 1 and t.tasks.partition(":")[0] in OWN:
+        of_any_learner = Inputs.unscaled(shape)
+    if t.inputs == of_any_learner:
         return result
     # Learners that scale the same features differently have met the same tasks.
-    plain = dataclasses.replace(t, inputs=t.inputs.of_any_learner)
+    plain = dataclasses.replace(t, inputs=of_any_learner)
     counts = {word: result.tasks.protocol[word] for word in ("episodes", "seed")}
     met = Met.of(episode_tasks(plain, part, t.way, t.shot, t.query), **counts)
     return dataclasses.replace(result, tasks=met)
