@@ -73,7 +73,7 @@ def train(folder: Path, contender: str, steps: int) -> dict[str, float]:
     from quickstudy.datasets import packed
     from quickstudy.learners.metric.protonet import ProtoNet
     from quickstudy.networks import Conv4
-    from quickstudy.recipes.sources import source_of
+    from quickstudy.runs.sources import source_of
     from quickstudy.tasks.few_shot import FewShot
 
     data = packed.load(folder)
@@ -137,7 +137,7 @@ def main() -> int:
     from benchmarks.timing import Spread, ratio
     from quickstudy.checkpoint import write_atomically
     from quickstudy.datasets import packed
-    from quickstudy.recipes.evidence import provenance
+    from quickstudy.runs.evidence import provenance
 
     evidence, load = provenance(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:

@@ -28,7 +28,7 @@ from quickstudy.meta_batch import mean_gradient
 from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP, Conv4, WithHead
 from quickstudy.progress import progress
-from quickstudy.recipes.evidence import provenance
+from quickstudy.runs.evidence import provenance
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
 

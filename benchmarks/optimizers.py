@@ -25,7 +25,7 @@ from quickstudy.meta_batch import default_tasks_at_once, mean_gradient
 from quickstudy.metagradients import TruncatedBackpropagation, Unrolling
 from quickstudy.metagradients.unrolling import key_of
 from quickstudy.optimizers import CoordinatewiseLSTM
-from quickstudy.recipes.evidence import provenance
+from quickstudy.runs.evidence import provenance
 from quickstudy.task import Problems
 from quickstudy.tasks.problems.classification import Classifiers
 from quickstudy.tasks.problems.quadratics import Quadratics

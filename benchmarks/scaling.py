@@ -32,7 +32,7 @@ from benchmarks.page import PAGE, amount, insert, percent
 from quickstudy.checkpoint import write_atomically
 from quickstudy.devices import AXIS, join, replicate, task_mesh
 from quickstudy.progress import progress
-from quickstudy.recipes.evidence import provenance
+from quickstudy.runs.evidence import provenance
 
 RESULTS = Path("results/benchmarks/scaling-cpu.json")
 PICTURE_OF_IT = Path("docs/scaling.png")

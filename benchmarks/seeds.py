@@ -27,7 +27,7 @@ from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.meta_batch import default_tasks_at_once, mean_gradient
 from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP, Conv4, WithHead
-from quickstudy.recipes.evidence import provenance
+from quickstudy.runs.evidence import provenance
 from quickstudy.seeds import in_structure_of, stack
 from quickstudy.task import TaskDistribution
 from quickstudy.tasks.few_shot import FewShot

@@ -23,7 +23,7 @@ from quickstudy.devices import cores
 from quickstudy.learners.memory.mann import MANN, LeastRecentlyUsed
 from quickstudy.learners.memory.recurrent import LSTM
 from quickstudy.likelihood import Categorical
-from quickstudy.recipes.evidence import provenance
+from quickstudy.runs.evidence import provenance
 from quickstudy.task import Examples
 
 RESULTS = Path("results/benchmarks/sequences-cpu.json")

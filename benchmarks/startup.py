@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.page import PAGE, insert
 from quickstudy.checkpoint import write_atomically
 from quickstudy.progress import progress
-from quickstudy.recipes.evidence import provenance
+from quickstudy.runs.evidence import provenance
 
 RESULTS = Path("results/benchmarks/startup-cpu.json")
 HELP = ["--help"]

@@ -15,7 +15,7 @@ from benchmarks.contender import Contender, LeftOut
 from benchmarks.operations import bytes_moved, operations
 from benchmarks.timing import Spread, in_turns, ratio
 from quickstudy.devices import cores
-from quickstudy.recipes.evidence import provenance
+from quickstudy.runs.evidence import provenance
 
 PEERS = {
     "pytorch": "torch",

@@ -18,7 +18,7 @@ from jax.experimental import multihost_utils
 
 from quickstudy.devices import from_first_process, largest_of_all, task_mesh
 from quickstudy.errors import UserError
-from quickstudy.recipes.wiring import load_learner
+from quickstudy.runs.wiring import load_learner
 
 COMMAND = [sys.executable, "-m", "quickstudy", "train", "maml", "--tasks", "sinusoid"]
 OPTIONS = ["--meta-batch", "4", "--steps", "1000", "--validation-episodes", "10"]

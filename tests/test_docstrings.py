@@ -46,8 +46,8 @@ from quickstudy.metagradients.persistent_evolution import PersistentEvolution
 from quickstudy.metagradients.unrolling import TruncatedBackpropagation, Unrolling
 from quickstudy.networks import MLP, Conv4, ResNet12, WithHead
 from quickstudy.optimizers.momentum import LearnedMomentum
-from quickstudy.recipes.learners.gradient import MAML
-from quickstudy.recipes.settings import RunSettings, TrainingSettings
+from quickstudy.settings.learners.gradient import MAML
+from quickstudy.settings.run import RunSettings, TrainingSettings
 from quickstudy.task import Examples, FixedTasks, TaskDistribution
 from quickstudy.tasks.cloze import BlankedWords, blanked_words
 from quickstudy.tasks.cotraining import CoTraining
@@ -229,16 +229,16 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "networks.network.Network": {"network": convolutions, "x2": lambda: pictures(10)},
     "networks.network.modulated": {"network": convolutions},
     "networks.text.Text": {"tokens": lambda: jnp.zeros((25, 21), int)},
-    "recipes.inputs.Inputs": {
+    "data.inputs.Inputs": {
         "settings": lambda: RunSettings(MAML()),
         "train": lambda: Grouped.from_labels(np.eye(5, dtype=np.float32), list("ababb")),
     },
-    "recipes.learner_settings.optax_optimizer": {
+    "settings.learner.optax_optimizer": {
         "gradient": lambda: jnp.ones(3),
         "parameters": lambda: jnp.ones(3),
         "state": lambda: optax.adam(1e-3).init(jnp.ones(3)),
     },
-    "recipes.table_classifier.TableClassifier": {
+    "serving.table_classifier.TableClassifier": {
         "x": lambda: np.tile([[0.0, 1.0], [5.0, -3.0]], (6, 1)) + RNG.normal(size=(12, 2)),
     },
     "task.FixedTasks": {
@@ -275,7 +275,7 @@ ANY_FIGURE = {
 
 SKIPPED = {
     "datasets.cub.load": "a data set that is downloaded by hand",
-    "recipes.search.search": "a trained run; tested in oracles/test_transfer.py",
+    "runs.search.search": "a trained run; tested in oracles/test_transfer.py",
     "report.collect.collect": "a trained run; tested in report/test_collect.py",
     "serving.adapted.Adapted": "an adapted file; tested in serving/test_adapted.py",
     "serving.adapted.predict": "an adapted file; tested in serving/test_adapted.py",

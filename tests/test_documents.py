@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from quickstudy.recipes.problems import own_problems
+from quickstudy.runs.problems import own_problems
 
 ROOT = Path(__file__).parent.parent
 AS_USERS_HAVE_IT = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
@@ -87,7 +87,7 @@ def test_links_lead_somewhere(document):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_exist(document):
     from quickstudy.cli.main import COMMANDS
-    from quickstudy.recipes.published import EXPERIMENTS, RECIPES
+    from quickstudy.experiments.published import EXPERIMENTS, RECIPES
 
     for command in re.findall(r"(?:`|^ *)quickstudy ([a-z]+)", document.read_text(), re.MULTILINE):
         assert command in COMMANDS

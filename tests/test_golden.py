@@ -12,7 +12,7 @@ import pytest
 from quickstudy import checkpoint
 from quickstudy.errors import UserError
 from quickstudy.likelihood import Categorical
-from quickstudy.recipes.wiring import load_learner_file, problem_from_json
+from quickstudy.runs.wiring import load_learner_file, problem_from_json
 from quickstudy.serving import adapted
 from quickstudy.task import Examples
 

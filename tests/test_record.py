@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from quickstudy.recipes.learner_settings import NetworkSettings
-from quickstudy.recipes.learners.gradient import MAML
-from quickstudy.recipes.learners.metric import ProtoNet
-from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.record import Record, differences, read_metrics
+from quickstudy.settings.learner import NetworkSettings
+from quickstudy.settings.learners.gradient import MAML
+from quickstudy.settings.learners.metric import ProtoNet
+from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
 
 
 def between(a: RunSettings, b: RunSettings) -> list[str]:

@@ -16,14 +16,14 @@ from quickstudy import memory
 from quickstudy.cli import main
 from quickstudy.errors import UserError
 from quickstudy.evaluation import Estimate, Met, Result, average, paired_difference
+from quickstudy.experiments.published import RECIPES
+from quickstudy.experiments.published.recipe import Figure, Recipe
+from quickstudy.experiments.reproduce import reproduce, table
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian
-from quickstudy.recipes.learners.gradient import MAML
-from quickstudy.recipes.published import RECIPES
-from quickstudy.recipes.published.recipe import Figure, Recipe
-from quickstudy.recipes.reproduce import reproduce, table
-from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.seeds import SeedRun
+from quickstudy.settings.learners.gradient import MAML
+from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.training import (
     TrainingStopped,

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from quickstudy.likelihood import Categorical as Categorical
     from quickstudy.likelihood import Gaussian as Gaussian
     from quickstudy.likelihood import Likelihood as Likelihood
-    from quickstudy.recipes.optimizing import load_optimizer as load_optimizer
-    from quickstudy.recipes.table_classifier import TableClassifier as TableClassifier
+    from quickstudy.runs.optimizing import load_optimizer as load_optimizer
+    from quickstudy.serving.table_classifier import TableClassifier as TableClassifier
     from quickstudy.task import Episode as Episode
     from quickstudy.task import Examples as Examples
     from quickstudy.task import Optimizee as Optimizee
@@ -47,8 +47,8 @@ _HOME = {
     "Examples": "task",
     "Optimizee": "task",
     "TaskDistribution": "task",
-    "TableClassifier": "recipes.table_classifier",
-    "load_optimizer": "recipes.optimizing",
+    "TableClassifier": "serving.table_classifier",
+    "load_optimizer": "runs.optimizing",
     "Validation": "training",
     "meta_train": "training",
 }

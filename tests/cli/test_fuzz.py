@@ -16,11 +16,12 @@ from quickstudy.cli import main
 from quickstudy.cli.main import COMMANDS
 from quickstudy.cli.options import require_numbers
 from quickstudy.errors import UserError
+from quickstudy.experiments import race
 from quickstudy.likelihood import Categorical, Gaussian
-from quickstudy.recipes import optimizing, race, wiring
-from quickstudy.recipes.learner_settings import Problem
-from quickstudy.recipes.optimizers import OPTIMIZERS
-from quickstudy.recipes.registry import LEARNERS
+from quickstudy.runs import optimizing, wiring
+from quickstudy.settings.learner import Problem
+from quickstudy.settings.optimizers import OPTIMIZERS
+from quickstudy.settings.registry import LEARNERS
 
 NUMBERS = ("-1", "0", "nan", "99999999999")
 WORDS = ("", "absent", "[/b]\x1b[2J é")

@@ -7,9 +7,9 @@ import pytest
 
 from quickstudy.cli import main
 from quickstudy.cli.main import COMMANDS
-from quickstudy.recipes.optimizers import OPTIMIZERS
-from quickstudy.recipes.published import RECIPES
-from quickstudy.recipes.registry import LEARNERS
+from quickstudy.experiments.published import RECIPES
+from quickstudy.settings.optimizers import OPTIMIZERS
+from quickstudy.settings.registry import LEARNERS
 
 
 @pytest.mark.parametrize(

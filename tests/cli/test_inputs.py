@@ -9,8 +9,8 @@ from PIL import Image
 
 from quickstudy import checkpoint
 from quickstudy.cli import main
-from quickstudy.recipes.inputs import Inputs
-from quickstudy.recipes.wiring import load_learner
+from quickstudy.data.inputs import Inputs
+from quickstudy.runs.wiring import load_learner
 from quickstudy.serving.inputs import read_queries
 
 EPISODES = ("--way", 2, "--shot", 1, "--query", 2)

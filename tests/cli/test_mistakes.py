@@ -424,7 +424,7 @@ def test_json_has_the_digits_that_mean_something(tmp_path, capsys):
 def test_runs_that_did_not_meet_the_same_tasks_are_not_compared(tmp_path, monkeypatch, capsys):
     import dataclasses
 
-    from quickstudy.recipes import wiring
+    from quickstudy.runs import wiring
 
     a, b = tmp_path / "a", tmp_path / "b"
     for run in (a, b):

@@ -13,9 +13,9 @@ from quickstudy import checkpoint
 from quickstudy.cli import main
 from quickstudy.datasets import packed
 from quickstudy.datasets.kept import SPLITS
-from quickstudy.recipes import sources
-from quickstudy.recipes.sources import class_names, grouped
-from quickstudy.recipes.wiring import load_learner
+from quickstudy.runs import sources
+from quickstudy.runs.sources import class_names, grouped
+from quickstudy.runs.wiring import load_learner
 
 TWENTY = [f"c{i:02}" for i in range(20)]
 SMALL = ("--way", "2", "--query", "2")

@@ -12,16 +12,16 @@ import pytest
 from quickstudy import load_optimizer
 from quickstudy.cli import main
 from quickstudy.errors import UserError
-from quickstudy.recipes import user_file
-from quickstudy.recipes.optimizers import OptimizerRun
-from quickstudy.recipes.optimizing import load_trained
-from quickstudy.recipes.problems import problems_of
-from quickstudy.recipes.registry import learner_settings
-from quickstudy.recipes.settings import RunSettings
-from quickstudy.recipes.table_classifier import TableClassifier
-from quickstudy.recipes.wiring import load_learner, load_seeds
 from quickstudy.report.opened import Run
+from quickstudy.runs.optimizing import load_trained
+from quickstudy.runs.problems import problems_of
+from quickstudy.runs.wiring import load_learner, load_seeds
 from quickstudy.serving import adapted
+from quickstudy.serving.table_classifier import TableClassifier
+from quickstudy.settings import user_file
+from quickstudy.settings.optimizers import OptimizerRun
+from quickstudy.settings.registry import learner_settings
+from quickstudy.settings.run import RunSettings
 
 SMALL = ("--way", "2", "--train-way", "2", "--query", "2", "--train-query", "2")
 
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from quickstudy.recipes.learners.baseline import Pixels
+from quickstudy.settings.learners.baseline import Pixels
 
 Path("ran").touch()
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from quickstudy.cli import main
-from quickstudy.recipes import sources
-from quickstudy.recipes.wiring import load_learner
+from quickstudy.runs import sources
+from quickstudy.runs.wiring import load_learner
 
 
 @pytest.fixture

@@ -35,10 +35,10 @@ import quickstudy
 from quickstudy.datasets import penn_treebank
 from quickstudy.errors import UserError
 from quickstudy.networks import koch, layers
-from quickstudy.recipes import sources, wiring
-from quickstudy.recipes.learner_settings import NetworkKind, NetworkSettings
-from quickstudy.recipes.registry import LEARNERS
-from quickstudy.recipes.settings import RunSettings, TaskSettings
+from quickstudy.runs import sources, wiring
+from quickstudy.settings.learner import NetworkKind, NetworkSettings
+from quickstudy.settings.registry import LEARNERS
+from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.task import TaskDistribution
 
 WAY, SHOT, QUERY = 3, 4, 2

@@ -23,8 +23,8 @@ from quickstudy.evaluation import evaluate
 from quickstudy.learner import Learner
 from quickstudy.likelihood import Categorical
 from quickstudy.metagradients import backpropagation
-from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings, Problem
-from quickstudy.recipes.registry import LEARNERS, learner_settings
+from quickstudy.settings.learner import LearnerSettings, NetworkSettings, Problem
+from quickstudy.settings.registry import LEARNERS, learner_settings
 from quickstudy.task import Episode, Examples
 from quickstudy.tasks.finite import Redrawn
 from quickstudy.training import meta_train

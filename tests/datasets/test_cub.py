@@ -9,11 +9,11 @@ import pytest
 
 from quickstudy.datasets import cub
 from quickstudy.errors import UserError
-from quickstudy.recipes import wiring
-from quickstudy.recipes.learner_settings import NetworkSettings
-from quickstudy.recipes.learners.metric import ZeroShot as ZeroShotSettings
-from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
-from quickstudy.recipes.tasks import episode_tasks
+from quickstudy.runs import wiring
+from quickstudy.runs.tasks import episode_tasks
+from quickstudy.settings.learner import NetworkSettings
+from quickstudy.settings.learners.metric import ZeroShot as ZeroShotSettings
+from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.tasks.zero_shot import ZeroShot
 
 CLASSES, EACH, FEATURES, TOLD = 10, 3, 4, 6

@@ -9,14 +9,14 @@ import pytest
 
 from quickstudy.learners.metric.tadam import TADAM
 from quickstudy.likelihood import Categorical, absent_last
-from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings, Problem
-from quickstudy.recipes.learners.baseline import FineTuning, Pixels
-from quickstudy.recipes.learners.comparing import ARC, Siamese
-from quickstudy.recipes.learners.in_context import InContext
-from quickstudy.recipes.learners.metric import TADAM as TADAMSettings
-from quickstudy.recipes.learners.metric import MatchingNet, ProtoNet, TapNet, ZeroShot
-from quickstudy.recipes.learners.processes import Statistician
-from quickstudy.recipes.learners.reading import MemoryModule
+from quickstudy.settings.learner import LearnerSettings, NetworkSettings, Problem
+from quickstudy.settings.learners.baseline import FineTuning, Pixels
+from quickstudy.settings.learners.comparing import ARC, Siamese
+from quickstudy.settings.learners.in_context import InContext
+from quickstudy.settings.learners.metric import TADAM as TADAMSettings
+from quickstudy.settings.learners.metric import MatchingNet, ProtoNet, TapNet, ZeroShot
+from quickstudy.settings.learners.processes import Statistician
+from quickstudy.settings.learners.reading import MemoryModule
 from quickstudy.task import Examples
 
 KEY = jax.random.key(0)

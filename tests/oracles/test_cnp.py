@@ -12,7 +12,7 @@ from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.memory.cnp import CNP
 from quickstudy.likelihood import Categorical, Gaussian, HeteroscedasticGaussian, Likelihood
 from quickstudy.networks import MLP, WithHead
-from quickstudy.recipes.learners.processes import CNP as Settings
+from quickstudy.settings.learners.processes import CNP as Settings
 from quickstudy.task import Episode, Examples
 
 KEY = jax.random.key(0)

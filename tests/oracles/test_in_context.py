@@ -11,8 +11,8 @@ import pytest
 from quickstudy.errors import UserError
 from quickstudy.learners.memory.in_context import Features, InContext, Steps, layer, remember
 from quickstudy.likelihood import Categorical, Gaussian
-from quickstudy.recipes.learner_settings import Problem
-from quickstudy.recipes.learners.in_context import InContext as Settings
+from quickstudy.settings.learner import Problem
+from quickstudy.settings.learners.in_context import InContext as Settings
 from quickstudy.task import Episode, Examples
 
 WAY, ROWS, FEATURES = 3, 9, 4

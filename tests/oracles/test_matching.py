@@ -13,7 +13,7 @@ from quickstudy.learners.baseline.nearest import NearestNeighbour
 from quickstudy.learners.metric.matching import FullContext, MatchingNet
 from quickstudy.likelihood import Categorical, Gaussian
 from quickstudy.networks import MLP
-from quickstudy.recipes.learners.metric import MatchingNet as Settings
+from quickstudy.settings.learners.metric import MatchingNet as Settings
 from quickstudy.task import Episode, Examples
 
 KEY = jax.random.key(0)

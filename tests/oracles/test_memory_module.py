@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from quickstudy.experiments.studies.lifelong import by_presentation, remembered
 from quickstudy.learners.memory.memory_module import Memory, MemoryModule
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP
-from quickstudy.recipes.studies.lifelong import by_presentation, remembered
 from quickstudy.task import Episode, Examples, Sequence
 
 KEY = jax.random.key(0)

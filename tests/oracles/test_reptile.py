@@ -12,11 +12,11 @@ from quickstudy import checkpoint
 from quickstudy.learners.gradient.reptile import Reptile, mini_batches
 from quickstudy.metagradients import ReptileGradient
 from quickstudy.networks import MLP, WithHead
-from quickstudy.recipes import wiring
-from quickstudy.recipes.learner_settings import NetworkSettings
-from quickstudy.recipes.learners.gradient import Reptile as Settings
-from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.runs import wiring
 from quickstudy.seeds import SeedRun
+from quickstudy.settings.learner import NetworkSettings
+from quickstudy.settings.learners.gradient import Reptile as Settings
+from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.task import FixedTasks, task_keys
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.training import meta_train, meta_train_seeds

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from quickstudy.experiments.studies.attention import attended, shares
 from quickstudy.learners.memory.snail import SNAIL, Attention, Dense
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP
-from quickstudy.recipes.studies.attention import attended, shares
 from quickstudy.task import Episode, Examples, Sequence
 
 KEY = jax.random.key(0)

@@ -8,6 +8,7 @@ import optax
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from quickstudy.experiments.example_weights import area_under_curve
 from quickstudy.learners.bilevel.training_data import (
     FreeWeights,
     LearnedData,
@@ -19,7 +20,6 @@ from quickstudy.learners.bilevel.training_data import (
 from quickstudy.likelihood import Categorical
 from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP, WithHead
-from quickstudy.recipes.example_weights import area_under_curve
 from quickstudy.task import Episode, Examples, NumberedEpisode
 from quickstudy.tasks.mislabelled import Mislabelled, flipped
 from quickstudy.training import meta_train

@@ -14,11 +14,11 @@ from quickstudy.errors import UserError
 from quickstudy.learners.baseline.transfer import by_layer, groups, slanted_triangle
 from quickstudy.learners.descent import descend
 from quickstudy.networks import MLP, Conv4, WithHead
-from quickstudy.recipes.learner_settings import NetworkSettings
-from quickstudy.recipes.learners.baseline import FineTuning
-from quickstudy.recipes.search import search
-from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
-from quickstudy.recipes.wiring import train
+from quickstudy.runs.search import search
+from quickstudy.runs.wiring import train
+from quickstudy.settings.learner import NetworkSettings
+from quickstudy.settings.learners.baseline import FineTuning
+from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
 
 KEY = jax.random.key(0)
 X, Y = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, 3)), jnp.float32)

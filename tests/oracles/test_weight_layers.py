@@ -14,8 +14,8 @@ from quickstudy.learners.metric.tadam import TADAM
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP, Network, WithHead
 from quickstudy.networks.network import normalisations
-from quickstudy.recipes.learner_settings import NetworkSettings, Problem, TokenShape
-from quickstudy.recipes.learners.gradient import MTNet as MTNetSettings
+from quickstudy.settings.learner import NetworkSettings, Problem, TokenShape
+from quickstudy.settings.learners.gradient import MTNet as MTNetSettings
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)

@@ -11,11 +11,11 @@ from quickstudy.errors import UserError
 from quickstudy.learners.metric.zero_shot import ZeroShotProtoNet
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP, WithHead
-from quickstudy.recipes import wiring
-from quickstudy.recipes.learner_settings import NetworkSettings
-from quickstudy.recipes.learners.metric import ProtoNet
-from quickstudy.recipes.learners.metric import ZeroShot as Settings
-from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.runs import wiring
+from quickstudy.settings.learner import NetworkSettings
+from quickstudy.settings.learners.metric import ProtoNet
+from quickstudy.settings.learners.metric import ZeroShot as Settings
+from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.task import Examples
 from quickstudy.tasks.glyphs import CONTROLS, STROKES, Glyphs, Program, flat
 from quickstudy.tasks.zero_shot import Described, ZeroShot

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 
 from quickstudy.evaluation import Comparison
-from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
-from quickstudy.recipes.learners.baseline import Pixels
-from quickstudy.recipes.learners.gradient import MAML
-from quickstudy.recipes.learners.memory import LSTM
-from quickstudy.recipes.learners.metric import ProtoNet
-from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
-from quickstudy.recipes.wiring import train, train_seeds
 from quickstudy.report import collect as collecting
 from quickstudy.report import confusions as confusing
 from quickstudy.report.collect import collect, compare_report, write, write_comparison
 from quickstudy.report.data import CurveEpisode, ImageEpisode
 from quickstudy.report.drawn import drawn, embedded
 from quickstudy.report.opened import Run
+from quickstudy.runs.wiring import train, train_seeds
+from quickstudy.settings.learner import LearnerSettings, NetworkSettings
+from quickstudy.settings.learners.baseline import Pixels
+from quickstudy.settings.learners.gradient import MAML
+from quickstudy.settings.learners.memory import LSTM
+from quickstudy.settings.learners.metric import ProtoNet
+from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.tasks.few_shot import FewShot
 
 SMALL = NetworkSettings("mlp-norm", hidden=(16, 16))

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings
-from quickstudy.recipes.learners.baseline import Pixels
-from quickstudy.recipes.learners.gradient import MAML
-from quickstudy.recipes.learners.metric import ProtoNet
-from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
-from quickstudy.recipes.wiring import train
+from quickstudy.runs.wiring import train
+from quickstudy.settings.learner import LearnerSettings, NetworkSettings
+from quickstudy.settings.learners.baseline import Pixels
+from quickstudy.settings.learners.gradient import MAML
+from quickstudy.settings.learners.metric import ProtoNet
+from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
 
 SMALL = NetworkSettings("mlp-norm", hidden=(16, 16))
 

@@ -12,10 +12,10 @@ import pytest
 from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.errors import UserError
-from quickstudy.recipes.learners.baseline import Pixels
-from quickstudy.recipes.settings import TaskSettings
 from quickstudy.serving.adapted import adapt, load, predict
 from quickstudy.serving.inputs import read_queries, read_support
+from quickstudy.settings.learners.baseline import Pixels
+from quickstudy.settings.run import TaskSettings
 
 from .conftest import symbols, trained
 

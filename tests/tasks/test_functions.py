@@ -9,11 +9,11 @@ import pytest
 from quickstudy.datasets import mnist
 from quickstudy.errors import UserError
 from quickstudy.likelihood import HeteroscedasticGaussian
-from quickstudy.recipes import tasks as kinds
-from quickstudy.recipes.learners.baseline import MultiTask
-from quickstudy.recipes.settings import RunSettings, TaskSettings
-from quickstudy.recipes.tasks import episode_tasks
-from quickstudy.recipes.wiring import problem_from_json, problem_of, problem_to_json
+from quickstudy.runs import tasks as kinds
+from quickstudy.runs.tasks import episode_tasks
+from quickstudy.runs.wiring import problem_from_json, problem_of, problem_to_json
+from quickstudy.settings.learners.baseline import MultiTask
+from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.task import Examples
 from quickstudy.tasks.completion import Completion, places
 from quickstudy.tasks.gaussian_processes import (

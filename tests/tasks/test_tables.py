@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quickstudy.errors import UserError
-from quickstudy.recipes.learners.baseline import FineTuning, Pixels
-from quickstudy.recipes.settings import TaskSettings
-from quickstudy.recipes.tasks import episode_tasks, require_kind
+from quickstudy.runs.tasks import episode_tasks, require_kind
+from quickstudy.settings.learners.baseline import FineTuning, Pixels
+from quickstudy.settings.run import TaskSettings
 from quickstudy.tasks.tables import LEAST, SyntheticTables
 
 TASKS = SyntheticTables(way=4, most=24, queries=12, features=5)

@@ -63,7 +63,7 @@ def run(words: list[str]) -> int:
         raise UserError("compare takes two different runs or more")
 
     from quickstudy.evaluation import Comparison
-    from quickstudy.recipes.wiring import load_seeds, measure_seeds
+    from quickstudy.runs.wiring import load_seeds, measure_seeds
 
     loaded = {str(path): load_seeds(path) for path in options.runs}
     first = next(iter(loaded[str(options.runs[0])].values()))[0]

@@ -11,7 +11,7 @@ import tyro
 from quickstudy.cli import show
 from quickstudy.cli.options import read
 from quickstudy.errors import UserError, nearest
-from quickstudy.recipes.learner_settings import at_least
+from quickstudy.settings.learner import at_least
 
 FETCHED = ("omniglot", "mnist", "lake-runs")
 
@@ -53,8 +53,8 @@ def run(words: list[str]) -> int:
     options = read(Data, words, "quickstudy data")
 
     from quickstudy.datasets import cache, folder, mnist, omniglot, packed, penn_treebank
-    from quickstudy.recipes.settings import TaskSettings
-    from quickstudy.recipes.sources import image_format
+    from quickstudy.runs.sources import image_format
+    from quickstudy.settings.run import TaskSettings
 
     if options.out is not None:
         tasks = TaskSettings(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from quickstudy.cli import show
 from quickstudy.cli.options import read
-from quickstudy.recipes.learner_settings import LearnerSettings, NetworkSettings, at_least
-from quickstudy.recipes.learners.baseline import FineTuning, Pixels
-from quickstudy.recipes.learners.gradient import MAML
-from quickstudy.recipes.learners.metric import ProtoNet
-from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learner import LearnerSettings, NetworkSettings, at_least
+from quickstudy.settings.learners.baseline import FineTuning, Pixels
+from quickstudy.settings.learners.gradient import MAML
+from quickstudy.settings.learners.metric import ProtoNet
+from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def run(words: list[str]) -> int:
     from quickstudy.cli.main import complain
     from quickstudy.devices import join
     from quickstudy.evaluation import Comparison
-    from quickstudy.recipes.wiring import load_learner, measure, train
     from quickstudy.report.page import require_page
+    from quickstudy.runs.wiring import load_learner, measure, train
     from quickstudy.training import TrainingStopped
 
     join()

@@ -12,9 +12,9 @@ import tyro
 from quickstudy.cli import show
 from quickstudy.cli.options import read
 from quickstudy.errors import UserError
-from quickstudy.recipes.learner_settings import at_least
-from quickstudy.recipes.settings import Asking, RunSettings, TaskSettings, defaults_of_classes
-from quickstudy.recipes.task_kinds import WITHOUT_CLASSES
+from quickstudy.settings.learner import at_least
+from quickstudy.settings.run import Asking, RunSettings, TaskSettings, defaults_of_classes
+from quickstudy.settings.task_kinds import WITHOUT_CLASSES
 
 if TYPE_CHECKING:
     from quickstudy.evaluation import Result
@@ -115,9 +115,9 @@ def run(words: list[str]) -> int:
     """The command."""
     options = read(Evaluate, words, "quickstudy evaluate")
 
-    from quickstudy.recipes.evidence import command, provenance
-    from quickstudy.recipes.search import best_options
-    from quickstudy.recipes.wiring import load_seeds, measure_seeds
+    from quickstudy.runs.evidence import command, provenance
+    from quickstudy.runs.search import best_options
+    from quickstudy.runs.wiring import load_seeds, measure_seeds
 
     fixed = best_options(options.run) if options.searched else {}
     if options.test_steps is not None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import tyro
 
 from quickstudy.cli import show
-from quickstudy.recipes.optimizers import OPTIMIZERS
-from quickstudy.recipes.published import EXPERIMENTS, RECIPES
-from quickstudy.recipes.registry import LEARNERS
-from quickstudy.recipes.studies.registry import STUDIES
-from quickstudy.recipes.task_kinds import KINDS
+from quickstudy.experiments.published import EXPERIMENTS, RECIPES
+from quickstudy.experiments.studies.registry import STUDIES
+from quickstudy.settings.optimizers import OPTIMIZERS
+from quickstudy.settings.registry import LEARNERS
+from quickstudy.settings.task_kinds import KINDS
 
 PROBLEMS = {
     "quadratics": "random quadratics (Andrychowicz et al. 2016)",

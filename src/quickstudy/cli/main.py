@@ -121,7 +121,7 @@ def without_learners(words: list[str]) -> list[str]:
         file = value if equals else words.pop(0) if words else ""
         if not file.endswith(".py"):
             raise UserError(f"--learner {file}: give the Python file that defines the learner")
-        from quickstudy.recipes.registry import learner_settings
+        from quickstudy.settings.registry import learner_settings
 
         learner_settings(file)
     return rest

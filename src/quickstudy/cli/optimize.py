@@ -12,8 +12,8 @@ import tyro
 from quickstudy.cli import show
 from quickstudy.cli.options import read
 from quickstudy.errors import UserError
-from quickstudy.recipes.learner_settings import Flat, at_least
-from quickstudy.recipes.optimizers import ProblemSettings
+from quickstudy.settings.learner import Flat, at_least
+from quickstudy.settings.optimizers import ProblemSettings
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ def run(words: list[str]) -> int:
     options = read(Optimize, words, "quickstudy optimize")
 
     from quickstudy.devices import join
+    from quickstudy.experiments.race import race
     from quickstudy.files import write_atomically
-    from quickstudy.recipes.evidence import command, provenance
-    from quickstudy.recipes.optimizing import load_trained
-    from quickstudy.recipes.problems import own_problems, problems_of
-    from quickstudy.recipes.race import race
-    from quickstudy.recipes.user_file import require_unchanged
+    from quickstudy.runs.evidence import command, provenance
+    from quickstudy.runs.optimizing import load_trained
+    from quickstudy.runs.problems import own_problems, problems_of
+    from quickstudy.settings.user_file import require_unchanged
 
     if options.picture is not None:
         from quickstudy.report.figures import require_picture

@@ -12,15 +12,15 @@ from quickstudy.cli import show
 from quickstudy.cli.machines import Machines
 from quickstudy.cli.options import read
 from quickstudy.errors import UserError
-from quickstudy.recipes.learner_settings import Flat
-from quickstudy.recipes.optimizers import (
+from quickstudy.settings.learner import Flat
+from quickstudy.settings.optimizers import (
     OptimizerRun,
     OptimizerSettings,
     ProblemSettings,
     UnrollSettings,
     optimizer_settings,
 )
-from quickstudy.recipes.settings import TrainingSettings
+from quickstudy.settings.run import TrainingSettings
 
 START = """A trained optimiser to begin with, in place of random weights: by name (lstm), or the
 folder or file of your own."""
@@ -62,7 +62,7 @@ def run(name: str, words: list[str]) -> int:
 
         return supervise([name, *words], machines.processes, options.run)
     if options.problems.tasks.endswith(".py"):
-        from quickstudy.recipes.problems import own_problems
+        from quickstudy.runs.problems import own_problems
 
         own_problems(options.problems.tasks)
     wanted = OptimizerRun(
@@ -73,7 +73,7 @@ def run(name: str, words: list[str]) -> int:
 
     from quickstudy.cli.main import complain
     from quickstudy.devices import is_first_process
-    from quickstudy.recipes.optimizing import train_optimizer
+    from quickstudy.runs.optimizing import train_optimizer
     from quickstudy.training import TrainingStopped
 
     machines.join()

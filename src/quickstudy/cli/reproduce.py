@@ -10,7 +10,7 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.cli.options import read
-from quickstudy.recipes.learner_settings import at_least
+from quickstudy.settings.learner import at_least
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def run(words: list[str]) -> int:
     from quickstudy.cli.main import complain
     from quickstudy.devices import join
     from quickstudy.evaluation import Estimate
-    from quickstudy.recipes.reproduce import published, reproduce
+    from quickstudy.experiments.reproduce import published, reproduce
     from quickstudy.training import TrainingStopped
 
     join(devices=options.devices)

@@ -13,9 +13,9 @@ from quickstudy.cli import show
 from quickstudy.cli.options import read
 from quickstudy.errors import UserError
 from quickstudy.files import read_json
-from quickstudy.recipes.learner_settings import LearnerSettings, at_least
-from quickstudy.recipes.run_folders import run_file, seeds_in
-from quickstudy.recipes.settings import RunSettings
+from quickstudy.runs.folders import run_file, seeds_in
+from quickstudy.settings.learner import LearnerSettings, at_least
+from quickstudy.settings.run import RunSettings
 
 USAGE = """usage: quickstudy search RUN --OPTION VALUE VALUE … [--OPTION VALUE …] [--episodes 200]
 
@@ -73,7 +73,7 @@ def run(words: list[str]) -> int:
         raise UserError(f"which options? {learner.name} has {names or 'none'}")
     at_least(options, episodes=2)
 
-    from quickstudy.recipes.search import SEARCH_FILE, search
+    from quickstudy.runs.search import SEARCH_FILE, search
 
     found = search(folder, grid, episodes=options.episodes, show_progress=not options.json)
     if options.json:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quickstudy import files
-from quickstudy.recipes.published.recipe import PRESENTATIONS
+from quickstudy.experiments.published.recipe import PRESENTATIONS
 from quickstudy.terminal import printable
 
 if TYPE_CHECKING:

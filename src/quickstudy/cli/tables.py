@@ -23,8 +23,8 @@ def run(words: list[str]) -> int:
     """The command."""
     options = read(Tables, words, "quickstudy tables")
 
+    from quickstudy.experiments.reproduce import table
     from quickstudy.files import require_ours, write_atomically
-    from quickstudy.recipes.reproduce import table
 
     require_ours(options.out, b"Written by `quickstudy tables`", "a page", "--out")
     write_atomically(options.out, table(options.results).encode())

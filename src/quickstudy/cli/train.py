@@ -12,11 +12,11 @@ from quickstudy.cli import show
 from quickstudy.cli.machines import Machines
 from quickstudy.cli.options import read
 from quickstudy.errors import UserError
-from quickstudy.recipes.learner_settings import Flat, LearnerSettings, at_least
-from quickstudy.recipes.optimizers import OPTIMIZERS
-from quickstudy.recipes.registry import LEARNERS, learner_settings
-from quickstudy.recipes.run_folders import seed_folder
-from quickstudy.recipes.settings import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.runs.folders import seed_folder
+from quickstudy.settings.learner import Flat, LearnerSettings, at_least
+from quickstudy.settings.optimizers import OPTIMIZERS
+from quickstudy.settings.registry import LEARNERS, learner_settings
+from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
 
 SEEDS = """How many runs to train that differ in the seed alone, from --seed on, together on an
 accelerator: in seed-0, seed-1 … in the folder --run, each a run like any other. By default one, in
@@ -89,7 +89,7 @@ def run(words: list[str]) -> int:
 
     from quickstudy.cli.main import complain
     from quickstudy.devices import is_first_process
-    from quickstudy.recipes.wiring import train, train_seeds
+    from quickstudy.runs.wiring import train, train_seeds
     from quickstudy.training import TrainingStopped
 
     machines.join()

@@ -17,17 +17,17 @@ from quickstudy import checkpoint
 from quickstudy.evaluation import Comparison, Estimate, Result
 from quickstudy.likelihood import Categorical
 from quickstudy.progress import progress
-from quickstudy.recipes import wiring
-from quickstudy.recipes.evidence import provenance
-from quickstudy.recipes.settings import WAYS, TaskSettings
-from quickstudy.recipes.sources import grouped
-from quickstudy.recipes.task_kinds import FUNCTIONS, WITHOUT_CLASSES
 from quickstudy.record import METRICS, read_metrics
 from quickstudy.report.confusions import confused
 from quickstudy.report.data import Calibration, Curve, Line, ReportData, Row, Sweep
 from quickstudy.report.drawn import drawn
 from quickstudy.report.opened import Run
 from quickstudy.report.page import require_page, write_report
+from quickstudy.runs import wiring
+from quickstudy.runs.evidence import provenance
+from quickstudy.runs.sources import grouped
+from quickstudy.settings.run import WAYS, TaskSettings
+from quickstudy.settings.task_kinds import FUNCTIONS, WITHOUT_CLASSES
 from quickstudy.task import PRESENTATIONS
 
 INNER_STEPS = (0, 1, 2, 3, 5, 10)

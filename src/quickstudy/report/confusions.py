@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import Learner
-from quickstudy.recipes.sources import class_names
 from quickstudy.report.data import Confusion
 from quickstudy.report.opened import Run, is_image, shown
+from quickstudy.runs.sources import class_names
 from quickstudy.task import task_keys
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.source import ClassSource, distinct

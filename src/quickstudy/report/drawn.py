@@ -14,9 +14,9 @@ from quickstudy.learners.adapted import NetworkPredictor
 from quickstudy.learners.metric.protonet import Prototypes
 from quickstudy.learners.metric.tadam import ScaledPrototypes
 from quickstudy.networks import WithHead
-from quickstudy.recipes.sources import class_names
 from quickstudy.report.data import CurveEpisode, Embedding, ImageEpisode
 from quickstudy.report.opened import Run, is_image, shown
+from quickstudy.runs.sources import class_names
 from quickstudy.task import Episode, task_keys
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.gaussian_processes import GaussianProcesses

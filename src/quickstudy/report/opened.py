@@ -11,11 +11,11 @@ from jaxtyping import Float
 
 from quickstudy.evaluation import Result
 from quickstudy.learner import Learner
-from quickstudy.recipes import wiring
-from quickstudy.recipes.learner_settings import Problem
-from quickstudy.recipes.run_folders import seeds_in
-from quickstudy.recipes.settings import RunSettings, TaskSettings
-from quickstudy.recipes.tasks import episode_tasks
+from quickstudy.runs import wiring
+from quickstudy.runs.folders import seeds_in
+from quickstudy.runs.tasks import episode_tasks
+from quickstudy.settings.learner import Problem
+from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.task import Episode, TaskDistribution
 
 

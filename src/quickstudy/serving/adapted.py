@@ -30,14 +30,12 @@ from jaxtyping import Array, Float
 from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.compilation import enable_compilation_cache
+from quickstudy.data.inputs import Inputs
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Categorical
-from quickstudy.recipes.inputs import Inputs
-from quickstudy.recipes.learner_settings import Problem, TokenShape
-from quickstudy.recipes.run_folders import run_file
-from quickstudy.recipes.settings import RunSettings
-from quickstudy.recipes.wiring import (
+from quickstudy.runs.folders import run_file
+from quickstudy.runs.wiring import (
     LEARNER_FILE,
     load_learner,
     problem_from_json,
@@ -46,6 +44,8 @@ from quickstudy.recipes.wiring import (
     skeleton,
 )
 from quickstudy.serving.inputs import read_queries, read_support
+from quickstudy.settings.learner import Problem, TokenShape
+from quickstudy.settings.run import RunSettings
 from quickstudy.task import Examples
 from quickstudy.terminal import warn
 

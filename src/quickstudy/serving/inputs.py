@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from quickstudy.data.inputs import Inputs
 from quickstudy.datasets import arrays, folder, table
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.images import ImageFormat, decided, read_image
 from quickstudy.errors import UserError
-from quickstudy.recipes.inputs import Inputs
 from quickstudy.terminal import warn
 
 TABLES = (".csv", ".parquet")

@@ -1,0 +1,1 @@
+"""The data that runs are trained and tested on."""

@@ -1,0 +1,254 @@
+"""What inputs a learner was trained on, and how others are brought to them.
+
+Written once for all commands: `adapt` and `predict` bring files to it, `evaluate`, `compare`,
+`search` and `report` bring tasks to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from quickstudy.datasets.grouped import Grouped, Scaling
+from quickstudy.errors import UserError
+from quickstudy.terminal import warn
+
+if TYPE_CHECKING:
+    from quickstudy.settings.run import TaskSettings
+
+FAR = 3.0
+"""How many widths of the training range inputs may lie beyond it without a warning."""
+
+NARROW = 0.05
+"""The share of the training range below which pictures have a warning."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a training. All fields are plain JSON values, kept with the run.
+
+    >>> Inputs.of(settings.tasks, (5,), train).words
+    '5 features'
+    """
+
+    shape: tuple[int, ...]
+    """Of one input: (height, width, channels), or (features,)."""
+    ink: Literal["auto", "dark", "light"] | None = None
+    """What is ink in files of pictures: see `ImageFormat`. "auto" where the run has not decided."""
+    unit_range: bool = False
+    """Whether they are pictures of bytes, which go in as numbers from 0 to 1."""
+    label_column: str = "label"
+    """The column of a table that holds the class; a table to predict need not have it."""
+    columns: tuple[str, ...] | None = None
+    """The features of a table, in order; None where they are not known."""
+    mean: tuple[float, ...] | None = None
+    """Of each feature over the training rows …"""
+    deviation: tuple[float, ...] | None = None
+    """… and what it was divided by; None where inputs go in as they are."""
+    low: float | None = None
+    """The smallest number that went in …"""
+    high: float | None = None
+    """… and the largest; None where they are not known."""
+    learner: str = field(default="the learner", compare=False)
+    """Whose they are, for messages; kept nowhere."""
+
+    @property
+    def of_any_learner(self) -> Inputs:
+        """The same inputs without what each training decides for itself: features are not scaled,
+        what is ink is decided from the images at hand, and no range is expected."""
+        plain = Inputs.unscaled(self.shape) if self.mean is not None else Inputs(self.shape)
+        return dataclasses.replace(
+            plain,
+            ink=self.ink and "auto",
+            unit_range=self.unit_range,
+            label_column=self.label_column,
+            columns=self.columns,
+        )
+
+    @staticmethod
+    def unscaled(shape: tuple[int, ...]) -> Inputs:
+        """Features as they are in the data.
+
+        >>> Inputs.unscaled((2,)).mean, Inputs.unscaled((2,)).deviation
+        ((0.0, 0.0), (1.0, 1.0))
+        """
+        (features,) = shape
+        return Inputs(shape, mean=(0.0,) * features, deviation=(1.0,) * features)
+
+    @staticmethod
+    def of(tasks: TaskSettings, shape: tuple[int, ...], train: Grouped | None) -> Inputs:
+        """Those of a training: `train` is what it was trained on, None where that is no data of
+        the user's."""
+        kind = tasks.tasks.partition(":")[0]
+        if train is None:
+            drawn = kind in ("glyphs", "omniglot")
+            return Inputs(tuple(shape), "auto" if drawn else None, drawn)
+        pictures = train.x.dtype == np.uint8
+        ink = train.ink.colour if train.ink else "auto" if _strokes(tasks, shape) else None
+        by = train.scaling
+        return Inputs(
+            shape,
+            ink,
+            pictures,
+            tasks.label_column,
+            train.columns,
+            None if by is None else tuple(by.mean.tolist()),
+            None if by is None else tuple(by.deviation.tolist()),
+            None if pictures else float(train.x.min()),
+            None if pictures else float(train.x.max()),
+        )
+
+    @staticmethod
+    def of_older(
+        tasks: TaskSettings, shape: tuple[int, ...], scaling: dict[str, Any] | None
+    ) -> Inputs:
+        """Those of a run that does not keep them, but perhaps the `mean` and `deviation` that its
+        features were standardised by, and their `columns`."""
+        kind = tasks.tasks.partition(":")[0]
+        drawn = kind in ("glyphs", "omniglot")
+        by: dict[str, Any] = {word: tuple(values) for word, values in (scaling or {}).items()}
+        return Inputs(
+            tuple(shape),
+            "auto" if drawn or _strokes(tasks, shape) else None,
+            drawn or kind in ("folder", "packed"),
+            tasks.label_column,
+            **by,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The inverse of `from_json`."""
+        values = dataclasses.asdict(self)
+        del values["learner"]
+        return values
+
+    @staticmethod
+    def from_json(found: dict[str, Any]) -> Inputs:
+        """From plain JSON values. Those of an older quickstudy have True and False for `ink`."""
+        values: dict[str, Any] = {
+            word: tuple(value) if isinstance(value, list) else value
+            for word, value in found.items()
+        }
+        if isinstance(values.get("ink"), bool):
+            values["ink"] = "auto" if values["ink"] else None
+        return Inputs(**values)
+
+    @property
+    def words(self) -> str:
+        """What the learner takes, for a message."""
+        return words_of(self.shape)
+
+    @property
+    def scaling(self) -> Scaling | None:
+        """What features are standardised by."""
+        if self.mean is None or self.deviation is None:
+            return None
+        return Scaling(np.array(self.mean), np.array(self.deviation))
+
+    def require_shape(self, what: str, shape: tuple[int, ...]) -> None:
+        """Raise `UserError` unless inputs have the shape that the learner takes."""
+        if tuple(shape) != tuple(self.shape):
+            raise UserError(f"{self.learner} takes {self.words}; {what} holds {words_of(shape)}")
+
+    def require_units(self, what: str) -> None:
+        """Raise `UserError` where pictures of bytes, numbers from 0 to 1, are not in the units of
+        the training."""
+        if self.low is not None and self.high is not None and not 0 <= self.low <= self.high <= 1:
+            raise UserError(
+                f"{what} holds bytes, which are read as numbers from 0 to 1; {self.learner} was "
+                f"trained on real numbers from {self.low:g} to {self.high:g}: save them in its "
+                "units, as float32"
+            )
+
+    def brought(
+        self, what: str, x: np.ndarray, columns: tuple[str, ...] | None = None
+    ) -> np.ndarray:
+        """Inputs (N, ...) as the learner was trained on them: float32, columns in its order and
+        standardised; bytes of pictures stay as they are. `what` names them in messages.
+
+        Raises `UserError` where they do not fit; warns where they are far from the training range.
+        """
+        if x.dtype.kind not in "biuf":
+            raise UserError(f"{what}: x holds {x.dtype}; it must hold real numbers")
+        if columns is not None and self.columns is not None:
+            x = x[:, in_order(what, columns, self.columns, self.learner)]
+        self.require_shape(what, x.shape[1:])
+        if x.dtype == np.uint8 and x.ndim > 2:
+            self.require_units(what)
+            return x
+        with np.errstate(over="ignore"):
+            x = x.astype(np.float32)
+        if not np.isfinite(x).all():
+            raise UserError(f"{what} holds a value that is NaN or infinite: leave that row out")
+        if self.unit_range and x.size and not (x.min() >= 0 and x.max() <= 1):
+            raise UserError(
+                f"{what}: its pixels go from {x.min():g} to {x.max():g}; {self.learner} was "
+                "trained on pixels from 0 to 1: save bytes (uint8), or scale them"
+            )
+        by = self.scaling
+        x = x if by is None else by(x)
+        self._warn_if_far(what, x)
+        return x
+
+    def _warn_if_far(self, what: str, x: np.ndarray) -> None:
+        """Warn where the range of `x` is far from that of the training."""
+        if self.low is None or self.high is None or not x.size:
+            return
+        width = self.high - self.low
+        each = x.reshape(len(x), -1)
+        beyond = np.maximum(each.max(0) - self.high, self.low - each.min(0))
+        worst = int(np.argmax(beyond))
+        if width > 0 and beyond[worst] > FAR * width:
+            column = self.columns[worst] if self.columns else f"number {worst + 1} of each input"
+            warn(
+                f"{what}: {column} lies up to {beyond[worst] / width:.3g} times the width of the "
+                "training range beyond it: are the units the same?"
+            )
+        elif len(self.shape) > 1 and each.max() - each.min() < NARROW * width:
+            warn(
+                f"{what}: its numbers go from {each.min():g} to {each.max():g}, those of the "
+                f"training from {self.low:g} to {self.high:g}: are the units the same?"
+            )
+
+
+def in_order(
+    what: str, found: Sequence[str], wanted: Sequence[str], learner: str = "the learner"
+) -> list[int]:
+    """Where each of the columns that a learner wants is among those found. Raises `UserError` where
+    they are not the same columns.
+
+    >>> in_order("x.csv", ["b", "a"], ["a", "b"])
+    [1, 0]
+    """
+    missing = [column for column in wanted if column not in found]
+    others = [column for column in found if column not in wanted]
+    if missing or others:
+        said = [f"no {', '.join(missing)}"] if missing else []
+        said += [f"also {', '.join(others)}"] if others else []
+        raise UserError(
+            f"{what} has the features {', '.join(found)} ({'; '.join(said)}); {learner} takes "
+            f"{', '.join(wanted)}"
+        )
+    return [list(found).index(column) for column in wanted]
+
+
+def words_of(shape: tuple[int, ...]) -> str:
+    """Inputs of a shape, for a message.
+
+    >>> words_of((28, 28, 1)), words_of((5,))
+    ('images of 28 × 28 × 1', '5 features')
+    """
+    if len(shape) == 0:
+        return "single numbers"
+    if len(shape) == 1:
+        return f"{shape[0]} features"
+    return f"{'images' if len(shape) == 3 else 'arrays'} of {' × '.join(map(str, shape))}"
+
+
+def _strokes(tasks: TaskSettings, shape: tuple[int, ...]) -> bool:
+    """Whether the user's own pictures are taken for strokes bright on dark."""
+    kind = tasks.tasks.partition(":")[0]
+    return (kind == "folder" and not tasks.color) or (kind == "packed" and shape[-1] == 1)

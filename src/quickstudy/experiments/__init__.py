@@ -1,0 +1,1 @@
+"""Published rows, studies and races: experiments that train, measure and write to `results/`."""

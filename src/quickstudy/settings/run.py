@@ -1,0 +1,319 @@
+"""What a run is: plain frozen dataclasses, which the command line reads and `config.json` keeps.
+
+Nothing here imports JAX, so that `--help` answers at once; `runs/wiring.py` makes of it what
+runs. A learner's own options are in `settings/learners/`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from quickstudy.data.inputs import Inputs
+from quickstudy.datasets.kept import ClassSplit
+from quickstudy.errors import UserError
+from quickstudy.settings.learner import LearnerSettings, NetworkSettings, above, at_least
+from quickstudy.settings.task_kinds import FUNCTIONS, KINDS, require_known
+from quickstudy.settings.user_file import source_from_json, source_of
+
+WAYS = 5
+"""Classes in an episode where nothing is said."""
+
+TASKS = f"""{", ".join(KINDS)}. quickstudy list says what each of them is."""
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """Which tasks to train on, choose on, and test on."""
+
+    tasks: Annotated[str, tyro.conf.arg(help=TASKS)] = "glyphs"
+    way: int | None = None
+    """Classes in an episode; of synthetic tables, the most classes. By default 5, or as many as
+    there are to validate and to test on where these are fewer."""
+    shot: int = 1
+    """Labelled examples of each class (of a function: labelled points; of a Gaussian process or a
+    picture: at most so many, a random number; synthetic tables have way × shot labelled rows at
+    most)."""
+    query: int = 15
+    """Test examples of each class (of a function: test points)."""
+    train_way: int | None = None
+    """Classes in a training episode; by default what suits the learner, or as many as there are
+    to train on."""
+    train_shot: int | None = None
+    """Labelled examples in training; by default as at test."""
+    train_query: int | None = None
+    """Test examples in training; by default what suits the learner."""
+    any_shot: bool = False
+    """A training episode has 1 to --train-shot labelled examples of each class, each number as
+    often; the others are unlabelled."""
+    split: str | None = None
+    """Omniglot: vinyals, lake, koch or maml. Your own data: a JSON file with class names under
+    train, validation and test, as a run keeps it in split.json; without one, classes are split
+    64 : 16 : 20 by --split-seed."""
+    split_seed: int = 0
+    """Which random split of your own classes, or of the words of a text."""
+    rotations: Literal["none", "classes", "episode"] | None = None
+    """Right-angled rotations of a class as classes of their own, or one drawn for each class in
+    each episode. By default classes on Omniglot, else none."""
+    fixed_labels: bool = False
+    """Each class has the same label in every episode: tasks that can be learned by heart."""
+    train_classes: int | None = None
+    """Train on only so many of the training classes, a random choice; by default on all."""
+    within: bool = False
+    """All classes of an episode are of one group, say characters of one alphabet: classes whose
+    names begin alike up to a slash."""
+    verify: bool = False
+    """Validate and test on pairs, whether two pictures are of one class: in an episode way × query
+    pairs of one class, and as many of two. For learners that compare."""
+    distort: bool = False
+    """Train on pictures under random affine maps."""
+    labelled: float = 1.0
+    """Share of each class's support examples that carry a label; the others are unlabelled."""
+    anywhere: bool = False
+    """That share of all support examples together, whatever their class: some classes may have no
+    label."""
+    distractors: int = 0
+    """Classes that are not in the episode, of which it has unlabelled examples all the same."""
+    image_size: int = 28
+    """Images are brought to this height and width, in pixels."""
+    color: bool = False
+    """Keep the colours of your own images; by default they become ink on paper, one channel."""
+    ink: Literal["auto", "dark", "light"] = "auto"
+    """What is ink in your own images without --color: dark on a light ground, light on a dark
+    one, or what most of the images have at their border. A run keeps it for later commands."""
+    label_column: str = "label"
+    """The column of a table that holds the class."""
+    features: int = 12
+    """The most features of a synthetic table."""
+    zero_shot: bool = False
+    """A description of each class in place of labelled examples, where classes have one: glyphs
+    and cub."""
+    sequence: int = 0
+    """Validate and test on sequences of so many examples, each predicted before its label is told;
+    learners of sequences train on these too. 0: on episodes of support and query sets."""
+    letters: bool = False
+    """In sequences, classes are called by words of five letters."""
+    inputs: Annotated[Inputs | None, tyro.conf.Suppress] = field(default=None, compare=False)
+    """The inputs that a trained learner takes, to which these tasks' inputs are brought; None to
+    leave them as they are. A run keeps it in the file of its learner, not in `config.json`."""
+    classes: Annotated[ClassSplit | None, tyro.conf.Suppress] = None
+    """The classes that a run has of the user's own data, by name; None where they are chosen by
+    `split` and `split_seed`. A run keeps them in `split.json` and in the file of its learner."""
+
+    def __post_init__(self):
+        require_known(self.tasks)
+        least = {"way": 2, "shot": 1, "query": 1}
+        least |= {f"train_{k}": v for k, v in least.items()}
+        at_least(self, **least, train_classes=2, distractors=0, image_size=16, features=1)
+        at_least(self, sequence=0, split_seed=0)
+        if self.zero_shot and ((self.shot, self.train_shot or 1) != (1, 1) or self.fixed_labels):
+            raise UserError(
+                "--zero-shot gives no examples of a class: leave out --shot and --fixed-labels"
+            )
+        if self.ink != "auto" and (self.color or not self.tasks.startswith("folder:")):
+            raise UserError(
+                f"--ink {self.ink} is for --tasks folder:PATH without --color (say it to "
+                "quickstudy data where the images are packed)"
+            )
+        if self.within and self.fixed_labels:
+            raise UserError("--within and --fixed-labels choose classes in two ways: take one")
+        if self.letters and not self.sequence:
+            raise UserError("--letters is about sequences: add --sequence 50")
+        if not 0 < self.labelled <= 1:
+            raise UserError(f"--labelled {self.labelled}: it is a share, above 0 and at most 1")
+        if self.anywhere and self.labelled == 1:
+            raise UserError("--anywhere is about where labels are missing: add --labelled 0.2")
+        partly = self.labelled < 1 or self.distractors
+        others = self.within or self.zero_shot or self.verify
+        if partly and others:
+            raise UserError(
+                "--labelled and --distractors do not go with --within, --zero-shot or --verify"
+            )
+        if self.any_shot and (partly or others or self.sequence):
+            raise UserError(
+                "--any-shot does not go with --labelled, --distractors, --within, --zero-shot, "
+                "--verify or --sequence"
+            )
+        if self.sequence and (partly or others or self.fixed_labels):
+            raise UserError(
+                "--sequence does not go with --labelled, --distractors, --within, --zero-shot, "
+                "--verify or --fixed-labels"
+            )
+
+
+CHOICES = (
+    *("tasks", "split", "split_seed", "train_classes", "image_size", "color", "ink"),
+    *("label_column", "classes"),
+)
+"""The settings that say which data it is, and which of its classes are in each part."""
+
+
+def chosen(tasks: TaskSettings) -> TaskSettings:
+    """The `CHOICES` alone."""
+    return TaskSettings(**{word: getattr(tasks, word) for word in CHOICES})
+
+
+def defaults_of_classes() -> dict[str, Any]:
+    """The options that are about the classes that episodes are cut out of, each with its
+    default."""
+    names = (
+        *("any_shot", "split", "split_seed", "rotations", "fixed_labels", "train_classes"),
+        *("within", "verify", "distort", "labelled", "anywhere", "distractors", "color"),
+        *("label_column", "zero_shot", "sequence", "letters"),
+    )
+    return {f.name: f.default for f in dataclasses.fields(TaskSettings) if f.name in names}
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Labels that are asked for before the support set is learned from."""
+
+    ask: Literal["random", "uncertainty", "learned"]
+    """Any unlabelled support example, the one that the learner is least certain of, or the one
+    that it has learned to choose."""
+    asked: int = 1
+    """How many labels, one after the other."""
+
+    def __post_init__(self):
+        at_least(self, asked=1)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to meta-train."""
+
+    steps: int | None = None
+    """Meta-steps; by default what suits the learner."""
+    meta_batch: int | None = None
+    """Tasks in a meta-step; by default what suits the learner."""
+    tasks_at_once: int | None = None
+    """How many tasks of a meta-batch are computed together: fewer take less memory."""
+    meta_optimizer: str | None = None
+    """Any optimiser that Optax has under this name and that takes a learning rate; by default
+    what suits the learner: Adam for all but Reptile."""
+    learning_rate: float | None = None
+    """The meta-learning rate; by default what suits the learner."""
+    clip: float | None = None
+    """The meta-gradient is shortened to this norm where it is longer."""
+    decay: Literal["none", "halve", "cosine", "linear"] | None = None
+    """How the meta-learning rate falls: not at all, by half every --halve-every steps, or to
+    zero along a cosine or a line. By default what suits the learner."""
+    halve_every: int = 2000
+    """Steps between halvings."""
+    seed: int = 0
+    """Everything random in training follows from it."""
+    validate_every: int | None = None
+    """Steps between looks at the validation classes; by default a twentieth of the steps."""
+    validation_episodes: int = 200
+    """Episodes in each of those looks."""
+
+    def __post_init__(self):
+        at_least(
+            self,
+            steps=0,
+            meta_batch=1,
+            tasks_at_once=1,
+            halve_every=1,
+            validate_every=1,
+            validation_episodes=2,
+            seed=0,
+        )
+        above(self, learning_rate=0, clip=0)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """One run: a learner, its tasks, its training."""
+
+    learner: LearnerSettings
+    tasks: TaskSettings = field(default_factory=TaskSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    @property
+    def name(self) -> str:
+        """Of the learner."""
+        return self.learner.name
+
+    def resolved(self) -> RunSettings:
+        """With the learner's defaults wherever nothing was said."""
+        tasks, training = self.tasks, self.training
+        fill = {
+            "decay": "none",
+            "meta_batch": 1,
+            "meta_optimizer": "adam",
+            "learning_rate": 1e-3,
+            **self.learner.defaults,
+        }
+        fill["way"] = WAYS if tasks.way is None else tasks.way
+        fill.setdefault("train_way", fill["way"])
+        fill["train_shot"] = tasks.shot
+        fill.setdefault("train_query", tasks.query)
+        steps = fill["steps"] if training.steps is None else training.steps
+        fill["steps"] = steps
+        fill["validate_every"] = max(1, steps // 20)
+        if tasks.tasks in FUNCTIONS and tasks.train_way not in (None, fill["train_way"]):
+            raise UserError(f"--train-way is about classes, and {tasks.tasks} has none")
+        if "tasks_at_once" in fill:
+            meta_batch = fill["meta_batch"] if training.meta_batch is None else training.meta_batch
+            if meta_batch > fill["tasks_at_once"]:  # groups must divide it
+                fill["tasks_at_once"] = math.gcd(fill["tasks_at_once"], meta_batch)
+        tasks, training = filled(tasks, fill), filled(training, fill)
+        learner = filled(self.learner, self.learner.following(tasks, training))
+        return dataclasses.replace(self, learner=learner, tasks=tasks, training=training)
+
+    def with_seed(self, seed: int) -> RunSettings:
+        """The same from another seed."""
+        return dataclasses.replace(self, training=dataclasses.replace(self.training, seed=seed))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, from which `from_json` makes the settings again."""
+        learner = {"name": self.learner.name, **dataclasses.asdict(self.learner)}
+        source = source_of(type(self.learner))
+        tasks = dataclasses.asdict(self.tasks)
+        del tasks["inputs"], tasks["classes"]
+        if self.tasks.ink == "auto":  # as before there was a choice
+            del tasks["ink"]
+        return {
+            "learner": learner,
+            "tasks": tasks,
+            "training": dataclasses.asdict(self.training),
+            "source": source and dataclasses.asdict(source),
+        }
+
+    @staticmethod
+    def from_json(found: dict[str, Any]) -> RunSettings:
+        """The settings in a `config.json`. No code runs that they name.
+
+        Raises `UserError` where they are not ours, and for a learner of the user's own whose file
+        is not named or has changed (see `registry.saved_learner_settings`).
+        """
+        from quickstudy.settings.registry import saved_learner_settings
+
+        try:
+            options = dict(found["learner"])
+            cls = saved_learner_settings(options.pop("name"), source_from_json(found["source"]))
+            if "network" in options:
+                network = options["network"]
+                network = {**network, "hidden": tuple(network["hidden"])}
+                options["network"] = NetworkSettings(**network)
+            return RunSettings(
+                cls(**options),
+                TaskSettings(**found["tasks"]),
+                TrainingSettings(**found["training"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"the run's config.json is not one of ours: {error}") from error
+
+
+def filled(settings: Any, values: dict[str, Any]) -> Any:
+    """`settings` with `values` for the fields that are None."""
+    missing = {
+        f.name: values[f.name]
+        for f in dataclasses.fields(settings)
+        if getattr(settings, f.name) is None and f.name in values
+    }
+    return dataclasses.replace(settings, **missing)

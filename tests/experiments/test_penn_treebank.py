@@ -1,0 +1,64 @@
+"""Learners on words as classes, from settings to a figure; on made-up text."""
+
+import numpy as np
+import pytest
+
+from quickstudy.datasets import penn_treebank
+from quickstudy.errors import UserError
+from quickstudy.runs import sources as classes
+from quickstudy.runs import wiring
+from quickstudy.runs.tasks import episode_tasks
+from quickstudy.settings.learner import NetworkSettings, TokenShape
+from quickstudy.settings.learners.baseline import FineTuning
+from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+
+TASKS = TaskSettings("penn-treebank", way=3, shot=1, query=1, train_query=2)
+TRAINING = TrainingSettings(steps=2, validate_every=2, validation_episodes=2)
+
+
+@pytest.fixture(autouse=True)
+def text(monkeypatch):
+    """Sixty words, twenty of them held out, in 200 sentences a part."""
+    rng = np.random.default_rng(0)
+    words = [f"w{i}" for i in range(60)]
+    sentences = {
+        part: [tuple(rng.choice(words, 12).tolist()) for _ in range(200)]
+        for part in ("train", "validation", "test")
+    }
+    monkeypatch.setattr(penn_treebank, "load", lambda: sentences)
+    monkeypatch.setattr(classes, "HELD_OUT_WORDS", (10, 10))
+    classes.treebank_words.cache_clear()
+    yield
+    classes.treebank_words.cache_clear()
+
+
+def test_no_word_that_is_tested_is_an_answer_in_training():
+    sources, names = classes.treebank_words(0)
+    assert [len(names[part]) for part in ("train", "validation", "test")] == [40, 10, 10]
+    assert len({word for part in names.values() for word in part}) == 60
+    blanked = {part: set(np.asarray(source.word).tolist()) for part, source in sources.items()}
+    assert not blanked["train"] & (blanked["validation"] | blanked["test"])
+    called = classes.class_names(TASKS, "test")
+    assert [called(label) for label in range(10)] == names["test"]
+
+
+def test_a_learner_of_tokens_is_trained_kept_and_measured(tmp_path):
+    settings = RunSettings(FineTuning(match="cosine"), TASKS, TRAINING)
+    wiring.train(settings, tmp_path / "run", show_progress=False)
+    loaded, problem, trained = wiring.load_learner(tmp_path / "run")
+    assert isinstance(problem.shape, TokenShape)
+    assert problem.shape.vocabulary == 62
+    result = wiring.measure(loaded, trained, episodes=3, show_progress=False)
+    assert result.protocol["data"] == "penn-treebank"
+    assert result.protocol["words left out"] == 0
+
+
+def test_what_cannot_be_is_said():
+    with pytest.raises(UserError, match="words that are in 150 sentences"):
+        episode_tasks(TASKS, "test", 3, 149, 1)
+    with pytest.raises(UserError, match="take --network text"):
+        NetworkSettings("mlp").build(TokenShape((21,), 62), None)
+    with pytest.raises(UserError, match="numbers, not tokens"):
+        NetworkSettings("text").build((21,), None)
+    with pytest.raises(UserError, match="rotations"):
+        classes.classes_of(TaskSettings("penn-treebank", rotations="classes"), "train")
