@@ -70,10 +70,10 @@ def train(folder: Path, contender: str, steps: int) -> dict[str, float]:
     import optax
 
     from quickstudy import training
+    from quickstudy.data.kind import source_of
     from quickstudy.datasets import packed
     from quickstudy.learners.metric.protonet import ProtoNet
     from quickstudy.networks import Conv4
-    from quickstudy.runs.sources import source_of
     from quickstudy.tasks.few_shot import FewShot
 
     data = packed.load(folder)

@@ -47,7 +47,8 @@ from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP, Conv4, Network, WithHead
 from quickstudy.networks.layers import Precision
 from quickstudy.task import Episode, TaskDistribution
-from quickstudy.tasks.few_shot import ArraySource, FewShot
+from quickstudy.tasks.arrays import ArraySource
+from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
 
 NAME = "quickstudy"

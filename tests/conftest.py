@@ -27,7 +27,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from quickstudy.compilation import enable_compilation_cache  # noqa: E402
-from quickstudy.tasks.few_shot import ArraySource  # noqa: E402
+from quickstudy.tasks.arrays import ArraySource  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 2)  # computations stay on the first unless told
 enable_compilation_cache()

@@ -49,9 +49,10 @@ from quickstudy.optimizers.momentum import LearnedMomentum
 from quickstudy.settings.learners.gradient import MAML
 from quickstudy.settings.run import RunSettings, TrainingSettings
 from quickstudy.task import Examples, FixedTasks, TaskDistribution
+from quickstudy.tasks.arrays import ArraySource
 from quickstudy.tasks.cloze import BlankedWords, blanked_words
 from quickstudy.tasks.cotraining import CoTraining
-from quickstudy.tasks.few_shot import ArraySource, FewShot
+from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.finite import Finite
 from quickstudy.tasks.glyphs import Glyphs
 from quickstudy.tasks.groups import Groups
@@ -247,10 +248,10 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     },
     "tasks.any_shot.AnyShot": {"key": lambda: jax.random.key(3)},
     "tasks.asking.Asked": {
-        "tasks": lambda: PartlyLabelled(some_source(), 2, 3, 1, labelled=1),
+        "tasks": lambda: PartlyLabelled(FewShot(some_source(), 2, 3, 1), labelled=1),
     },
     "tasks.cloze.BlankedWords": {"source": blanked},
-    "tasks.cloze.Cloze": {"source": blanked},
+    "tasks.cloze.NoSentenceTwice": {"source": blanked},
     "tasks.completion.Completion": {"pictures": lambda: pictures(3)},
     "tasks.cotraining.CoTraining": {"source": lambda: some_source(1000, 16)},
     "tasks.mapped.read_ahead": {"key_of": lambda: lambda i: jax.random.fold_in(KEY, i)},
@@ -261,7 +262,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "tasks.source.DescribedSource": {
         "source": lambda: Described(some_source(), np.zeros((40, 312))),
     },
-    "tasks.within.WithinGroup": {"alphabets": lambda: ["Greek"] * 20 + ["Latin"] * 20},
+    "tasks.within.OneHand": {"alphabets": lambda: ["Greek"] * 20 + ["Latin"] * 20},
 }
 """What a name stands for in the example of one place."""
 
@@ -287,7 +288,7 @@ TRACED = ("learners.", "networks.", "optimizers.", "tasks.")
 SHAPE = re.compile(r"\(?[\d, ]*\)?")
 RUN = {
     *("tasks.glyphs.glyph_splits", "tasks.mapped.MappedSource", "tasks.mapped.read_ahead"),
-    *("tasks.cloze.BlankedWords", "tasks.cloze.Cloze"),
+    *("tasks.cloze.BlankedWords", "tasks.cloze.NoSentenceTwice"),
 }
 """Examples among these that read numbers or files all the same."""
 

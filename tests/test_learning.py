@@ -11,7 +11,8 @@ from quickstudy.learners.baseline.nearest import NearestNeighbour
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.networks import MLP, Conv4, WithHead
-from quickstudy.tasks.few_shot import ArraySource, FewShot
+from quickstudy.tasks.arrays import ArraySource
+from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.training import meta_train
 

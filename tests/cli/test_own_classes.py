@@ -11,10 +11,11 @@ from PIL import Image
 
 from quickstudy import checkpoint
 from quickstudy.cli import main
+from quickstudy.data.own import Own
+from quickstudy.data.registry import _data_of
+from quickstudy.data.seen import warn_of_seen_classes
 from quickstudy.datasets import packed
 from quickstudy.datasets.kept import SPLITS
-from quickstudy.runs import sources
-from quickstudy.runs.sources import class_names, grouped
 from quickstudy.runs.wiring import load_learner
 
 TWENTY = [f"c{i:02}" for i in range(20)]
@@ -29,8 +30,8 @@ def run(capsys):
     """A command as in a new process: its exit status, and what it says and prints."""
 
     def run(*words: object) -> tuple[int, str, str]:
-        sources._data.cache_clear()
-        sources.warn_of_seen_classes.cache_clear()
+        _data_of.cache_clear()
+        warn_of_seen_classes.cache_clear()
         capsys.readouterr()
         status = main([str(word) for word in words])
         captured = capsys.readouterr()
@@ -123,9 +124,9 @@ KINDS = {
 
 def now_in(folder) -> dict[str, list[str]]:
     """What `evaluate` would take for each part now, by the settings of the trained run."""
-    sources._data.cache_clear()
+    _data_of.cache_clear()
     tasks = load_learner(folder)[0].tasks
-    return {part: list(grouped(tasks, part).names) for part in SPLITS}
+    return {part: list(tasks.data.grouped(part).names) for part in SPLITS}
 
 
 def figures(answer: tuple[str, str]) -> tuple:
@@ -176,11 +177,11 @@ def test_report_and_search_take_the_classes_of_the_run(well, tmp_path, monkeypat
     write_npz(tmp_path / "own.npz", ["aa", *TWENTY])
     taken = []
 
-    def noted(tasks, part):
-        taken.append((part, grouped(tasks, part).names))
-        return grouped(tasks, part)
+    def noted(self, part, grouped=Own.grouped):
+        taken.append((part, grouped(self, part).names))
+        return grouped(self, part)
 
-    monkeypatch.setattr(sources, "grouped", noted)
+    monkeypatch.setattr(Own, "grouped", noted)
     for words in (
         ("search", tmp_path / "run", "--normalisation", "running", "--episodes", 2),
         ("report", tmp_path / "run"),
@@ -335,7 +336,7 @@ def test_built_in_data_keeps_no_names(well, tmp_path):
     assert not (tmp_path / "run" / "split.json").exists()
     tasks = load_learner(tmp_path / "run")[0].tasks
     assert tasks.classes is None
-    assert class_names(tasks, "test")(0) == "glyph 1100000"
+    assert tasks.data.class_name("test")(0) == "glyph 1100000"
 
 
 @pytest.mark.parametrize("classes", range(1, 13))

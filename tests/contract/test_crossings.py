@@ -32,10 +32,12 @@ import numpy as np
 import pytest
 
 import quickstudy
+from quickstudy.data import penn_treebank as treebank_words
+from quickstudy.data.registry import _data_of
 from quickstudy.datasets import penn_treebank
 from quickstudy.errors import UserError
 from quickstudy.networks import koch, layers
-from quickstudy.runs import sources, wiring
+from quickstudy.runs import wiring
 from quickstudy.settings.learner import NetworkKind, NetworkSettings
 from quickstudy.settings.registry import LEARNERS
 from quickstudy.settings.run import RunSettings, TaskSettings
@@ -86,10 +88,10 @@ def text(monkeypatch):
         for part in ("train", "validation", "test")
     }
     monkeypatch.setattr(penn_treebank, "load", lambda: said)
-    monkeypatch.setattr(sources, "HELD_OUT_WORDS", (10, 10))
-    sources.treebank_words.cache_clear()
+    monkeypatch.setattr(treebank_words, "HELD_OUT_WORDS", (10, 10))
+    _data_of.cache_clear()
     yield
-    sources.treebank_words.cache_clear()
+    _data_of.cache_clear()
 
 
 class Alike(TaskDistribution):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from quickstudy.data.inputs import Inputs, in_order
+from quickstudy.data.registry import kind_of
 from quickstudy.datasets.grouped import Grouped, Scaling
 from quickstudy.errors import UserError
 from quickstudy.settings.learners.metric import ProtoNet
@@ -22,7 +23,9 @@ def trained(x: np.ndarray, tasks: str = "npz:x.npz", **of_table) -> Inputs:
     """What a training on these inputs keeps, once it was written and read."""
     y = np.arange(len(x)) % 2
     train = Grouped(x, np.array([0]), np.array([len(y)]), ("a",), **of_table)
-    inputs = Inputs.of(TaskSettings(tasks), x.shape[1:], train)
+    data = kind_of(tasks)(TaskSettings(tasks))
+    vars(data)["parts"] = {"train": train}
+    inputs = data.inputs(x.shape[1:])
     kept = Inputs.from_json(json.loads(json.dumps(inputs.to_json())))
     assert kept == inputs
     return kept
@@ -123,11 +126,11 @@ def test_what_are_no_numbers_is_refused(x):
 def test_files_of_an_older_quickstudy_have_a_defined_meaning():
     shape = (28, 28, 1)
     for tasks, ink in [("folder:x", "auto"), ("packed:x", "auto"), ("npz:x", None)]:
-        inputs = Inputs.of_older(TaskSettings(tasks), shape, None)
+        inputs = TaskSettings(tasks).data.older_inputs(shape, None)
         assert (inputs.ink, inputs.unit_range) == (ink, ink is not None)
-    assert Inputs.of_older(TaskSettings("folder:x", color=True), (28, 28, 3), None).ink is None
+    assert TaskSettings("folder:x", color=True).data.older_inputs((28, 28, 3), None).ink is None
     by = {"mean": [1.0, 2.0], "deviation": [3.0, 4.0], "columns": ["a", "b"]}
-    older = Inputs.of_older(TaskSettings("table:x"), (2,), by)
+    older = TaskSettings("table:x").data.older_inputs((2,), by)
     assert (older.mean, older.columns) == ((1.0, 2.0), ("a", "b"))
     kept = {"shape": [28, 28, 1], "ink": True, "unit_range": True, "label_column": "label"}
     assert Inputs.from_json(kept).ink == "auto"

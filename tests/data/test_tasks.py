@@ -4,16 +4,13 @@ import jax
 import numpy as np
 import pytest
 
+from quickstudy.data.kind import Classes
+from quickstudy.data.own import Own
+from quickstudy.data.registry import _data_of
+from quickstudy.data.seen import seen_in_training
 from quickstudy.datasets import omniglot
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.errors import UserError
-from quickstudy.runs.sources import (
-    _data,
-    class_names,
-    classes_of,
-    grouped,
-    seen_in_training,
-)
 from quickstudy.runs.tasks import episode_tasks, require_kind, training_tasks
 from quickstudy.settings.learners.baseline import FineTuning
 from quickstudy.settings.learners.gradient import MAML
@@ -22,6 +19,16 @@ from quickstudy.settings.learners.metric import ProtoNet
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sequences import Sequences
+
+
+def classes_of(tasks: TaskSettings, part: str):
+    assert isinstance(tasks.data, Classes)
+    return tasks.data.source(part)
+
+
+def grouped(tasks: TaskSettings, part: str):
+    assert isinstance(tasks.data, Own)
+    return tasks.data.grouped(part)
 
 
 @pytest.fixture
@@ -39,7 +46,7 @@ def test_fewer_training_classes_are_some_of_them_and_leave_the_others_alone(task
     assert few.names != everything.names[:5]
     for part in ("validation", "test"):
         assert grouped(tasks(train_classes=5), part).names == grouped(tasks(), part).names
-    assert class_names(tasks(train_classes=5), "train")(0) == few.names[0]
+    assert tasks(train_classes=5).data.class_name("train")(0) == few.names[0]
 
 
 def test_glyphs_can_be_few(tasks):
@@ -72,7 +79,7 @@ def test_sequences_that_cannot_be_are_mistakes(tasks):
         TaskSettings(letters=True)
     with pytest.raises(UserError, match="--letters is for learners that read sequences"):
         require_kind(ProtoNet(), TaskSettings(sequence=9, letters=True))
-    with pytest.raises(UserError, match="--sequence does not go with"):
+    with pytest.raises(UserError, match="--verify does not go with --sequence"):
         TaskSettings(sequence=9, verify=True)
     with pytest.raises(UserError, match="sinusoid has none"):
         episode_tasks(TaskSettings("sinusoid", sequence=9), "test", 5, 1, 15)
@@ -90,7 +97,7 @@ def test_characters_of_lakes_runs_that_were_trained_on_are_counted(monkeypatch):
     monkeypatch.setattr(omniglot, "lake_runs", lambda: omniglot.LakeRuns(rows, rows, rows))
     parts = {"train": whole.select(range(965))}
     monkeypatch.setattr(omniglot.Omniglot, "split", lambda self, name: parts)
-    _data.cache_clear()
+    _data_of.cache_clear()
     trained, lake = TaskSettings("omniglot", image_size=16), TaskSettings("lake-runs")
     tested, seen = seen_in_training(trained, lake)
     assert (len(tested), set(seen)) == (4, {"0", "963", "964"})
@@ -98,7 +105,7 @@ def test_characters_of_lakes_runs_that_were_trained_on_are_counted(monkeypatch):
     assert len(seen_in_training(two, lake)[1]) <= 2
     assert not seen_in_training(trained, trained)[1]
     assert not seen_in_training(TaskSettings(), lake)[1]
-    _data.cache_clear()
+    _data_of.cache_clear()
 
 
 def test_training_tasks_of_any_shot_are_labelled_in_part(tasks):
@@ -123,5 +130,5 @@ def test_any_shot_where_it_cannot_be_is_a_mistake(tasks):
         training_tasks(RunSettings(FineTuning(), tasks(any_shot=True)).resolved())
     with pytest.raises(UserError, match="--any-shot: this is about classes"):
         training_tasks(RunSettings(MAML(), TaskSettings("sinusoid", any_shot=True)).resolved())
-    with pytest.raises(UserError, match="--any-shot does not go with"):
+    with pytest.raises(UserError, match="--any-shot does not go with --sequence"):
         tasks(any_shot=True, sequence=9)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from quickstudy.data import penn_treebank as words_of_it
+from quickstudy.data.registry import _data_of
 from quickstudy.datasets import penn_treebank
 from quickstudy.errors import UserError
-from quickstudy.runs import sources as classes
 from quickstudy.runs import wiring
 from quickstudy.runs.tasks import episode_tasks
 from quickstudy.settings.learner import NetworkSettings, TokenShape
@@ -26,19 +27,21 @@ def text(monkeypatch):
         for part in ("train", "validation", "test")
     }
     monkeypatch.setattr(penn_treebank, "load", lambda: sentences)
-    monkeypatch.setattr(classes, "HELD_OUT_WORDS", (10, 10))
-    classes.treebank_words.cache_clear()
+    monkeypatch.setattr(words_of_it, "HELD_OUT_WORDS", (10, 10))
+    _data_of.cache_clear()
     yield
-    classes.treebank_words.cache_clear()
+    _data_of.cache_clear()
 
 
 def test_no_word_that_is_tested_is_an_answer_in_training():
-    sources, names = classes.treebank_words(0)
+    data = TASKS.data
+    assert isinstance(data, words_of_it.TreebankWords)
+    sources, names = ({p: v[i] for p, v in data.parts.items()} for i in (0, 1))
     assert [len(names[part]) for part in ("train", "validation", "test")] == [40, 10, 10]
     assert len({word for part in names.values() for word in part}) == 60
     blanked = {part: set(np.asarray(source.word).tolist()) for part, source in sources.items()}
     assert not blanked["train"] & (blanked["validation"] | blanked["test"])
-    called = classes.class_names(TASKS, "test")
+    called = data.class_name("test")
     assert [called(label) for label in range(10)] == names["test"]
 
 
@@ -61,4 +64,4 @@ def test_what_cannot_be_is_said():
     with pytest.raises(UserError, match="numbers, not tokens"):
         NetworkSettings("text").build((21,), None)
     with pytest.raises(UserError, match="rotations"):
-        classes.classes_of(TaskSettings("penn-treebank", rotations="classes"), "train")
+        TaskSettings("penn-treebank", rotations="classes").data.source("train")

@@ -23,7 +23,8 @@ from quickstudy.networks import Conv4, WithHead
 from quickstudy.optimizers.momentum import LearnedMomentum
 from quickstudy.report.figures import diagrams
 from quickstudy.task import Episode, Examples, FixedTasks
-from quickstudy.tasks.few_shot import ArraySource, Warped
+from quickstudy.tasks.arrays import ArraySource
+from quickstudy.tasks.distorted import Warped
 from quickstudy.tasks.problems.quadratics import Quadratics
 
 KEY = jax.random.key(0)

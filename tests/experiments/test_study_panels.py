@@ -25,7 +25,8 @@ from quickstudy.optimization import Curves
 from quickstudy.runs import wiring
 from quickstudy.settings.learner import Problem
 from quickstudy.settings.optimizers import OptimizerRun
-from quickstudy.tasks.few_shot import FewShot, Warped
+from quickstudy.tasks.distorted import Warped
+from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
 
 PICTURES = Problem((28, 28, 1), Categorical(5), 100)

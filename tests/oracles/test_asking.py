@@ -10,8 +10,9 @@ from scipy import stats
 from quickstudy.learner import AskingLearner
 from quickstudy.learners.baseline.nearest import NearestNeighbour
 from quickstudy.task import Examples
+from quickstudy.tasks.arrays import ArraySource
 from quickstudy.tasks.asking import Asked, AsLearned, AtRandom, LeastCertain
-from quickstudy.tasks.few_shot import ArraySource, FewShot
+from quickstudy.tasks.few_shot import AnyClasses, FewShot, FixedLabels
 from quickstudy.tasks.partly_labelled import PartlyLabelled, distinct_others
 
 CLASSES, EACH, WAY, SHOT, QUERY = 7, 8, 3, 4, 2
@@ -25,12 +26,11 @@ def numbered() -> ArraySource:
 
 
 def partly(labelled=1, distractors=0, fixed=False, anywhere=False) -> PartlyLabelled:
-    return PartlyLabelled(
-        *(numbered(), WAY, SHOT, QUERY, fixed),
-        labelled=labelled,
-        distractors=distractors,
-        anywhere=anywhere,
-    )
+    return PartlyLabelled(whole(fixed), labelled, distractors, anywhere)
+
+
+def whole(fixed: bool) -> FewShot:
+    return FewShot(numbered(), WAY, SHOT, QUERY, FixedLabels() if fixed else AnyClasses())
 
 
 def drawn(tasks, keys=KEYS):
@@ -51,14 +51,14 @@ def true_labels(episodes) -> np.ndarray:
 @pytest.mark.parametrize("labelled", [1, 2, SHOT])
 @pytest.mark.parametrize("fixed", [False, True])
 def test_an_episode_is_the_draw_of_few_shot_with_labels_hidden(labelled, fixed):
-    whole = drawn(FewShot(numbered(), WAY, SHOT, QUERY, fixed))
+    labelled_all = drawn(whole(fixed))
     episodes = drawn(partly(labelled, fixed=fixed))
-    np.testing.assert_array_equal(episodes.support.x, whole.support.x)
-    np.testing.assert_array_equal(episodes.query.x, whole.query.x)
-    np.testing.assert_array_equal(episodes.query.y, whole.query.y)
-    np.testing.assert_array_equal(episodes.answers, whole.support.y)
+    np.testing.assert_array_equal(episodes.support.x, labelled_all.support.x)
+    np.testing.assert_array_equal(episodes.query.x, labelled_all.query.x)
+    np.testing.assert_array_equal(episodes.query.y, labelled_all.query.y)
+    np.testing.assert_array_equal(episodes.answers, labelled_all.support.y)
     known = episodes.support.y >= 0
-    np.testing.assert_array_equal(episodes.support.y[known], whole.support.y[known])
+    np.testing.assert_array_equal(episodes.support.y[known], labelled_all.support.y[known])
     for k in range(WAY):
         assert (np.sum(episodes.support.y == k, 1) == labelled).all()
 
@@ -172,7 +172,7 @@ def test_uncertainty_asks_about_the_answer_with_the_highest_entropy():
     before, after = drawn(tasks), drawn(Asked(tasks, LeastCertain(learner), 1))
     for i in range(5):
         support = Examples(jnp.asarray(before.support.x[i]), jnp.asarray(before.support.y[i]))
-        logits = learner.adapt(support, tasks.likelihood, key=KEYS[0])(support.x)
+        logits = learner.adapt(support, tasks.tasks.likelihood, key=KEYS[0])(support.x)
         p = np.asarray(jax.nn.softmax(logits), float)
         entropy = np.where(before.support.y[i] < 0, stats.entropy(p, axis=1), -np.inf)
         (asked,) = np.flatnonzero(after.support.y[i] != before.support.y[i])

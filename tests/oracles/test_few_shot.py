@@ -12,15 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from quickstudy.tasks.few_shot import (
-    ArraySource,
-    Batches,
-    FewShot,
-    RandomlyTurned,
-    Rotated,
-    rotated,
-    turn,
-)
+from quickstudy.tasks.arrays import ArraySource
+from quickstudy.tasks.distorted import RandomlyTurned, Rotated, rotated, turn
+from quickstudy.tasks.few_shot import AnyClasses, Batches, FewShot, FixedLabels
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import distinct
 
@@ -217,7 +211,7 @@ def test_a_task_is_a_function_of_its_key_alone(tasks):
 def test_fixed_labels_give_every_class_one_label_and_every_label_its_classes():
     """Numbered examples tell which class they are of: ten classes, three labels."""
     source = ArraySource(np.arange(20.0)[:, None], 2 * np.arange(10), np.full(10, 2), {})
-    sample = jax.jit(jax.vmap(FewShot(source, 3, 1, 1, fixed_labels=True).sample))
+    sample = jax.jit(jax.vmap(FewShot(source, 3, 1, 1, FixedLabels()).sample))
     episodes = sample(jax.random.split(jax.random.key(0), 400))
     found = {0: set(), 1: set(), 2: set()}
     classes = np.asarray(episodes.support.x[..., 0] // 2, int)
@@ -229,6 +223,6 @@ def test_fixed_labels_give_every_class_one_label_and_every_label_its_classes():
 
 
 def test_episodes_with_fixed_labels_are_other_episodes():
-    free, fixed = (FewShot(numbered(), 2, 1, 1, f).protocol() for f in (False, True))
+    free, fixed = (FewShot(numbered(), 2, 1, 1, d()).protocol() for d in (AnyClasses, FixedLabels))
     assert "labels" not in free
     assert fixed["labels"] == "fixed for each class"

@@ -12,7 +12,8 @@ from quickstudy.likelihood import Categorical, Gaussian
 from quickstudy.metagradients import backpropagation
 from quickstudy.networks import MLP, WithHead
 from quickstudy.task import Episode, NumberedTask
-from quickstudy.tasks.few_shot import ArraySource, FewShot
+from quickstudy.tasks.arrays import ArraySource
+from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.finite import Finite
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.training import meta_train

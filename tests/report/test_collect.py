@@ -104,7 +104,7 @@ def test_the_classes_of_an_episode_are_those_it_was_cut_from(runs: dict[str, Pat
     assert isinstance(tasks, FewShot)
     key = jax.random.key(7)
     episode = tasks.sample(key)
-    classes, _ = tasks.chosen(key)
+    classes = tasks.chosen(key)
     of_class = jax.vmap(lambda c: tasks.source.draw(key, c, 10))(jnp.asarray(classes))
     for label, examples in enumerate(of_class):
         gap = jnp.abs(examples - episode.support.x[label]).max((1, 2, 3))

@@ -7,15 +7,22 @@ import pytest
 from quickstudy.cli import main, show
 from quickstudy.cli.evaluate import TestOptions as EvaluateOptions
 from quickstudy.cli.evaluate import test_tasks as changed
+from quickstudy.data import registry
+from quickstudy.data.mnist import mnist_pictures
+from quickstudy.data.registry import KINDS, _data_of
+from quickstudy.datasets import mnist, omniglot, penn_treebank
 from quickstudy.errors import UserError
-from quickstudy.runs import sources, tasks
 from quickstudy.runs.tasks import episode_tasks, training_tasks
-from quickstudy.settings import task_kinds
 from quickstudy.settings.learners.gradient import MAML
 from quickstudy.settings.learners.metric import ProtoNet
 from quickstudy.settings.registry import LEARNERS
 from quickstudy.settings.run import RunSettings, TaskSettings
-from quickstudy.settings.task_kinds import FUNCTIONS, KINDS, OWN, WITHOUT_CLASSES
+
+OWN = [kind.name for kind in KINDS.values() if kind.own]
+FUNCTIONS = [name for name, kind in KINDS.items() if not kind.has_ways]
+WITHOUT_CLASSES = [
+    name for name, kind in KINDS.items() if not kind.has_classes and not kind.test_only
+]
 
 
 class Reached(Exception):
@@ -28,10 +35,10 @@ def reached(*_, **__):
 
 @pytest.fixture
 def no_data(monkeypatch):
-    for module in (sources.omniglot, sources.mnist, sources.penn_treebank):
+    for module in (omniglot, mnist, penn_treebank):
         monkeypatch.setattr(module, "load", reached)
-    monkeypatch.setattr(sources.omniglot, "lake_runs", reached)
-    for cached in (sources.treebank_words, tasks.mnist_pictures):
+    monkeypatch.setattr(omniglot, "lake_runs", reached)
+    for cached in (_data_of, mnist_pictures):
         cached.cache_clear()
 
 
@@ -53,7 +60,7 @@ def test_all_tasks_of_the_list_are_made_or_their_data_is_asked_for(kind, no_data
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_tasks_are_taken_that_are_not_in_the_list(kind, monkeypatch):
     rest = {k: v for k, v in KINDS.items() if k != kind}
-    monkeypatch.setattr(task_kinds, "KINDS", rest)
+    monkeypatch.setattr(registry, "KINDS", rest)
     with pytest.raises(UserError, match="there are no tasks"):
         TaskSettings(named(kind))
 
@@ -74,8 +81,10 @@ def test_list_shows_every_kind_and_whole_sentences(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["list"]) == 0
     text = capsys.readouterr().out
-    for kind, words in KINDS.items():
-        assert re.search(rf"^ *{re.escape(kind)} +{re.escape(words)} *$", text, re.MULTILINE)
+    for kind, of_kind in KINDS.items():
+        assert re.search(
+            rf"^ *{re.escape(kind)} +{re.escape(of_kind.about)} *$", text, re.MULTILINE
+        )
     for name, settings in LEARNERS.items():
         row = re.search(rf"^ *{re.escape(name)} +(.*?) *$", text, re.MULTILINE)
         assert row is not None

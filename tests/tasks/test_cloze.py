@@ -14,11 +14,12 @@ from quickstudy.tasks.cloze import (
     CONTEXT,
     NO_WORDS,
     NOTHING,
-    Cloze,
+    NoSentenceTwice,
     blanked_words,
     divided,
     vocabulary,
 )
+from quickstudy.tasks.few_shot import FewShot
 
 RNG = np.random.default_rng(0)
 WORDS = [f"w{i}" for i in range(30)]
@@ -35,12 +36,12 @@ WAY, SHOT, QUERY = 3, 2, 1
 
 @functools.cache
 def sampler():
-    tasks = Cloze(SOURCE.with_at_least(SHOT + QUERY), WAY, SHOT, QUERY)
+    tasks = FewShot(SOURCE.with_at_least(SHOT + QUERY), WAY, SHOT, QUERY, NoSentenceTwice())
 
     @jax.jit
     def sample(seed):
         key = jax.random.key(seed)
-        return tasks.sample(key), tasks.chosen(key)[0]
+        return tasks.sample(key), tasks.chosen(key)
 
     return sample
 
@@ -98,8 +99,8 @@ def test_words_that_share_all_sentences_are_never_in_one_episode():
     """Two words that are always together, and two more: of the six pairs, five remain."""
     text = [("a", "b", "x"), ("a", "b", "y"), ("c", "x"), ("c", "y"), ("d", "x"), ("d", "y")]
     source, names = blanked_words(text, "abcd", vocabulary([text]), {})
-    tasks = Cloze(source, 2, 1, 1)
-    drawn = jax.jit(jax.vmap(lambda key: tasks.chosen(key)[0]))(
+    tasks = FewShot(source, 2, 1, 1, NoSentenceTwice())
+    drawn = jax.jit(jax.vmap(lambda key: tasks.chosen(key)))(
         jax.random.split(jax.random.key(0), 300)
     )
     pairs = {frozenset(names[i] for i in pair) for pair in np.asarray(drawn)}
@@ -116,4 +117,4 @@ def test_words_are_divided_without_those_that_stand_for_many():
 
 def test_impossible_episodes_are_refused():
     with pytest.raises(ValueError, match="9 classes"):
-        Cloze(SOURCE, 10, 1, 1)
+        FewShot(SOURCE, 10, 1, 1, NoSentenceTwice())

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from quickstudy.data import mnist as kinds
 from quickstudy.datasets import mnist
 from quickstudy.errors import UserError
 from quickstudy.likelihood import HeteroscedasticGaussian
-from quickstudy.runs import tasks as kinds
 from quickstudy.runs.tasks import episode_tasks
 from quickstudy.runs.wiring import problem_from_json, problem_of, problem_to_json
 from quickstudy.settings.learners.baseline import MultiTask

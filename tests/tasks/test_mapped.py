@@ -18,7 +18,9 @@ from quickstudy.devices import BY_TASK, task_mesh
 from quickstudy.evaluation import evaluate
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.networks import MLP
-from quickstudy.tasks.few_shot import ArraySource, Batches, Distorted, FewShot, rotated
+from quickstudy.tasks.arrays import ArraySource
+from quickstudy.tasks.distorted import Distorted, rotated
+from quickstudy.tasks.few_shot import Batches, FewShot
 from quickstudy.tasks.mapped import MappedSource, read_ahead
 from quickstudy.training import TrainingStopped, Validation, meta_train
 

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from quickstudy.tasks.few_shot import ArraySource, Distorted, distorted, some_distortion
+from quickstudy.tasks.arrays import ArraySource
+from quickstudy.tasks.distorted import Distorted, distorted, some_distortion
+from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.pairs import Pairs
-from quickstudy.tasks.within import Division, WithinGroup
+from quickstudy.tasks.within import Division, OneHand
 
 ALPHABETS = ["Greek"] * 3 + ["Latin"] * 5 + ["Runes"] * 2 + ["Greek"] * 2
 EACH = 6
@@ -60,9 +62,9 @@ def test_every_class_or_every_group_comes_as_often_as_the_others(within):
 
 @functools.cache
 def some_episode(way: int):
-    tasks = WithinGroup(numbered(), way, 2, 3, division=Division.of(ALPHABETS, way))
+    tasks = FewShot(numbered(), way, 2, 3, OneHand(Division.of(ALPHABETS, way)))
     return jax.jit(
-        lambda seed: (tasks.sample(jax.random.key(seed)), tasks.chosen(jax.random.key(seed))[0])
+        lambda seed: (tasks.sample(jax.random.key(seed)), tasks.chosen(jax.random.key(seed)))
     )
 
 

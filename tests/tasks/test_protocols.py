@@ -22,19 +22,13 @@ from quickstudy.learners.baseline.nearest import NearestNeighbour
 from quickstudy.likelihood import Categorical, Likelihood
 from quickstudy.task import Episode, Examples, FixedTasks, TaskDistribution
 from quickstudy.tasks.any_shot import AnyShot
+from quickstudy.tasks.arrays import ArraySource
 from quickstudy.tasks.asking import Asked, AtRandom, LeastCertain
-from quickstudy.tasks.cloze import BlankedWords, Cloze, blanked_words
+from quickstudy.tasks.cloze import BlankedWords, NoSentenceTwice, blanked_words
 from quickstudy.tasks.completion import Completion
 from quickstudy.tasks.cotraining import CoTraining
-from quickstudy.tasks.few_shot import (
-    ArraySource,
-    Batches,
-    Distorted,
-    FewShot,
-    RandomlyTurned,
-    Rotated,
-    Warped,
-)
+from quickstudy.tasks.distorted import Distorted, RandomlyTurned, Rotated, Warped
+from quickstudy.tasks.few_shot import Batches, Draw, FewShot, FixedLabels
 from quickstudy.tasks.finite import Finite
 from quickstudy.tasks.gaussian_processes import GaussianProcesses
 from quickstudy.tasks.glyphs import Glyphs
@@ -52,7 +46,7 @@ from quickstudy.tasks.sequences import Sequences
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource, DescribedSource
 from quickstudy.tasks.tables import SyntheticTables
-from quickstudy.tasks.within import Division, WithinGroup
+from quickstudy.tasks.within import Division, OneHand
 from quickstudy.tasks.zero_shot import Described, ZeroShot
 
 RNG = np.random.default_rng(0)
@@ -65,7 +59,7 @@ SENTENCES = [f"{a} {b} {c}".split() for a in "abcd" for b in "efgh" for c in "ij
 BLANKED = blanked_words(
     SENTENCES, "aefi", {w: i for i, w in enumerate("abcdefghijkl", 2)}, {"data": "letters"}
 )[0]
-PARTLY = PartlyLabelled(SOURCE, 2, 3, 2, labelled=1, distractors=1)
+PARTLY = PartlyLabelled(FewShot(SOURCE, 2, 3, 2), labelled=1, distractors=1)
 FEW = FewShot(SOURCE, 3, 2, 2)
 EXAMPLES = Examples(jnp.asarray(PICTURES), jnp.arange(len(PICTURES)) % 3)
 MAPPED = object()
@@ -75,11 +69,11 @@ DISTRIBUTIONS: list[TaskDistribution] = [
     FEW,
     Batches(SOURCE, 3),
     PARTLY,
-    WithinGroup(SOURCE, 3, 1, 1, division=DIVISION),
+    FewShot(SOURCE, 3, 1, 1, OneHand(DIVISION)),
     Pairs(SOURCE, 2, DIVISION),
     AnyShot(FEW),
     Asked(PARTLY, AtRandom(), 1),
-    Cloze(BLANKED, 2, 1, 1),
+    FewShot(BLANKED, 2, 1, 1, NoSentenceTwice()),
     CoTraining(FEW, 3, 5),
     Completion(jnp.asarray(PICTURES), 5, 3, words=(("data", "pictures"),)),
     Finite(FEW, 3),
@@ -125,7 +119,6 @@ CHANGED: dict[tuple[type, str], Any] = {
     (FixedTasks, "table"): eqx.filter_vmap(FEW.sample)(jax.random.split(jax.random.key(1), 3)),
     (SeveralKinds, "kinds"): (Quadratics(2), TestFunctions("rastrigin", 2)),
     (Pairs, "division"): Division.of([f"group {k // 3}" for k in range(CLASSES)]),
-    (WithinGroup, "division"): Division.of([f"group {k // 3}" for k in range(CLASSES)]),
 }
 """Other values, where there is no rule."""
 
@@ -149,6 +142,12 @@ def other(owner: Any, name: str) -> Any:
         return value[::-1] if value.ndim and bool((value != value[::-1]).any()) else value - 1
     if isinstance(value, Examples):
         return Examples(value.x[::-1], value.y)
+    if isinstance(value, OneHand):
+        return OneHand(CHANGED[Pairs, "division"])
+    if isinstance(value, NoSentenceTwice):
+        return NoSentenceTwice(FixedLabels())
+    if isinstance(value, Draw):
+        return FixedLabels()
     if isinstance(value, Likelihood):
         return dataclasses.replace(value, floor=0.3)
     assert isinstance(value, eqx.Module), (owner, name)

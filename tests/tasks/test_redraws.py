@@ -1,7 +1,6 @@
 """A fixed task whose examples are drawn anew: what its distribution promises still holds."""
 
 import functools
-from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -10,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quickstudy.tasks.any_shot import AnyShot
-from quickstudy.tasks.cloze import Cloze, blanked_words, vocabulary
-from quickstudy.tasks.few_shot import ArraySource, FewShot
+from quickstudy.tasks.arrays import ArraySource
+from quickstudy.tasks.cloze import NoSentenceTwice, blanked_words, vocabulary
+from quickstudy.tasks.few_shot import AnyClasses, Draw, FewShot, FixedLabels
 from quickstudy.tasks.partly_labelled import PartlyLabelled
-from quickstudy.tasks.within import Division, WithinGroup
+from quickstudy.tasks.within import Division, OneHand
 
 CLASSES, EACH, WAY, SHOT, QUERY = 8, 10, 3, 3, 2
 DISTRACTORS, LABELLED = 2, 1
@@ -31,45 +31,37 @@ def numbered() -> ArraySource:
 
 
 @functools.cache
-def made(kind: type) -> FewShot | AnyShot:
+def made(kind: type) -> FewShot | AnyShot | PartlyLabelled:
     counts = (WAY, SHOT, QUERY)
     few = FewShot(numbered(), *counts)
-    if kind is WithinGroup:
-        return WithinGroup(numbered(), *counts, division=Division.of(list("aaaabbbb"), WAY))
+    if kind is OneHand:
+        return FewShot(numbered(), *counts, OneHand(Division.of(list("aaaabbbb"), WAY)))
     if kind is PartlyLabelled:
-        return PartlyLabelled(
-            *(numbered(), *counts),
-            labelled=LABELLED,
-            distractors=DISTRACTORS,
-            anywhere=True,
-        )
-    if kind is Cloze:
+        return PartlyLabelled(few, LABELLED, DISTRACTORS, anywhere=True)
+    if kind is NoSentenceTwice:
         words = [f"w{i}" for i in range(CLASSES)]
         source, _ = blanked_words(SENTENCES, words, vocabulary([SENTENCES]), {"data": "a"})
-        return Cloze(source.with_at_least(SHOT + QUERY), *counts)
+        return FewShot(source.with_at_least(SHOT + QUERY), *counts, NoSentenceTwice())
+    if kind is FixedLabels:
+        return FewShot(numbered(), *counts, FixedLabels())
     return AnyShot(few) if kind is AnyShot else few
 
 
-def subclasses(kind: type) -> Iterator[type]:
-    yield kind
-    for below in kind.__subclasses__():
-        yield from subclasses(below)
-
-
-KINDS = [*subclasses(FewShot), AnyShot]
+KINDS = [*Draw.__subclasses__(), PartlyLabelled, AnyShot]
+"""Every way to draw, and what is put around few-shot episodes."""
 
 
 @functools.cache
 def redrawn(kind: type):
     """Two draws of one task, and its classes."""
     tasks = made(kind)
-    few = tasks.tasks if isinstance(tasks, AnyShot) else tasks
+    few = tasks if isinstance(tasks, FewShot) else tasks.tasks
 
     @jax.jit
     def draw(task, one, other):
         key = jax.random.key(task)
         draws = [tasks.sample(key, jax.random.key(seed)) for seed in (one, other)]
-        return tasks.sample(key), *draws, few.chosen(key)[0]
+        return tasks.sample(key), *draws, few.chosen(key)
 
     return draw
 
@@ -81,14 +73,13 @@ seeds = st.integers(0, 2**31 - 1)
 @settings(max_examples=20)
 @given(seeds, seeds, seeds)
 def test_a_task_that_is_drawn_again_keeps_its_promises(kind, task, one, other):
-    assert type(made(kind)) is kind
     first, *draws, classes = jax.device_get(redrawn(kind)(task, one, other))
     for episode in draws:
         np.testing.assert_array_equal(episode.support.y, first.support.y)
         np.testing.assert_array_equal(episode.query.y, first.query.y)
         assert episode.query.y.tolist() == [label for label in range(WAY) for _ in range(QUERY)]
         PROMISES[kind](episode, classes)
-        if kind is not Cloze:  # examples say their class
+        if kind is not NoSentenceTwice:  # examples say their class
             for part, of_first in ((episode.support, first.support), (episode.query, first.query)):
                 np.testing.assert_array_equal(numbers(part)[0], numbers(of_first)[0])
     if one != other:
@@ -143,10 +134,11 @@ def the_first_of_each_class_labelled(episode, classes):
 
 
 PROMISES = {
-    FewShot: classes_and_distinct_examples,
-    WithinGroup: one_hand,
+    AnyClasses: classes_and_distinct_examples,
+    FixedLabels: classes_and_distinct_examples,
+    OneHand: one_hand,
     PartlyLabelled: some_labelled,
-    Cloze: no_sentence_twice,
+    NoSentenceTwice: no_sentence_twice,
     AnyShot: the_first_of_each_class_labelled,
 }
 

@@ -10,10 +10,11 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.cli.options import read
+from quickstudy.data.registry import KINDS
 from quickstudy.errors import UserError, nearest
-from quickstudy.settings.learner import at_least
+from quickstudy.numbers import at_least
 
-FETCHED = ("omniglot", "mnist", "lake-runs")
+FETCHED = tuple(name for name, kind in KINDS.items() if kind.downloads)
 
 
 @dataclass(frozen=True)
@@ -52,48 +53,27 @@ def run(words: list[str]) -> int:
     """The command."""
     options = read(Data, words, "quickstudy data")
 
-    from quickstudy.datasets import cache, folder, mnist, omniglot, packed, penn_treebank
-    from quickstudy.runs.sources import image_format
-    from quickstudy.settings.run import TaskSettings
+    from quickstudy.data.folder import image_format
+    from quickstudy.datasets import cache, folder, packed
 
+    path = Path(options.name.partition(":")[2])
     if options.out is not None:
-        tasks = TaskSettings(
-            options.name, image_size=options.image_size, color=options.color, ink=options.ink
-        )
-        path = Path(options.name.partition(":")[2])
-        if ink := folder.pack(path, image_format(tasks), options.out):
+        format = image_format(options.image_size, options.color, options.ink)
+        if ink := folder.pack(path, format, options.out):
             show.line(f"{path} is read as {ink}")
         show.line(f"packed: {options.out}    next: --tasks packed:{options.out}")
         return 0
     if options.name.startswith("packed:"):
-        found = packed.check(Path(options.name.partition(":")[2]), show_progress=True)
+        found = packed.check(path, show_progress=True)
         show.line(f"whole: {len(found.x)} pictures of {found.classes} classes")
         return 0
-    if options.name == "omniglot":
-        loaded = omniglot.load(options.image_size)
-        sizes = {
-            name: "/".join(str(part.classes) for part in loaded.split(name).values())
-            for name in ("vinyals", "lake", "maml")
-        }
-        show.line(
-            f"omniglot: {loaded.grouped.classes} characters, {len(loaded.grouped.x)} drawings"
-        )
-        show.table(
-            "splits", ["name", "train/validation/test characters"], [list(x) for x in sizes.items()]
-        )
-        return 0
-    if options.name == "mnist":
-        digits = mnist.load()
-        show.line(f"mnist: {len(digits.train_y)} digits to train on, {len(digits.test_y)} to test")
-        return 0
-    if options.name == "lake-runs":
-        runs = omniglot.lake_runs()
-        show.line(f"lake-runs: {len(runs.test)} runs of {runs.test.shape[1]} characters each")
+    if options.name:
+        for line in KINDS[options.name].fetch(options.image_size):
+            show.line(line)
         return 0
     for place in cache.folders():
         show.line(f"looked for in {place}")
-    for name in FETCHED:
-        found = cache.find(f"{name}.npz")
-        show.line(f"{name}: {found or f'not here; quickstudy data {name} downloads it'}")
-    show.line(f"penn-treebank: {penn_treebank.find() or f'not here: {penn_treebank.HOW}'}")
+    for name, kind in KINDS.items():
+        if found := kind.find():
+            show.line(f"{name}: {found}")
     return 0

@@ -5,51 +5,51 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import tyro
 
 from quickstudy.cli import show
-from quickstudy.cli.options import read
+from quickstudy.cli.options import described_options, read
+from quickstudy.data.registry import kind_of
 from quickstudy.errors import UserError
-from quickstudy.settings.learner import at_least
+from quickstudy.numbers import at_least
 from quickstudy.settings.run import Asking, RunSettings, TaskSettings, defaults_of_classes
-from quickstudy.settings.task_kinds import WITHOUT_CLASSES
 
 if TYPE_CHECKING:
     from quickstudy.evaluation import Result
 
 
-@dataclass(frozen=True)
-class TestOptions:
-    """On which episodes; what is not said is as in training."""
+CHANGED = (
+    *("tasks", "way", "shot", "query", "split", "rotations", "within", "verify"),
+    *("labelled", "anywhere", "distractors", "sequence"),
+)
+"""The options of tasks that a test may change."""
 
-    tasks: str | None = None
-    """Other tasks than the run's: glyphs, omniglot, lake-runs, mnist, folder:PATH …"""
-    way: int | None = None
-    """Classes in an episode."""
-    shot: int | None = None
-    """Labelled examples of each class."""
-    query: int | None = None
-    """Test examples of each class."""
-    split: str | None = None
-    """Another split. By default own data is split as when the run was trained: by the names of
-    its classes, which it has kept."""
-    rotations: Literal["none", "classes", "episode"] | None = None
-    """Other rotations."""
-    within: bool | None = None
-    """Whether all classes of an episode are of one group."""
-    verify: bool | None = None
-    """Whether to ask of pairs if they are of one class."""
-    labelled: float | None = None
-    """Share of each class's support examples that carry a label."""
-    anywhere: bool | None = None
-    """Whether that share is of all support examples together: some classes may have no label."""
-    distractors: int | None = None
-    """Classes that are not in the episode, of which it has unlabelled examples all the same."""
-    sequence: int | None = None
-    """Sequences of so many examples, each predicted before its label is told; 0 for support and
-    query sets."""
+
+def changes() -> list[tuple[str, Any, None]]:
+    """The `CHANGED` options as fields: each with its own words, None where nothing is said."""
+    kinds = get_type_hints(TaskSettings)
+    words = {**described_options(TaskSettings), "tasks": "Other tasks than the run's."}
+    return [
+        (name, Annotated[kinds[name] | None, tyro.conf.arg(help=in_a_test(words[name]))], None)
+        for name in CHANGED
+    ]
+
+
+def in_a_test(words: str) -> str:
+    """What to say of an option whose default is that of the training."""
+    return f"{words.partition(' By default')[0]} By default as in training."
+
+
+TestTasks: Any = dataclasses.make_dataclass("TestTasks", changes(), frozen=True)
+"""The options of the tasks of a test; what is None is as in training."""
+
+
+@dataclass(frozen=True)
+class TestOptions(TestTasks):
+    """On which episodes."""
+
     ask: Literal["random", "uncertainty", "learned"] | None = None
     """Ask for labels that are hidden: any, those that the learner is least certain of, or those
     that it has learned to ask for."""
@@ -70,17 +70,14 @@ class TestOptions:
 
 def test_tasks(options: TestOptions, settings: RunSettings) -> TaskSettings:
     """The run's tasks with what the options change."""
-    own = {
-        f.name: getattr(options, f.name)
-        for f in dataclasses.fields(TaskSettings)
-        if hasattr(options, f.name)
-    }
-    changed: dict[str, Any] = {k: v for k, v in own.items() if v is not None}
-    if options.tasks is not None and options.tasks != settings.tasks.tasks:
+    said = {name: getattr(options, name) for name in CHANGED}
+    changed: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    other = changed.get("tasks", settings.tasks.tasks)
+    if other != settings.tasks.tasks:
         changed = {"split": None, "classes": None, "rotations": None, "ink": "auto", **changed}
-        if options.tasks in WITHOUT_CLASSES:
+        if not kind_of(other).has_classes and not kind_of(other).test_only:
             changed = {**defaults_of_classes(), **changed}
-    if options.split is not None:
+    if "split" in changed and said["split"] is not None:
         changed["classes"] = None
     return dataclasses.replace(settings.tasks, **changed)
 

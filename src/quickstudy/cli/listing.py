@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import tyro
 
 from quickstudy.cli import show
+from quickstudy.data.registry import KINDS
 from quickstudy.experiments.published import EXPERIMENTS, RECIPES
 from quickstudy.experiments.studies.registry import STUDIES
 from quickstudy.settings.optimizers import OPTIMIZERS
 from quickstudy.settings.registry import LEARNERS
-from quickstudy.settings.task_kinds import KINDS
 
 PROBLEMS = {
     "quadratics": "random quadratics (Andrychowicz et al. 2016)",
@@ -37,7 +37,7 @@ def run(words: list[str]) -> int:
     tables = {
         "learners": sentences(LEARNERS),
         "learned optimisers": sentences(OPTIMIZERS),
-        "tasks": KINDS,
+        "tasks": {name: kind.about for name, kind in KINDS.items()},
         "problems": PROBLEMS,
         "recipes": sentences({**RECIPES, **EXPERIMENTS}),
         "studies": STUDIES,

@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in rest):
             raise UserError("an argument is empty: leave it out, or write . for the current folder")
         command = importlib.import_module(f"quickstudy.cli.{name.replace('list', 'listing')}")
-        return command.run(rest if name == "train" else without_learners(rest))
+        return command.run(with_files(name, rest))
     except UserError as error:
         return complain(str(error))
     except RuntimeError as error:  # what a callback to the host raised comes as JAX's, with words
@@ -109,16 +109,34 @@ def end_at_once(number: int, frame: Any) -> NoReturn:
     os._exit(128 + number)
 
 
-def without_learners(words: list[str]) -> list[str]:
-    """The words but for each `--learner FILE.py`, whose file is run: what it defines is known then
-    to all that loads runs. Raises `UserError` where it is no Python file that defines a learner."""
+LEARNERS_TAKE = ("train",)
+"""Commands that read the words of learners themselves …"""
+TASKS_TAKE = ("evaluate", "compare")
+"""… and those that read the words of tasks."""
+PROBLEMS = ("train", "optimize")
+"""Commands whose `--tasks FILE.py` may be problems to minimise: they run the file themselves."""
+
+
+def with_files(command: str, words: list[str]) -> list[str]:
+    """Run the files that `--learner FILE.py` and `--tasks FILE.py` name: what they define is known
+    then to all that loads runs. Returns the words without those that the command does not read
+    itself. Raises `UserError` where a file does not define what it should."""
+    from quickstudy.data.registry import run_file_of_tasks
+
     rest, words = [], list(words)
     while words:
-        word, equals, value = words.pop(0).partition("=")
-        if word != "--learner":
-            rest.append(word + equals + value)
+        word = words.pop(0)
+        flag, equals, value = word.partition("=")
+        is_learner = flag == "--learner" and command not in LEARNERS_TAKE
+        is_tasks = flag == "--tasks" and command not in PROBLEMS
+        if not (is_learner or is_tasks):
+            rest.append(word)
             continue
         file = value if equals else words.pop(0) if words else ""
+        if is_tasks:
+            run_file_of_tasks(file)
+            rest += [flag, file] if command in TASKS_TAKE or ".py" not in file else []
+            continue
         if not file.endswith(".py"):
             raise UserError(f"--learner {file}: give the Python file that defines the learner")
         from quickstudy.settings.registry import learner_settings

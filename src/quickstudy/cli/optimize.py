@@ -78,7 +78,7 @@ def run(words: list[str]) -> int:
     from quickstudy.runs.evidence import command, provenance
     from quickstudy.runs.optimizing import load_trained
     from quickstudy.runs.problems import own_problems, problems_of
-    from quickstudy.settings.user_file import require_unchanged
+    from quickstudy.user_file import require_unchanged
 
     if options.picture is not None:
         from quickstudy.report.figures import require_picture

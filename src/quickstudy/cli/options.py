@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
+import itertools
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -44,3 +48,17 @@ def require_numbers(options: Any) -> None:
                 raise UserError(f"{flag} {one}: it must be a number")
             if isinstance(one, int) and abs(one) > LARGEST:
                 raise UserError(f"{flag} {one}: it must be between {-LARGEST} and {LARGEST}")
+
+
+def described_options(kind: type) -> dict[str, str]:
+    """The words below each field of a dataclass and of those that it derives from: what `--help`
+    says of the option."""
+    words: dict[str, str] = {}
+    for one in reversed(kind.__mro__[:-1]):
+        body = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, below in itertools.pairwise(body.body):
+            match field, below:
+                case ast.AnnAssign(ast.Name(name)), ast.Expr(ast.Constant(text)):
+                    words[name] = " ".join(str(text).split())
+    return words

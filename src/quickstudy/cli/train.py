@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import tyro
 from quickstudy.cli import show
 from quickstudy.cli.machines import Machines
 from quickstudy.cli.options import read
+from quickstudy.data.registry import run_file_of_tasks
 from quickstudy.errors import UserError
 from quickstudy.runs.folders import seed_folder
 from quickstudy.settings.learner import Flat, LearnerSettings, at_least
@@ -72,6 +74,9 @@ def run(words: list[str]) -> int:
 
         return optimizer_training.run(name, rest)
     settings = learner_settings(name)
+    for word, value in itertools.pairwise([*rest, ""]):
+        if word.partition("=")[0] == "--tasks":
+            run_file_of_tasks(word.partition("=")[2] or value)
     options = read(
         arguments_of(settings), rest, f"quickstudy train {name}", description=settings.__doc__
     )

@@ -7,18 +7,15 @@ Written once for all commands: `adapt` and `predict` bring files to it, `evaluat
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from quickstudy.datasets.grouped import Grouped, Scaling
+from quickstudy.datasets.grouped import Scaling
 from quickstudy.errors import UserError
 from quickstudy.terminal import warn
-
-if TYPE_CHECKING:
-    from quickstudy.settings.run import TaskSettings
 
 FAR = 3.0
 """How many widths of the training range inputs may lie beyond it without a warning."""
@@ -27,11 +24,22 @@ NARROW = 0.05
 """The share of the training range below which pictures have a warning."""
 
 
+class TokenShape(tuple[int, ...]):
+    """The shape of one input that is tokens, integers below `vocabulary`, and not numbers."""
+
+    vocabulary: int
+
+    def __new__(cls, shape: Iterable[int], vocabulary: int):
+        made = super().__new__(cls, shape)
+        made.vocabulary = vocabulary
+        return made
+
+
 @dataclass(frozen=True)
 class Inputs:
     """The inputs of a training. All fields are plain JSON values, kept with the run.
 
-    >>> Inputs.of(settings.tasks, (5,), train).words
+    >>> Inputs((5,)).words
     '5 features'
     """
 
@@ -78,46 +86,6 @@ class Inputs:
         """
         (features,) = shape
         return Inputs(shape, mean=(0.0,) * features, deviation=(1.0,) * features)
-
-    @staticmethod
-    def of(tasks: TaskSettings, shape: tuple[int, ...], train: Grouped | None) -> Inputs:
-        """Those of a training: `train` is what it was trained on, None where that is no data of
-        the user's."""
-        kind = tasks.tasks.partition(":")[0]
-        if train is None:
-            drawn = kind in ("glyphs", "omniglot")
-            return Inputs(tuple(shape), "auto" if drawn else None, drawn)
-        pictures = train.x.dtype == np.uint8
-        ink = train.ink.colour if train.ink else "auto" if _strokes(tasks, shape) else None
-        by = train.scaling
-        return Inputs(
-            shape,
-            ink,
-            pictures,
-            tasks.label_column,
-            train.columns,
-            None if by is None else tuple(by.mean.tolist()),
-            None if by is None else tuple(by.deviation.tolist()),
-            None if pictures else float(train.x.min()),
-            None if pictures else float(train.x.max()),
-        )
-
-    @staticmethod
-    def of_older(
-        tasks: TaskSettings, shape: tuple[int, ...], scaling: dict[str, Any] | None
-    ) -> Inputs:
-        """Those of a run that does not keep them, but perhaps the `mean` and `deviation` that its
-        features were standardised by, and their `columns`."""
-        kind = tasks.tasks.partition(":")[0]
-        drawn = kind in ("glyphs", "omniglot")
-        by: dict[str, Any] = {word: tuple(values) for word, values in (scaling or {}).items()}
-        return Inputs(
-            tuple(shape),
-            "auto" if drawn or _strokes(tasks, shape) else None,
-            drawn or kind in ("folder", "packed"),
-            tasks.label_column,
-            **by,
-        )
 
     def to_json(self) -> dict[str, Any]:
         """The inverse of `from_json`."""
@@ -246,9 +214,3 @@ def words_of(shape: tuple[int, ...]) -> str:
     if len(shape) == 1:
         return f"{shape[0]} features"
     return f"{'images' if len(shape) == 3 else 'arrays'} of {' × '.join(map(str, shape))}"
-
-
-def _strokes(tasks: TaskSettings, shape: tuple[int, ...]) -> bool:
-    """Whether the user's own pictures are taken for strokes bright on dark."""
-    kind = tasks.tasks.partition(":")[0]
-    return (kind == "folder" and not tasks.color) or (kind == "packed" and shape[-1] == 1)

@@ -25,9 +25,7 @@ from quickstudy.report.opened import Run
 from quickstudy.report.page import require_page, write_report
 from quickstudy.runs import wiring
 from quickstudy.runs.evidence import provenance
-from quickstudy.runs.sources import grouped
 from quickstudy.settings.run import WAYS, TaskSettings
-from quickstudy.settings.task_kinds import FUNCTIONS, WITHOUT_CLASSES
 from quickstudy.task import PRESENTATIONS
 
 INNER_STEPS = (0, 1, 2, 3, 5, 10)
@@ -134,16 +132,10 @@ def subject(tasks: TaskSettings) -> str:
     >>> subject(TaskSettings("folder:data/birds", way=5, shot=1))
     'birds, 5-way 1-shot'
     """
-    kind, _, path = tasks.tasks.partition(":")
-    data = Path(path).name or kind
-    if kind in FUNCTIONS:
-        return f"{data}, {tasks.shot} points"
-    if kind == "synthetic-tables":
-        way = tasks.way or WAYS
-        return f"{data}, up to {way} classes and {way * tasks.shot} examples"
+    way, data = tasks.way or WAYS, tasks.data
     if tasks.sequence:
-        return f"{data}, sequences of {tasks.sequence} of {tasks.way} classes"
-    return f"{data}, {tasks.way}-way {tasks.shot}-shot"
+        return f"{data.path.name or data.name}, sequences of {tasks.sequence} of {way} classes"
+    return data.subject(way, tasks.shot)
 
 
 def chance(run: Run) -> float | None:
@@ -276,9 +268,7 @@ def shots_sweep(run: Run, seed: int) -> list[Sweep]:
 def most_shots(tasks: TaskSettings) -> int:
     """How many support examples every test class can give beside its queries; 0 for tasks that
     are not classification, from descriptions, or sequences."""
-    kind = tasks.tasks.partition(":")[0]
-    if kind in WITHOUT_CLASSES or tasks.zero_shot or tasks.sequence:
+    if tasks.zero_shot or tasks.sequence:
         return 0
-    if kind in ("glyphs", "penn-treebank"):
-        return max(SHOTS)
-    return int(grouped(tasks, "test").count.min()) - tasks.query
+    most = tasks.data.most_shots(tasks.query)
+    return max(SHOTS) if most is None else most

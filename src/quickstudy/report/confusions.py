@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from quickstudy.data.kind import Classes
 from quickstudy.learner import Learner
 from quickstudy.report.data import Confusion
 from quickstudy.report.opened import Run, is_image, shown
-from quickstudy.runs.sources import class_names
 from quickstudy.task import task_keys
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.source import ClassSource, distinct
@@ -58,7 +58,7 @@ def confused(run: Run, seed: int) -> list[Confusion]:
     share = confusion / np.maximum(total, 1)
     worst = np.argsort(share, axis=None, kind="stable")[::-1][:CONFUSED_PAIRS]
     pairs = [(int(i), int(j)) for i, j in zip(*np.unravel_index(worst, share.shape), strict=True)]
-    called = class_names(run.settings.tasks, "test")
+    called = cast(Classes, run.settings.tasks.data).class_name("test")
     pictures = shown(examples) if is_image(examples.shape[1:]) else [None] * count
     return [
         Confusion(
@@ -95,6 +95,6 @@ def _mistakes(
         predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
         guess = jnp.argmax(predictor(task.query.x), -1)
         counts = jnp.zeros((tasks.way, tasks.way), int).at[task.query.y, guess].add(1)
-        return tasks.chosen(for_task)[0], counts
+        return tasks.chosen(for_task), counts
 
     return jax.lax.map(one, jnp.arange(CONFUSED_EPISODES))

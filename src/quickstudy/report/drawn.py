@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from quickstudy.data.kind import Classes
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.adapted import NetworkPredictor
 from quickstudy.learners.metric.protonet import Prototypes
@@ -16,7 +18,6 @@ from quickstudy.learners.metric.tadam import ScaledPrototypes
 from quickstudy.networks import WithHead
 from quickstudy.report.data import CurveEpisode, Embedding, ImageEpisode
 from quickstudy.report.opened import Run, is_image, shown
-from quickstudy.runs.sources import class_names
 from quickstudy.task import Episode, task_keys
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.gaussian_processes import GaussianProcesses
@@ -34,7 +35,7 @@ def drawn(run: Run, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embe
         return drawn_curve(run, tasks, for_task, for_learner), None
     if not isinstance(tasks, FewShot):
         return None, None
-    called = class_names(run.settings.tasks, "test")
+    called = cast(Classes, run.settings.tasks.data).class_name("test")
     classes, task, probabilities, features, prototypes = jax.device_get(
         _look(run.learner, tasks, for_task, for_learner)
     )
@@ -63,7 +64,7 @@ def _look(
     predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
     probabilities = jax.nn.softmax(predictor(task.query.x))
     features = features_of(predictor, task.query.x)
-    return tasks.chosen(for_task)[0], task, probabilities, *features
+    return tasks.chosen(for_task), task, probabilities, *features
 
 
 def features_of(predictor: Predictor, x: Array) -> tuple[Array | None, Array | None]:

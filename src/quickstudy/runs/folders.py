@@ -7,9 +7,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+from quickstudy.data.options import choice
 from quickstudy.datasets.kept import NOT_KEPT, ClassSplit
 from quickstudy.errors import UserError
-from quickstudy.settings.run import TaskSettings, chosen
+from quickstudy.settings.run import TaskSettings
 
 SPLIT_FILE = "split.json"
 """The names of a run's classes of the user's own data: of the form that `--split` takes."""
@@ -73,7 +74,7 @@ def _is_of(folder: Path, tasks: TaskSettings) -> bool:
     """Whether a run was begun there on the same choice of data."""
     try:
         there = json.loads((folder / "config.json").read_text())["tasks"]
-        return chosen(TaskSettings(**there)) == chosen(replace(tasks, classes=None))
+        return choice(TaskSettings(**there)) == choice(replace(tasks, classes=None))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError):
         return False
 

@@ -13,13 +13,13 @@ from quickstudy.datasets import cifar10, mnist
 from quickstudy.datasets.images import resized
 from quickstudy.errors import UserError, nearest
 from quickstudy.settings.optimizers import ProblemSettings
-from quickstudy.settings.user_file import class_in_file, named_class
 from quickstudy.task import Optimizee, Problems, TaskDistribution
 from quickstudy.tasks.problems.classification import Classifiers
 from quickstudy.tasks.problems.functions import FUNCTIONS, TestFunctions
 from quickstudy.tasks.problems.logistic import LogisticRegressions
 from quickstudy.tasks.problems.quadratics import Quadratics
 from quickstudy.tasks.problems.several import SeveralKinds
+from quickstudy.user_file import class_in_file, named_class
 
 NETWORKS = ("mnist", "cifar10")
 KINDS = ("quadratics", "logistic", *FUNCTIONS, *NETWORKS, "several")

@@ -19,6 +19,9 @@ from jaxtyping import PRNGKeyArray
 from quickstudy import checkpoint, memory
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.data.inputs import Inputs
+from quickstudy.data.kind import Classes, input_shape
+from quickstudy.data.registry import kind_of
+from quickstudy.data.seen import warn_of_seen_classes
 from quickstudy.datasets.kept import NOT_KEPT, ClassSplit
 from quickstudy.devices import from_first_process, is_first_process, text_from_first_process
 from quickstudy.errors import UserError
@@ -28,15 +31,6 @@ from quickstudy.likelihood import LETTERS, Categorical, Letters, Likelihood, Rea
 from quickstudy.record import Record
 from quickstudy.runs.evidence import provenance
 from quickstudy.runs.folders import SPLIT_FILE, kept_split, run_file, seeds_in
-from quickstudy.runs.sources import (
-    KEEPING,
-    description_shape,
-    how_read,
-    input_shape,
-    split_of,
-    training_inputs,
-    warn_of_seen_classes,
-)
 from quickstudy.runs.tasks import (
     asked_tasks,
     episode_tasks,
@@ -53,7 +47,6 @@ from quickstudy.settings.learner import (
     optax_optimizer,
 )
 from quickstudy.settings.run import WAYS, Asking, RunSettings, TaskSettings, TrainingSettings
-from quickstudy.settings.task_kinds import OWN
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.terminal import say_once, warn
 from quickstudy.training import SECONDS_PER_CHECKPOINT, Validation, meta_train_seeds
@@ -80,8 +73,16 @@ def problem_of(settings: RunSettings) -> Problem:
         input_shape(classes),
         Letters() if settings.tasks.letters else Categorical(settings.tasks.way or WAYS),
         classes.classes,
-        description_shape(settings.tasks, classes),
+        description_shape(settings.tasks),
     )
+
+
+def description_shape(tasks: TaskSettings) -> tuple[int, ...] | None:
+    """The shape of the description of one class; None where support sets hold examples."""
+    if not tasks.zero_shot:
+        return None
+    described = cast(Classes, tasks.data).described("train")
+    return jax.eval_shape(lambda: described.describe(jnp.asarray(0))).shape
 
 
 def outer_optimizer(training: TrainingSettings) -> optax.GradientTransformation:
@@ -187,13 +188,13 @@ def prepared(settings: RunSettings, folders: Collection[Path]) -> Prepared:
     """For a training in these folders. All processes take the classes of the first."""
     tasks = settings.tasks
     split, notes = None, []
-    if tasks.tasks.partition(":")[0] in KEEPING:
+    if kind_of(tasks.tasks).keeps_classes:
         kept = kept_split(folders, tasks) if is_first_process() else None
         found = json.loads(text_from_first_process(json.dumps(kept and kept.to_json())))
         if found is not None:
             kept = ClassSplit(**{part: tuple(names) for part, names in found.items()})
         tasks = dataclasses.replace(tasks, classes=kept)
-        split = kept if kept not in (None, NOT_KEPT) else split_of(tasks)
+        split = kept if kept not in (None, NOT_KEPT) else tasks.data.split()
         assert split is not None
         mine = json.dumps(split.to_json())
         if text_from_first_process(mine) != mine:
@@ -285,7 +286,7 @@ def _train(
         training.validate_every,
         training.validation_episodes,
     )
-    inputs = training_inputs(t, problem.shape)
+    inputs = t.data.inputs(problem.shape)
     optimizer = outer_optimizer(training)
     seeds = [
         SeedRun(
@@ -296,7 +297,7 @@ def _train(
     if is_first_process():
         for one in seeds:
             keep(split, one)
-        ink = how_read(t, "train")
+        ink = t.data.ink("train")
         for note in (f"{t.tasks} is read as {ink}" if ink else "", *ready.notes):
             if note:
                 warn(note)
@@ -437,8 +438,8 @@ def saved_settings(where: Path, header: dict[str, Any]) -> RunSettings:
     if "inputs" in header:
         inputs = Inputs.from_json(header["inputs"])
     else:
-        inputs = Inputs.of_older(tasks, shape, header.get("scaling"))
-        if inputs.ink == "auto" and tasks.tasks.partition(":")[0] in ("folder", "packed"):
+        inputs = tasks.data.older_inputs(shape, header.get("scaling"))
+        if inputs.ink == "auto" and kind_of(tasks.tasks).own:
             say_once(
                 f"{where} does not say what is ink in its images (an older quickstudy trained it): "
                 "dark or light is decided from the images at hand"
@@ -450,7 +451,7 @@ def saved_settings(where: Path, header: dict[str, Any]) -> RunSettings:
 
 def saved_classes(where: Path, tasks: TaskSettings, header: dict[str, Any]) -> ClassSplit | None:
     """The classes that a run has kept of the user's own data, from the header of its learner."""
-    if tasks.tasks.partition(":")[0] not in KEEPING:
+    if not kind_of(tasks.tasks).keeps_classes:
         return None
     if (found := header.get("split")) is None:  # older runs say nothing of it
         return NOT_KEPT
@@ -585,9 +586,9 @@ def require_inputs(
     error how images are read, where the run has not decided or most of them look otherwise."""
     x = jax.eval_shape(distribution.sample, jax.random.key(0)).query.x
     inputs.require_shape(tasks.tasks, x.shape[2:] if tasks.verify else x.shape[1:])
-    if tasks.tasks in ("glyphs", "omniglot", "mnist", "lake-runs"):
+    if tasks.data.is_bytes and not tasks.data.own:
         inputs.require_units(tasks.tasks)
-    ink = how_read(tasks, part)
+    ink = tasks.data.ink(part)
     if ink is not None and (inputs.ink == "auto" or ink.otherwise > 0.5):
         say_once(f"{tasks.tasks} is read as {ink}{'' if inputs.ink == 'auto' else IN_TRAINING}")
 
@@ -637,7 +638,7 @@ def measure(
     result = dataclasses.replace(result, learner=words)
     of_any_learner = t.inputs and t.inputs.of_any_learner
     shape = task.query.x.shape[2:] if t.verify else task.query.x.shape[1:]
-    if t.inputs is None and len(shape) == 1 and t.tasks.partition(":")[0] in OWN:
+    if t.inputs is None and len(shape) == 1 and kind_of(t.tasks).own:
         of_any_learner = Inputs.unscaled(shape)
     if t.inputs == of_any_learner:
         return result

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from quickstudy.errors import UserError, nearest
 from quickstudy.settings.learner import above, at_least, layers_at_most, widths_at_least_1
 from quickstudy.settings.run import TrainingSettings, filled
-from quickstudy.settings.user_file import Source, named_class, source_from_json, source_of
+from quickstudy.user_file import Source, named_class, source_from_json, source_of
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray

@@ -23,7 +23,7 @@ from quickstudy.settings.learners.memory import LSTM, MANN
 from quickstudy.settings.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet, ZeroShot
 from quickstudy.settings.learners.processes import CNP, Statistician
 from quickstudy.settings.learners.reading import SNAIL, MemoryModule, MetaNetworks
-from quickstudy.settings.user_file import Source, class_from, class_in_file
+from quickstudy.user_file import Source, class_from, class_in_file
 
 LEARNERS: dict[str, type[LearnerSettings]] = {
     settings.name: settings

@@ -9,28 +9,25 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import tyro
-
-from quickstudy.data.inputs import Inputs
-from quickstudy.datasets.kept import ClassSplit
+from quickstudy.data.kind import Data
+from quickstudy.data.modes import OPTIONS, Described, Mode, mode_of
+from quickstudy.data.options import DataOptions, data_options
+from quickstudy.data.registry import data_of, kind_of
 from quickstudy.errors import UserError
-from quickstudy.settings.learner import LearnerSettings, NetworkSettings, above, at_least
-from quickstudy.settings.task_kinds import FUNCTIONS, KINDS, require_known
-from quickstudy.settings.user_file import source_from_json, source_of
+from quickstudy.numbers import above, at_least
+from quickstudy.settings.learner import LearnerSettings, NetworkSettings
+from quickstudy.user_file import source_from_json, source_of
 
 WAYS = 5
 """Classes in an episode where nothing is said."""
 
-TASKS = f"""{", ".join(KINDS)}. quickstudy list says what each of them is."""
-
 
 @dataclass(frozen=True)
-class TaskSettings:
-    """Which tasks to train on, choose on, and test on."""
+class TaskSettings(DataOptions):
+    """Which tasks to train on, choose on, and test on: the data, and the episodes cut out of it."""
 
-    tasks: Annotated[str, tyro.conf.arg(help=TASKS)] = "glyphs"
     way: int | None = None
     """Classes in an episode; of synthetic tables, the most classes. By default 5, or as many as
     there are to validate and to test on where these are fewer."""
@@ -50,27 +47,14 @@ class TaskSettings:
     any_shot: bool = False
     """A training episode has 1 to --train-shot labelled examples of each class, each number as
     often; the others are unlabelled."""
-    split: str | None = None
-    """Omniglot: vinyals, lake, koch or maml. Your own data: a JSON file with class names under
-    train, validation and test, as a run keeps it in split.json; without one, classes are split
-    64 : 16 : 20 by --split-seed."""
-    split_seed: int = 0
-    """Which random split of your own classes, or of the words of a text."""
-    rotations: Literal["none", "classes", "episode"] | None = None
-    """Right-angled rotations of a class as classes of their own, or one drawn for each class in
-    each episode. By default classes on Omniglot, else none."""
     fixed_labels: bool = False
     """Each class has the same label in every episode: tasks that can be learned by heart."""
-    train_classes: int | None = None
-    """Train on only so many of the training classes, a random choice; by default on all."""
     within: bool = False
     """All classes of an episode are of one group, say characters of one alphabet: classes whose
     names begin alike up to a slash."""
     verify: bool = False
     """Validate and test on pairs, whether two pictures are of one class: in an episode way × query
     pairs of one class, and as many of two. For learners that compare."""
-    distort: bool = False
-    """Train on pictures under random affine maps."""
     labelled: float = 1.0
     """Share of each class's support examples that carry a label; the others are unlabelled."""
     anywhere: bool = False
@@ -78,17 +62,6 @@ class TaskSettings:
     label."""
     distractors: int = 0
     """Classes that are not in the episode, of which it has unlabelled examples all the same."""
-    image_size: int = 28
-    """Images are brought to this height and width, in pixels."""
-    color: bool = False
-    """Keep the colours of your own images; by default they become ink on paper, one channel."""
-    ink: Literal["auto", "dark", "light"] = "auto"
-    """What is ink in your own images without --color: dark on a light ground, light on a dark
-    one, or what most of the images have at their border. A run keeps it for later commands."""
-    label_column: str = "label"
-    """The column of a table that holds the class."""
-    features: int = 12
-    """The most features of a synthetic table."""
     zero_shot: bool = False
     """A description of each class in place of labelled examples, where classes have one: glyphs
     and cub."""
@@ -97,74 +70,34 @@ class TaskSettings:
     learners of sequences train on these too. 0: on episodes of support and query sets."""
     letters: bool = False
     """In sequences, classes are called by words of five letters."""
-    inputs: Annotated[Inputs | None, tyro.conf.Suppress] = field(default=None, compare=False)
-    """The inputs that a trained learner takes, to which these tasks' inputs are brought; None to
-    leave them as they are. A run keeps it in the file of its learner, not in `config.json`."""
-    classes: Annotated[ClassSplit | None, tyro.conf.Suppress] = None
-    """The classes that a run has of the user's own data, by name; None where they are chosen by
-    `split` and `split_seed`. A run keeps them in `split.json` and in the file of its learner."""
 
     def __post_init__(self):
-        require_known(self.tasks)
+        super().__post_init__()
         least = {"way": 2, "shot": 1, "query": 1}
         least |= {f"train_{k}": v for k, v in least.items()}
-        at_least(self, **least, train_classes=2, distractors=0, image_size=16, features=1)
-        at_least(self, sequence=0, split_seed=0)
-        if self.zero_shot and ((self.shot, self.train_shot or 1) != (1, 1) or self.fixed_labels):
-            raise UserError(
-                "--zero-shot gives no examples of a class: leave out --shot and --fixed-labels"
-            )
-        if self.ink != "auto" and (self.color or not self.tasks.startswith("folder:")):
-            raise UserError(
-                f"--ink {self.ink} is for --tasks folder:PATH without --color (say it to "
-                "quickstudy data where the images are packed)"
-            )
-        if self.within and self.fixed_labels:
-            raise UserError("--within and --fixed-labels choose classes in two ways: take one")
-        if self.letters and not self.sequence:
-            raise UserError("--letters is about sequences: add --sequence 50")
-        if not 0 < self.labelled <= 1:
-            raise UserError(f"--labelled {self.labelled}: it is a share, above 0 and at most 1")
-        if self.anywhere and self.labelled == 1:
-            raise UserError("--anywhere is about where labels are missing: add --labelled 0.2")
-        partly = self.labelled < 1 or self.distractors
-        others = self.within or self.zero_shot or self.verify
-        if partly and others:
-            raise UserError(
-                "--labelled and --distractors do not go with --within, --zero-shot or --verify"
-            )
-        if self.any_shot and (partly or others or self.sequence):
-            raise UserError(
-                "--any-shot does not go with --labelled, --distractors, --within, --zero-shot, "
-                "--verify or --sequence"
-            )
-        if self.sequence and (partly or others or self.fixed_labels):
-            raise UserError(
-                "--sequence does not go with --labelled, --distractors, --within, --zero-shot, "
-                "--verify or --fixed-labels"
-            )
+        at_least(self, **least, distractors=0, sequence=0)
+        mode = self.mode  # refuses options that do not go together
+        if isinstance(mode, Described) and (self.shot, self.train_shot or 1) != (1, 1):
+            raise UserError("--zero-shot gives no examples of a class: leave out --shot")
+
+    @property
+    def mode(self) -> Mode:
+        """What episodes are like."""
+        return mode_of(self)
+
+    @property
+    def data(self) -> Data:
+        """What episodes are made of. Raises `UserError` where it cannot be had."""
+        return data_of(data_options(self))
 
 
-CHOICES = (
-    *("tasks", "split", "split_seed", "train_classes", "image_size", "color", "ink"),
-    *("label_column", "classes"),
-)
-"""The settings that say which data it is, and which of its classes are in each part."""
-
-
-def chosen(tasks: TaskSettings) -> TaskSettings:
-    """The `CHOICES` alone."""
-    return TaskSettings(**{word: getattr(tasks, word) for word in CHOICES})
+OF_CLASSES = ("split", "split_seed", "rotations", "train_classes", "distort", "color")
 
 
 def defaults_of_classes() -> dict[str, Any]:
     """The options that are about the classes that episodes are cut out of, each with its
     default."""
-    names = (
-        *("any_shot", "split", "split_seed", "rotations", "fixed_labels", "train_classes"),
-        *("within", "verify", "distort", "labelled", "anywhere", "distractors", "color"),
-        *("label_column", "zero_shot", "sequence", "letters"),
-    )
+    names = (*OPTIONS, *OF_CLASSES, "label_column")
     return {f.name: f.default for f in dataclasses.fields(TaskSettings) if f.name in names}
 
 
@@ -255,7 +188,7 @@ class RunSettings:
         steps = fill["steps"] if training.steps is None else training.steps
         fill["steps"] = steps
         fill["validate_every"] = max(1, steps // 20)
-        if tasks.tasks in FUNCTIONS and tasks.train_way not in (None, fill["train_way"]):
+        if not kind_of(tasks.tasks).has_ways and tasks.train_way not in (None, fill["train_way"]):
             raise UserError(f"--train-way is about classes, and {tasks.tasks} has none")
         if "tasks_at_once" in fill:
             meta_batch = fill["meta_batch"] if training.meta_batch is None else training.meta_batch

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Key, PRNGKeyArray
 
-from quickstudy.tasks.few_shot import FewShot
+from quickstudy.tasks.few_shot import AnyClasses, Draw, FewShot
 from quickstudy.tasks.source import ClassSource, distinct
 
 CONTEXT = 10
@@ -77,43 +77,50 @@ class BlankedWords(ClassSource):
         return {**dict(self.words), "classes": self.classes, **left_out}
 
 
-class Cloze(FewShot):
-    """Episodes of blanked words in which no sentence comes twice, for whichever words.
+class NoSentenceTwice(Draw):
+    """Episodes of blanked words in which no sentence comes twice, for whichever words: what
+    `draw` gives is drawn again until all sentences differ.
 
-    >>> Cloze(source.with_at_least(2), way=5, shot=1, query=1).sample(key).support.x.shape
+    >>> tasks = FewShot(source.with_at_least(2), 5, 1, 1, NoSentenceTwice())
+    >>> tasks.sample(key).support.x.shape
     (5, 21)
     """
 
-    source: BlankedWords  # pyright: ignore[reportIncompatibleVariableOverride]
+    draw: Draw = AnyClasses()
 
-    def chosen(self, key: PRNGKeyArray) -> tuple[Int[Array, " way"], PRNGKeyArray]:
-        """As of any few-shot episode, drawn again until all sentences differ."""
-        of_any = super().chosen
-
+    def classes(self, key, tasks):
         def repeats(key: PRNGKeyArray) -> Bool[Array, ""]:
-            words, examples = of_any(key)
-            return self.repeats(words, super(Cloze, self).example_keys(words, examples))
+            words, examples = self.draw.classes(key, tasks)
+            return sentence_twice(tasks, words, self.draw.example_keys(examples, words, tasks))
 
-        return of_any(jax.lax.while_loop(repeats, another, key))
+        return self.draw.classes(jax.lax.while_loop(repeats, another, key), tasks)
 
-    def example_keys(
-        self, classes: Int[Array, " way"], examples: PRNGKeyArray
-    ) -> Key[Array, " way"]:
-        """As of any few-shot episode, drawn again until all sentences differ. This ends for words
-        that `chosen` gives: it has found such sentences of theirs."""
-        of_any = super().example_keys
+    def example_keys(self, examples, classes, tasks):
+        """Draw again until all sentences differ. This ends for words that `classes` gives: it has
+        found such sentences of theirs."""
 
         def repeats(examples: PRNGKeyArray) -> Bool[Array, ""]:
-            return self.repeats(classes, of_any(classes, examples))
+            keys = self.draw.example_keys(examples, classes, tasks)
+            return sentence_twice(tasks, classes, keys)
 
-        return of_any(classes, jax.lax.while_loop(repeats, another, examples))
+        examples = jax.lax.while_loop(repeats, another, examples)
+        return self.draw.example_keys(examples, classes, tasks)
 
-    def repeats(self, words: Int[Array, " way"], keys: Key[Array, " way"]) -> Bool[Array, ""]:
-        """Tell whether a sentence comes twice among those that the words draw with their keys."""
-        each = self.shot + self.query
-        drawn = jax.vmap(lambda k, w: self.source.occurrences(k, w, each))(keys, words)
-        sentences = jnp.sort(self.source.sentence[drawn].ravel())
-        return jnp.any(sentences[1:] == sentences[:-1])
+    def protocol(self) -> dict[str, Any]:
+        return self.draw.protocol()
+
+
+def sentence_twice(
+    tasks: FewShot, words: Int[Array, " way"], keys: Key[Array, " way"]
+) -> Bool[Array, ""]:
+    """Tell whether a sentence comes twice among the sentences that the words draw with their
+    keys."""
+    source = tasks.source
+    assert isinstance(source, BlankedWords)
+    each = tasks.shot + tasks.query
+    drawn = jax.vmap(lambda k, w: source.occurrences(k, w, each))(keys, words)
+    sentences = jnp.sort(source.sentence[drawn].ravel())
+    return jnp.any(sentences[1:] == sentences[:-1])
 
 
 def another(key: PRNGKeyArray) -> PRNGKeyArray:

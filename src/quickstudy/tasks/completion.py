@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from quickstudy.likelihood import HeteroscedasticGaussian
 from quickstudy.task import Episode, Examples
-from quickstudy.tasks.few_shot import shares
+from quickstudy.tasks.arrays import shares
 from quickstudy.tasks.finite import Redrawn
 from quickstudy.tasks.gaussian_processes import with_random_size
 

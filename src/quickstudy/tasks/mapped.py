@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.datasets.packed import Rows
 from quickstudy.task import Episode, TaskDistribution
-from quickstudy.tasks.few_shot import shares
+from quickstudy.tasks.arrays import shares
 from quickstudy.tasks.source import ClassSource, distinct
 
 TASKS_AT_ONCE = 16

@@ -10,6 +10,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from quickstudy.task import ActiveEpisode, Examples
 from quickstudy.tasks.few_shot import FewShot
+from quickstudy.tasks.finite import Redrawn
 from quickstudy.tasks.source import distinct
 
 ANYWHERE = 2**31 - 1
@@ -19,37 +20,38 @@ DISTRACTORS = 2**31 - 2
 """Folded into the key of other examples: those of distractors. Small numbers are the classes'."""
 
 
-class PartlyLabelled(FewShot):
-    """The episodes of `FewShot`, of whose `shot` support examples of each class only the first
+class PartlyLabelled(Redrawn):
+    """The episodes of `tasks`, of whose `shot` support examples of each class only the first
     `labelled` carry their label, and the others -1; or `anywhere`, as many of all support examples
     whatever their class, so that some classes may have no label. The support set ends with as many
     unlabelled examples of each of `distractors` classes that are not in the episode.
 
-    The same key draws the same examples as it does from `FewShot`, whatever is labelled.
+    The same key draws the same examples as it does from `tasks`, whatever is labelled.
 
-    >>> episode = PartlyLabelled(source, way=2, shot=3, query=1, labelled=1).sample(key)
+    >>> tasks = FewShot(source, way=2, shot=3, query=1)
+    >>> episode = PartlyLabelled(tasks, labelled=1).sample(key)
     >>> episode.support.y, episode.answers
     (Array([ 0, -1, -1,  1, -1, -1], dtype=int32), Array([0, 0, 0, 1, 1, 1], dtype=int32))
     """
 
-    labelled: int = eqx.field(static=True, kw_only=True)
-    distractors: int = eqx.field(static=True, kw_only=True, default=0)
-    anywhere: bool = eqx.field(static=True, kw_only=True, default=False)
+    tasks: FewShot
+    labelled: int = eqx.field(static=True)
+    distractors: int = eqx.field(static=True, default=0)
+    anywhere: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
-        if not 1 <= self.labelled <= self.shot:
-            raise ValueError(f"{self.labelled} labelled examples of {self.shot} shots")
-        if self.distractors and self.labelled == self.shot:
+        shot, way, classes = self.tasks.shot, self.tasks.way, self.tasks.source.classes
+        if not 1 <= self.labelled <= shot:
+            raise ValueError(f"{self.labelled} labelled examples of {shot} shots")
+        if self.distractors and self.labelled == shot:
             raise ValueError("distractors are unlabelled examples: not all shots can be labelled")
-        if self.way + self.distractors > self.source.classes:
-            raise ValueError(
-                f"{self.way} + {self.distractors} classes from {self.source.classes} classes"
-            )
+        if way + self.distractors > classes:
+            raise ValueError(f"{way} + {self.distractors} classes from {classes} classes")
 
     def sample(self, key: PRNGKeyArray, examples: PRNGKeyArray | None = None) -> ActiveEpisode:
-        episode = super().sample(key, examples)
+        episode = self.tasks.sample(key, examples)
         x, answers = episode.support.x, episode.support.y
-        known = jnp.tile(jnp.arange(self.shot) < self.labelled, self.way)
+        known = jnp.tile(jnp.arange(self.tasks.shot) < self.labelled, self.tasks.way)
         if self.anywhere:
             known = jax.random.permutation(jax.random.fold_in(key, ANYWHERE), known)
         if self.distractors:
@@ -65,15 +67,14 @@ class PartlyLabelled(FewShot):
         )
 
     def distracting(self, key: PRNGKeyArray, examples: PRNGKeyArray | None) -> Array:
-        """Draw the examples of classes that are not in the episode `super().sample(key)`; with a
+        """Draw the examples of classes that are not in the episode `tasks.sample(key)`; with a
         key for `examples`, other examples of the same classes."""
         choose, draw = jax.random.split(jax.random.fold_in(key, 1))
         if examples is not None:
             draw = jax.random.fold_in(examples, DISTRACTORS)
-        classes = distinct_others(
-            choose, self.chosen(key)[0], self.source.classes, self.distractors
-        )
-        x = jax.vmap(lambda k, c: self.source.draw(k, c, self.shot - self.labelled))(
+        source, taken = self.tasks.source, self.tasks.chosen(key)
+        classes = distinct_others(choose, taken, source.classes, self.distractors)
+        x = jax.vmap(lambda k, c: source.draw(k, c, self.tasks.shot - self.labelled))(
             jax.random.split(draw, self.distractors), classes
         )
         return x.reshape(-1, *x.shape[2:])
@@ -81,11 +82,11 @@ class PartlyLabelled(FewShot):
     @property
     def unlabelled(self) -> int:
         """How many support examples have no label."""
-        return (self.way + self.distractors) * (self.shot - self.labelled)
+        return (self.tasks.way + self.distractors) * (self.tasks.shot - self.labelled)
 
     def protocol(self) -> dict[str, Any]:
-        words = super().protocol()
-        if self.labelled < self.shot:
+        words = self.tasks.protocol()
+        if self.labelled < self.tasks.shot:
             words["labelled per class"] = self.labelled
         if self.anywhere:
             words["labelled per class"] = f"{self.labelled} on average"

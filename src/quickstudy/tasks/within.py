@@ -7,9 +7,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
-from quickstudy.tasks.few_shot import FewShot
+from quickstudy.tasks.few_shot import Draw
 from quickstudy.tasks.source import distinct
 
 
@@ -50,7 +50,7 @@ class Division(eqx.Module):
         return self.members[self.first[group] + distinct(for_classes, self.size[group], count)]
 
 
-class WithinGroup(FewShot):
+class OneHand(Draw):
     """Episodes within one group, as Lake et al. (2011; 2015) have them: characters of one
     alphabet, the support set drawn by some people and the queries by others.
 
@@ -59,21 +59,18 @@ class WithinGroup(FewShot):
     classes have different numbers of examples this says nothing.
 
     >>> division = Division.of(alphabets, at_least=20)
-    >>> WithinGroup(source, 20, 1, 1, division=division).sample(key).query.y.shape
+    >>> FewShot(source, 20, 1, 1, OneHand(division)).sample(key).query.y.shape
     (20,)
     """
 
-    division: Division = eqx.field(kw_only=True)
+    division: Division
 
-    def chosen(self, key: PRNGKeyArray) -> tuple[Int[Array, " way"], PRNGKeyArray]:
+    def classes(self, key, tasks):
         choose, examples = jax.random.split(key)
-        return self.division.choose(choose, self.way), examples
+        return self.division.choose(choose, tasks.way), examples
 
-    def example_keys(
-        self, classes: Int[Array, " way"], examples: PRNGKeyArray
-    ) -> Key[Array, " way"]:
-        """Give every class the same key, and so the same numbers of its examples."""
-        return jnp.broadcast_to(examples, (self.way,))
+    def example_keys(self, examples, classes, tasks):
+        return jnp.broadcast_to(examples, (tasks.way,))
 
     def protocol(self) -> dict[str, Any]:
-        return {**super().protocol(), "within": "one group"}
+        return {"within": "one group"}

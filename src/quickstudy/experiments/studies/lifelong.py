@@ -18,13 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from quickstudy.data.kind import Classes
 from quickstudy.evaluation import Estimate
 from quickstudy.experiments.published.omniglot import OMNIGLOT
 from quickstudy.experiments.published.reading import memory_module_omniglot
 from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.studies.study import Panel, Study, Trained
 from quickstudy.learners.memory.memory_module import Memory, MemoryModule
-from quickstudy.runs.sources import classes_of
 from quickstudy.settings.learners.reading import MemoryModule as MemoryModuleSettings
 
 CLASSES = 1000
@@ -58,8 +58,7 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel]:
     runs = [f.run for f in memory_module_omniglot(budget).figures]
     run = next(r for r in runs if isinstance(r.learner, MemoryModuleSettings))
     learner = cast(MemoryModule, trained(run))
-    source = classes_of(OMNIGLOT, "test")
-    assert source is not None
+    source = cast(Classes, OMNIGLOT.data).source("test")
     choose, draw, order, ties = jax.random.split(jax.random.key(0), 4)
     classes = jax.random.permutation(choose, source.classes)[:CLASSES]
 

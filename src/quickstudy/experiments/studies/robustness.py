@@ -17,20 +17,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
 import jax.numpy as jnp
 
+from quickstudy.data.kind import Classes
 from quickstudy.evaluation import evaluate
 from quickstudy.experiments.published.gradient import gradient_omniglot, maml_omniglot
 from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.published.sinusoid import maml_sinusoid
 from quickstudy.experiments.studies.study import Panel, Study, Trained
-from quickstudy.runs.sources import classes_of
 from quickstudy.settings.learner import NetworkSettings
 from quickstudy.settings.learners.gradient import MAML
 from quickstudy.settings.learners.metric import ProtoNet
 from quickstudy.settings.run import RunSettings, TrainingSettings
-from quickstudy.tasks.few_shot import FewShot, Warped
+from quickstudy.tasks.distorted import Warped
+from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
 
 EPISODES = 600
@@ -92,8 +94,7 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel]:
     runs = on_omniglot(budget)
     learners = {name: trained(settings) for name, settings in runs.items()}
     tasks = runs["MAML"].tasks
-    characters = classes_of(tasks, "test")
-    assert characters is not None
+    characters = cast(Classes, tasks.data).source("test")
 
     def accuracy(learner, shear: float = 0.0, scale: float = 1.0):
         source = Warped(characters, jnp.asarray(shear), jnp.asarray(scale))

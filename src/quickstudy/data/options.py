@@ -1,0 +1,79 @@
+"""Which data a run is about, as the command line and `config.json` have it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from quickstudy.data.inputs import Inputs
+from quickstudy.data.registry import KINDS, kind_of
+from quickstudy.datasets.kept import ClassSplit
+from quickstudy.errors import UserError
+from quickstudy.numbers import at_least
+
+TASKS = f"{', '.join(KINDS)}, FILE.py. quickstudy list says what each of them is."
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which data tasks are made of, and how it is read and divided."""
+
+    tasks: Annotated[str, tyro.conf.arg(help=TASKS)] = "glyphs"
+    split: str | None = None
+    """Omniglot: vinyals, lake, koch or maml. Your own data: a JSON file with class names under
+    train, validation and test, as a run keeps it in split.json; without one, classes are split
+    64 : 16 : 20 by --split-seed."""
+    split_seed: int = 0
+    """Which random split of your own classes, or of the words of a text."""
+    rotations: Literal["none", "classes", "episode"] | None = None
+    """Right-angled rotations of a class as classes of their own, or one drawn for each class in
+    each episode. By default classes on Omniglot, else none."""
+    train_classes: int | None = None
+    """Train on only so many of the training classes, a random choice; by default on all."""
+    distort: bool = False
+    """Train on pictures under random affine maps."""
+    image_size: int = 28
+    """Images are brought to this height and width, in pixels."""
+    color: bool = False
+    """Keep the colours of your own images; by default they become ink on paper, one channel."""
+    ink: Literal["auto", "dark", "light"] = "auto"
+    """What is ink in your own images without --color: dark on a light ground, light on a dark
+    one, or what most of the images have at their border. A run keeps it for later commands."""
+    label_column: str = "label"
+    """The column of a table that holds the class."""
+    features: int = 12
+    """The most features of a synthetic table."""
+    inputs: Annotated[Inputs | None, tyro.conf.Suppress] = field(default=None, compare=False)
+    """The inputs that a trained learner takes, to which these tasks' inputs are brought; None to
+    leave them as they are. A run keeps it in the file of its learner, not in `config.json`."""
+    classes: Annotated[ClassSplit | None, tyro.conf.Suppress] = None
+    """The classes that a run has of the user's own data, by name; None where they are chosen by
+    `split` and `split_seed`. A run keeps them in `split.json` and in the file of its learner."""
+
+    def __post_init__(self):
+        kind_of(self.tasks)
+        at_least(self, train_classes=2, image_size=16, features=1, split_seed=0)
+        if self.ink != "auto" and (self.color or not self.tasks.startswith("folder:")):
+            raise UserError(
+                f"--ink {self.ink} is for --tasks folder:PATH without --color (say it to "
+                "quickstudy data where the images are packed)"
+            )
+
+
+CHOICES = (
+    *("tasks", "split", "split_seed", "train_classes", "image_size", "color", "ink"),
+    *("label_column", "classes"),
+)
+"""The options that say which data it is, and which of its classes are in each part."""
+
+
+def choice(options: DataOptions) -> dict[str, Any]:
+    """Give the `CHOICES` of `options`: equal ones mean the same classes in each part."""
+    return {word: getattr(options, word) for word in CHOICES}
+
+
+def data_options(options: DataOptions) -> DataOptions:
+    """Give the options of the data alone."""
+    return DataOptions(**{f.name: getattr(options, f.name) for f in fields(DataOptions)})

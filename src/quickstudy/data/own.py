@@ -1,0 +1,170 @@
+"""The user's own data: read whole, divided by the names of its classes, brought to the inputs that
+a trained learner takes."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from quickstudy.data.inputs import Inputs
+from quickstudy.data.kind import Real, fewer
+from quickstudy.datasets.grouped import Grouped, standardise
+from quickstudy.datasets.kept import (
+    NOT_KEPT,
+    SPLITS,
+    ClassSplit,
+    by_hash,
+    random_split,
+    read_split,
+    shuffled,
+)
+from quickstudy.devices import is_first_process
+from quickstudy.errors import UserError
+from quickstudy.terminal import say_once
+
+
+class Own(Real):
+    """A data set of the user's own; a kind of it says how it is `read`."""
+
+    own: ClassVar[bool] = True
+    family: ClassVar[str] = "own"
+    keeps_classes: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def read(self) -> Grouped:
+        """Read all classes from `path`. Raises `UserError` where they cannot be read."""
+
+    @cached_property
+    def everything(self) -> Grouped:
+        """All classes, brought to the inputs of a trained learner where there is one. Says in one
+        line on standard error which classes the run does not know."""
+        found, inputs = self.read(), self.options.inputs
+        if is_first_process() and (said := self.what_is_new(found.names)):
+            say_once(said)
+        if inputs is None:
+            return found
+        x = inputs.brought(self.said, found.x, found.columns)
+        return replace(found, x=x, scaling=inputs.scaling)
+
+    def split(self) -> ClassSplit:
+        """Name the classes of each part: as a run has kept them, as a file says, or at random."""
+        return self.split_among(self.everything.names)
+
+    def split_among(self, names: Sequence[str]) -> ClassSplit:
+        """Divide the classes `names`."""
+        kept, file = self.options.classes, self.options.split
+        if kept is not None and kept != NOT_KEPT:
+            return kept
+        if file is not None:
+            split = read_split(Path(file), names)
+        else:
+            order = by_hash if kept is None else shuffled
+            split = random_split(names, self.options.split_seed, self.said, order)
+        train = fewer(split.train, self.options.train_classes)
+        validation = train if split.validates_on_training_classes else split.validation
+        return ClassSplit.of(train, validation, split.test, names)
+
+    @cached_property
+    def parts(self) -> dict[str, Grouped]:
+        """The classes by part, without parts of which a class has gone; features standardised by
+        the training classes, unless they are already."""
+        return self.divided(self.everything)
+
+    def divided(self, everything: Grouped) -> dict[str, Grouped]:
+        """Divide examples by part, and standardise features."""
+        split = self.split_among(everything.names)
+        gone = [part for part in SPLITS if self.gone(part, everything.names)]
+        parts = {p: everything.named(split.part(p)) for p in SPLITS if p not in gone}
+        if everything.x.ndim == 2 and not everything.scaling:
+            if "train" in gone:
+                raise UserError(self.gone("train", everything.names))
+            parts = standardise(parts)
+        return parts
+
+    def grouped(self, part: str) -> Grouped:
+        """Raises `UserError` where the data no longer has a class that the run has in this
+        part."""
+        if part not in self.parts:
+            raise UserError(self.gone(part, self.everything.names))
+        return self.parts[part]
+
+    def names(self, part: str) -> Sequence[str]:
+        kept = self.options.classes
+        return self.grouped(part).names if kept in (None, NOT_KEPT) else kept.part(part)
+
+    @property
+    def split_words(self) -> str:
+        return self.options.split or f"random, seed {self.options.split_seed}"
+
+    def inputs(self, shape: tuple[int, ...]) -> Inputs:
+        train = self.grouped("train")
+        pictures = train.x.dtype == np.uint8
+        ink = train.ink.colour if train.ink else "auto" if self.strokes(shape) else None
+        by = train.scaling
+        return Inputs(
+            tuple(shape),
+            ink,
+            pictures,
+            self.options.label_column,
+            train.columns,
+            None if by is None else tuple(by.mean.tolist()),
+            None if by is None else tuple(by.deviation.tolist()),
+            None if pictures else float(train.x.min()),
+            None if pictures else float(train.x.max()),
+        )
+
+    def what_is_new(self, names: Sequence[str]) -> str:
+        """What to say where the data has classes that the run does not know, or the run has not
+        kept its classes; else nothing."""
+        kept = self.options.classes
+        if kept is None:
+            return ""
+        if kept == NOT_KEPT:
+            if self.options.split is not None and self.options.train_classes is None:
+                return ""
+            return (
+                "the run kept no names of its classes (an older quickstudy trained it), so they "
+                f"are chosen anew by --split-seed {self.options.split_seed}: if classes of "
+                f"{self.said} were added, renamed or taken away since, test classes may have been "
+                "trained on"
+            )
+        if not (new := kept.unknown(names)):
+            return ""
+        return (
+            f"{self.said} has {counted(new)} that the run does not know, {listed(new)}: left out "
+            "(to take new classes in, add them to a copy of the run's split.json and give --split "
+            "that)"
+        )
+
+    def gone(self, part: str, names: Sequence[str]) -> str:
+        """What to say of classes of a part that are not among `names`; nothing where all are."""
+        split, there = self.split_among(names), set(names)
+        missing = [name for name in split.part(part) if name not in there]
+        if not missing:
+            return ""
+        new = split.unknown(names)
+        renamed = f" (it has {listed(new)} instead: a class is known by its name)" if new else ""
+        return (
+            f"{self.said} no longer has {listed(missing)}, of the {part} classes of the run"
+            f"{renamed}: put back what is missing, or say with --split FILE which classes to take"
+        )
+
+
+def counted(names: Sequence[str]) -> str:
+    """How many classes they are."""
+    return f"{len(names)} {'class' if len(names) == 1 else 'classes'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few of some names.
+
+    >>> listed(["ant", "bee", "cat", "dog"])
+    "'ant', 'bee', 'cat' …"
+    """
+    return ", ".join(map(repr, names[:3])) + (" …" if len(names) > 3 else "")

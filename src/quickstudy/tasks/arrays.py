@@ -1,0 +1,40 @@
+"""Examples that lie in memory."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+
+from quickstudy.tasks.source import ClassSource, distinct
+
+
+class ArraySource(ClassSource):
+    """Examples that lie in memory (on the device), grouped by class: those of class c are rows
+    first[c] … first[c] + count[c] - 1. Bytes become numbers from 0 to 1.
+    """
+
+    x: Array
+    first: Int[Array, " classes"]
+    count: Int[Array, " classes"]
+    classes: int = eqx.field(static=True)
+    words: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+
+    def __init__(self, x: Any, first: Any, count: Any, words: dict[str, Any]):
+        """`words` are those of `protocol`: data, split …"""
+        self.x, self.first, self.count = jnp.asarray(x), jnp.asarray(first), jnp.asarray(count)
+        self.classes = len(first)
+        self.words = tuple(words.items())
+
+    def draw(
+        self, key: PRNGKeyArray, label: Int[Array, ""], count: int
+    ) -> Float[Array, "count ..."]:
+        return shares(self.x[self.first[label] + distinct(key, self.count[label], count)])
+
+    def protocol(self) -> dict[str, Any]:
+        return {**dict(self.words), "classes": self.classes}
+
+
+def shares(x: Shaped[Array, "..."]) -> Float[Array, "..."]:
+    """Bytes as numbers from 0 to 1; other numbers as they are."""
+    return x.astype(float) / 255 if x.dtype == jnp.uint8 else x
