@@ -45,6 +45,44 @@ def test_a_learner_in_one_file_as_contributing_tells_it(tmp_path):
     assert re.search(r"\d+ passed", said)
 
 
+def test_own_data_and_tasks_as_their_page_tells(tmp_path):
+    """Both are trained on by their files, better than by chance, and are not run unnamed."""
+    page = ROOT / "docs" / "own-parts.md"
+    for name, source in zip(("polygons.py", "counts.py"), blocks(page, "python"), strict=True):
+        (tmp_path / name).write_text(source)
+    said = []
+    for commands in blocks(page, "console"):
+        for command in commands.strip().splitlines():
+            done = of_user(command, tmp_path)
+            assert done.returncode == 0, (command, done.stderr[-2000:])
+            said.append(done.stdout)
+    _, polygons, _, counts = said
+    accuracy = re.search(r"protonet +(\d+\.\d+)", polygons)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 30  # by chance 20
+    assert "data counts" in counts
+    unnamed = of_user("quickstudy evaluate runs/polygons", tmp_path)
+    assert unnamed.returncode == 2
+    assert "add --tasks polygons.py if you trust that file" in unnamed.stderr
+    with (tmp_path / "polygons.py").open("a") as file:
+        file.write("\n# another file\n")
+    changed = of_user("quickstudy evaluate runs/polygons --tasks polygons.py", tmp_path)
+    assert changed.returncode == 2
+    assert "is not the file that was trained with" in changed.stderr
+
+
+def of_user(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A command as a user gives it in a folder."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        shlex.split(command),
+        cwd=folder,
+        env={**AS_USERS_HAVE_IT, "PATH": path},
+        capture_output=True,
+        text=True,
+    )
+
+
 def said_by(program: str, folder: Path) -> str:
     """What a program prints that ends well, run by a user in a folder."""
     done = subprocess.run(
