@@ -20,6 +20,11 @@ class Counts:
     query: int
     training: bool = False
 
+    @property
+    def examples(self) -> int:
+        """Examples of each class."""
+        return self.shot + self.query
+
     def flag(self, name: str) -> str:
         """The option of one of the three."""
         return f"--train-{name}" if self.training else f"--{name}"
@@ -56,7 +61,7 @@ def require(
     """Raise `UserError` unless `part` has `way` classes, and each of its classes `examples`; with
     what to do where there are only so many."""
     where = f"{data.said} ({part})"
-    source = data.with_at_least(part, examples)
+    source = data.source_for(part, examples)
     if source.classes < way:
         raise UserError(
             f"{where} has {source.classes} {data.classes_with(source.classes, examples)}, but an "

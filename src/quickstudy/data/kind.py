@@ -169,8 +169,9 @@ class Classes(Data):
             self._sources[part] = rotated(source, self.rotations)
         return self._sources[part]
 
-    def training_source(self, training: bool, part: str) -> ClassSource:
-        """Give the classes of a part; where they are trained on, as `bent`."""
+    def source_for(self, part: str, examples: int, training: bool = False) -> ClassSource:
+        """Give the classes of a part for episodes that draw so many `examples` of a class; as
+        `bent` where they are trained on."""
         return self.bent(self.source(part)) if training else self.source(part)
 
     def bent(self, source: ClassSource) -> ClassSource:
@@ -236,12 +237,7 @@ class Classes(Data):
 
     def for_a_classifier(self) -> ClassSource:
         """Give the training classes, no more than a classifier of them can hold."""
-        return self.training_source(True, "train")
-
-    def with_at_least(self, part: str, examples: int) -> ClassSource:
-        """Give the source without classes of fewer examples, where this is the way with such
-        data; else all classes."""
-        return self.source(part)
+        return self.bent(self.source("train"))
 
 
 class Real(Classes):

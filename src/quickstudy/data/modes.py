@@ -11,7 +11,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from quickstudy.data.counts import TWO, Counts, require
+from quickstudy.data.counts import Counts, require
 from quickstudy.data.groups import division
 from quickstudy.data.kind import Classes
 from quickstudy.errors import UserError
@@ -58,7 +58,7 @@ class OneGroup(Mode):
         data.refuse_unless_plain("--within")
         groups = division(data, part, counts.way, counts.flag("way"))
         require_counts(data, part, counts)
-        source = data.training_source(counts.training, part)
+        source = data.source_for(part, counts.examples, counts.training)
         return FewShot(source, counts.way, counts.shot, counts.query, OneHand(groups))
 
 
@@ -115,8 +115,7 @@ class InPairs(Mode):
 
         require(data, part, 2, 2)
         groups = division(data, part, 2) if self.within else None
-        source = data.with_at_least(part, 2) if data.plain_only else None
-        source = source or data.training_source(counts.training, part)
+        source = data.source_for(part, 2, counts.training)
         return Pairs(source, counts.way * counts.query, groups)
 
 
@@ -141,8 +140,10 @@ class InSequence(Mode):
             return f"--sequence {there * way // 2} is the most, or add examples"
 
         of_class = dataclasses.replace(counts, shot=1, query=1)
-        require(data, part, way, examples_each(length, way), of_class.fewer_classes, shorter)
-        return Sequences(data.training_source(counts.training, part), way, length, self.letters)
+        each = examples_each(length, way)
+        require(data, part, way, each, of_class.fewer_classes, shorter)
+        source = data.source_for(part, each, counts.training)
+        return Sequences(source, way, length, self.letters)
 
 
 MODES: tuple[type[Mode], ...] = (
@@ -173,11 +174,7 @@ def few_shot(
 
     require_counts(data, part, counts, distractors)
     draw = data.draws(FixedLabels() if fixed_labels else AnyClasses())
-    examples = counts.shot + counts.query
-    if data.plain_only:
-        source = data.with_at_least(part, examples)
-    else:
-        source = data.training_source(counts.training, part)
+    source = data.source_for(part, counts.examples, counts.training)
     return FewShot(source, counts.way, counts.shot, counts.query, draw)
 
 
@@ -189,8 +186,5 @@ def require_counts(data: Classes, part: str, counts: Counts, distractors: int = 
             return f"--distractors {distractors} are too many, or add classes"
         return counts.fewer_classes(there - distractors)
 
-    way, examples = counts.way + distractors, counts.shot + counts.query
-    require(data, part, way, examples, fewer_classes, counts.fewer_examples)
-
-
-__all__ = ["MODES", "OPTIONS", "TWO", "Counts", "Mode", "mode_of"]
+    way = counts.way + distractors
+    require(data, part, way, counts.examples, fewer_classes, counts.fewer_examples)

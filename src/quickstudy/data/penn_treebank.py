@@ -56,7 +56,9 @@ class TreebankWords(Classes):
     def split(self) -> ClassSplit:
         return ClassSplit(*(tuple(self.names(part)) for part in SPLITS))
 
-    def with_at_least(self, part: str, examples: int) -> BlankedWords:
+    def source_for(self, part: str, examples: int, training: bool = False) -> BlankedWords:
+        """Give the words that are in so many sentences."""
+        self.source(part)  # refuses what cannot be
         return self.drawn(part).with_at_least(examples)
 
     def classes_with(self, count: int, examples: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import cast
 
-from quickstudy.data.counts import TWO, Counts, require
+from quickstudy.data.counts import Counts, require
 from quickstudy.data.kind import Classes, Made
 from quickstudy.data.modes import InPairs, InSequence, Labelled
 from quickstudy.data.registry import kind_of
@@ -131,7 +131,7 @@ def training_source(settings: RunSettings) -> ClassSource | None:
         return None
     if settings.learner.trains_on == "batches":
         return data.for_a_classifier()
-    return data.training_source(True, "train")
+    return data.source_for("train", 1, training=True)
 
 
 def training_tasks(settings: RunSettings) -> TaskDistribution[Episode]:
@@ -149,7 +149,7 @@ def training_tasks(settings: RunSettings) -> TaskDistribution[Episode]:
             f"--any-shot is about episodes of classes; this learner trains on {learner.trains_on}"
         )
     if learner.trains_on == "batches":
-        require(data, "train", 2, 1, TWO.fewer_classes, TWO.fewer_examples)
+        require(data, "train", 2, 1)
         return Batches(data.for_a_classifier(), t.train_query)
     counts = Counts(t.train_way, t.train_shot, t.train_query, training=True)
     if learner.trains_on == "pairs":
