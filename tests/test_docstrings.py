@@ -31,12 +31,12 @@ import quickstudy
 from quickstudy import training
 from quickstudy.datasets import packed
 from quickstudy.datasets.grouped import Grouped
+from quickstudy.distributions import Normal
 from quickstudy.evaluation import compare, evaluate
 from quickstudy.learner import Learnable
 from quickstudy.learners.baseline.nearest import NearestNeighbour
 from quickstudy.learners.gradient.reptile import Reptile
 from quickstudy.learners.memory.recurrent import LSTM
-from quickstudy.learners.memory.statistician import Normal
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.likelihood import Categorical, Gaussian, HeteroscedasticGaussian
 from quickstudy.metagradients import Evolution, ReptileGradient
@@ -228,6 +228,8 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
         ),
     },
     "networks.network.Network": {"network": convolutions, "x2": lambda: pictures(10)},
+    "networks.embedding.Embedding": {"network": convolutions, "x2": lambda: pictures(10)},
+    "networks.embedding.population_statistics": {"network": convolutions},
     "networks.network.modulated": {"network": convolutions},
     "networks.text.Text": {"tokens": lambda: jnp.zeros((25, 21), int)},
     "data.inputs.Inputs": {

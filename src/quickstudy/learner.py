@@ -7,6 +7,7 @@ The array leaves of a learner are the meta-parameters ω, and meta-learning lear
 """
 
 import abc
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -96,9 +97,17 @@ class Learner(Learnable):
         return jax.lax.map(predict, order)
 
     @property
+    def normalised_by(self) -> Literal["batch", "support", "running"] | None:
+        """Whose batch statistics normalise queries: their own ("batch"), those of the support set
+        ("support") or of the training tasks ("running"). By default None: there is no batch
+        normalisation."""
+        return None
+
+    @property
     def transductive(self) -> bool:
-        """Whether the prediction for one query may depend on the other queries."""
-        return False
+        """Whether the prediction for one query may depend on the other queries. By default it does
+        where they are normalised by their own statistics."""
+        return self.normalised_by == "batch"
 
 
 class AskingLearner(Learner):

@@ -7,14 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quickstudy.learners.memory.statistician import (
-    Bound,
-    Normal,
-    Statistician,
-    divergence,
-    normal,
-    some_of_each,
-)
+from quickstudy.distributions import Normal, divergence
+from quickstudy.learners.memory.statistician import Bound, Statistician, normal, some_of_each
 from quickstudy.likelihood import Categorical, Gaussian
 from quickstudy.networks import MLP
 from quickstudy.task import Episode, Examples

@@ -1,7 +1,10 @@
-"""Networks of the papers (conv4, ResNet-12, multi-layer perceptrons), one for text, and the layers
-they are made of."""
+"""Networks of the papers (conv4, ResNet-12, multi-layer perceptrons), one for text, the layers
+they are made of, and adapters for networks of other libraries."""
 
+from quickstudy.networks.adapters import Applied as Applied
+from quickstudy.networks.adapters import Plain as Plain
 from quickstudy.networks.conv4 import Conv4 as Conv4
+from quickstudy.networks.embedding import Embedding as Embedding
 from quickstudy.networks.mlp import MLP as MLP
 from quickstudy.networks.network import Network as Network
 from quickstudy.networks.network import WithHead as WithHead

@@ -180,3 +180,14 @@ class BatchNorm(eqx.Module):
         """The scale and shift that normalise by these moments."""
         scale = self.gamma * jax.lax.rsqrt(used.variance + VARIANCE_FLOOR)
         return scale, self.beta - used.mean * scale
+
+    def modulated(
+        self, scale: Float[Array, " channels"], shift: Float[Array, " channels"]
+    ) -> "BatchNorm":
+        """The normalisation h with (1 + scale) h + shift after it. Since h = γ x̂ + β, that is
+        a normalisation with (1 + scale) γ and (1 + scale) β + shift."""
+        return eqx.tree_at(
+            lambda norm: (norm.gamma, norm.beta),
+            self,
+            ((1 + scale) * self.gamma, (1 + scale) * self.beta + shift),
+        )

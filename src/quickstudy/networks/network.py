@@ -3,14 +3,14 @@ it normalised with.
 """
 
 import abc
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, TypeVar
+from collections.abc import Sequence
+from inspect import signature
+from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
+from quickstudy.errors import UserError
 from quickstudy.networks.layers import BatchNorm, Linear, Moments, Precision
 
 Statistics = tuple[Moments, ...]
@@ -78,6 +78,10 @@ class WithHead(Network):
     head: Linear
     outputs: int = eqx.field(static=True)
 
+    def __new__(cls, *arguments: Any, **options: Any):
+        require_networks(cls, arguments, options)
+        return super().__new__(cls)
+
     def __init__(self, body: Network, outputs: int, *, key: PRNGKeyArray):
         self.body = body
         self.precision = body.precision
@@ -114,49 +118,34 @@ def modulated(
     """The network with (1 + scale) h + shift after each of its `normalisations` h, channel by
     channel (FiLM: Perez et al. 2018, eq. 2).
 
-    Since h = γ x̂ + β, that is the same network with (1 + scale) γ and (1 + scale) β + shift.
-
     >>> zeros = [jnp.zeros_like(norm.gamma) for norm in normalisations(network)]
     >>> modulated(network, zeros, zeros)      # the network itself
     """
     norms = [
-        eqx.tree_at(
-            lambda n: (n.gamma, n.beta),
-            norm,
-            ((1 + scale) * norm.gamma, (1 + scale) * norm.beta + shift),
-        )
+        norm.modulated(scale, shift)
         for norm, scale, shift in zip(normalisations(network), scales, shifts, strict=True)
     ]
     return eqx.tree_at(normalisations, network, norms) if norms else network
 
 
-def query_statistics(
-    mode: Normalisation, of_support: Statistics, population: Statistics | None
-) -> Statistics | None:
-    """The statistics to normalise queries with; None stands for the queries' own.
-
-    In mode `running` there are none yet while training goes on (`population` is None): training
-    normalises each batch by itself.
-    """
-    return {"batch": None, "support": of_support, "running": population}[mode]
-
-
-def pooled(batches: Statistics) -> Statistics:
-    """The statistics of equally large batches taken together; leaves have a leading batch axis.
-
-    By the law of total variance σ² = E[σ_b²] + Var[μ_b].
-    """
-    return tuple(
-        Moments(jnp.mean(m.mean, 0), jnp.mean(m.variance, 0) + jnp.var(m.mean, 0)) for m in batches
-    )
-
-
-def population_statistics(
-    network: Network,
-    draw: Callable[[PRNGKeyArray], Shaped[Array, "n ..."]],
-    keys: Key[Array, " batches"],
-) -> Statistics:
-    """Statistics of the training inputs, of which `draw` gives a batch for each of the `keys`
-    (Wu and Johnson 2021, section 3: more faithful than a running average, and training has no
-    state beyond its parameters)."""
-    return pooled(jax.lax.map(lambda key: network(draw(key))[1], keys))
+def require_networks(owner: type, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """Raise `UserError` where an argument of a class is annotated as a `Network`, or as a network
+    `WithHead`, and is something else."""
+    initialise: Any = owner.__init__
+    kinds = get_type_hints(initialise)
+    names = list(signature(initialise).parameters)[1:]  # without self
+    for name, given in {**dict(zip(names, arguments, strict=False)), **options}.items():
+        kind = kinds.get(name)
+        if not (isinstance(kind, type) and issubclass(kind, Network)) or isinstance(given, kind):
+            continue
+        kind, said = type(given), f"{owner.__name__}({name}=…)"
+        if isinstance(given, Network):
+            raise UserError(
+                f"{said} takes a network with a head, not {kind.__name__}: put one on it with "
+                "WithHead(network, outputs, key=key)"
+            )
+        raise UserError(
+            f"{said} takes a Network, not {kind.__module__}.{kind.__name__}: wrap an Equinox "
+            "module as quickstudy.networks.Plain(module, outputs), or a function apply(params, x) "
+            "as quickstudy.networks.Applied(apply, params, outputs)"
+        )

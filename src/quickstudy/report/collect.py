@@ -177,8 +177,8 @@ def mode(result: Result) -> str:
 def other_mode(run: Run, episodes: int, seed: int) -> dict[str, Result]:
     """An inductive run's figures with the queries' own batch statistics, and the reverse; by
     name. Empty where there is no batch normalisation, or no choice."""
-    chosen = getattr(run.settings.learner, "normalisation", None)
-    if chosen is None or wiring.batch_norm_words(run.learner) == "none":
+    chosen = run.learner.normalised_by
+    if chosen is None or "normalisation" not in vars(run.settings.learner):
         return {}
     whose = "support" if chosen == "batch" else "batch"
     other = run.having(normalisation=whose)

@@ -71,7 +71,7 @@ def features_of(predictor: Predictor, x: Array) -> tuple[Array | None, Array | N
     """What a predictor's network makes of inputs before it says a class, (n, d), and prototypes
     in that space, (classes, d). None for those that it has not."""
     if isinstance(predictor, Prototypes | ScaledPrototypes):
-        return predictor.network(x, predictor.statistics)[0], predictor.prototypes
+        return predictor.embedding(x), predictor.prototypes
     if isinstance(predictor, NetworkPredictor) and isinstance(predictor.network, WithHead):
         return predictor.network.body(x, predictor.statistics)[0], None
     return None, None

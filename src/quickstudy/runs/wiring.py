@@ -28,6 +28,7 @@ from quickstudy.errors import UserError
 from quickstudy.evaluation import Met, Result, average, evaluate
 from quickstudy.learner import Learner
 from quickstudy.likelihood import LETTERS, Categorical, Letters, Likelihood, RealTargets
+from quickstudy.networks.network import Network
 from quickstudy.record import Record
 from quickstudy.runs.evidence import provenance
 from quickstudy.runs.folders import SPLIT_FILE, kept_split, run_file, seeds_in
@@ -552,27 +553,30 @@ def measure_seeds(
     return (average(each) if len(each) > 1 else next(iter(each.values()))), each
 
 
+BATCH_NORM = {
+    "batch": "batch statistics (transductive)",
+    "support": "support statistics (inductive)",
+    "running": "training statistics (inductive)",
+}
+
+
 def batch_norm_words(learner: Learner) -> str:
-    """The declared mode of batch normalisation, for a protocol."""
-    mode = getattr(learner, "normalisation", "running")
-    normalises = any(
-        getattr(leaf, "normalises", False)
-        for leaf in jax.tree.leaves(
-            learner, is_leaf=lambda x: x is not learner and hasattr(x, "normalises")
-        )
-    )
-    if not normalises:
+    """Say for a protocol whose batch statistics normalise queries. A learner of the user's own that
+    does not say it (`Learner.normalised_by`) at least says whether it is transductive."""
+    if learner.normalised_by is not None:
+        return BATCH_NORM[learner.normalised_by]
+    parts = jax.tree.leaves(learner, is_leaf=lambda x: isinstance(x, Network))
+    if not any(isinstance(x, Network) and x.normalises for x in parts):
         return "none"
-    return {
-        "batch": "batch statistics (transductive)",
-        "support": "support statistics (inductive)",
-        "running": "training statistics (inductive)",
-    }[mode]
+    return BATCH_NORM["batch"] if learner.transductive else "statistics of other inputs (inductive)"
 
 
 def learner_protocol(settings: LearnerSettings, learner: Learner) -> dict[str, Any]:
     """The words that name a learner beside a result."""
-    words: dict[str, Any] = {"learner": settings.name, "batch norm": batch_norm_words(learner)}
+    words: dict[str, Any] = {
+        "learner": settings.name,
+        "batch norm": BATCH_NORM[learner.normalised_by],
+    }
     for field in ("test_steps", "steps"):
         if hasattr(learner, field):
             words["steps at test"] = getattr(learner, field)

@@ -137,7 +137,7 @@ def adapt(run: Path, support: Path, out: Path) -> Adapted:
     header = checkpoint.read_header(run_file(run, LEARNER_FILE))
     if header.get("kind") == KIND:
         raise UserError(f"{run / LEARNER_FILE} is an adapted learner, not a trained one")
-    settings, problem, learner = load_learner(run, **_inductive(header))
+    settings, problem, learner = _inductive(run)
     if not isinstance(problem.likelihood, Categorical):
         raise UserError(f"{run} learned regression: adapt and predict are for classes")
     if problem.description is not None:
@@ -275,11 +275,13 @@ def _served(settings: RunSettings, problem: Problem) -> Inputs:
     return inputs
 
 
-def _inductive(header: dict[str, Any]) -> dict[str, Any]:
-    """The option that makes predictions independent of each other, where there is one."""
-    settings = RunSettings.from_json(header["configuration"])
-    in_batch = getattr(settings.learner, "normalisation", None) == "batch"
-    return {"normalisation": "support"} if in_batch else {}
+def _inductive(run: Path) -> tuple[RunSettings, Problem, Learner]:
+    """A trained run, by the option that makes predictions independent of each other where there is
+    one."""
+    settings, problem, learner = load_learner(run)
+    if learner.normalised_by == "batch" and "normalisation" in vars(settings.learner):
+        return load_learner(run, normalisation="support")
+    return settings, problem, learner
 
 
 def _may_write(out: Path) -> None:

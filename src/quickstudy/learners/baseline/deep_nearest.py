@@ -16,19 +16,19 @@ from quickstudy.learners.baseline.finetuning import FineTuning
 from quickstudy.learners.baseline.nearest import NearestNeighbour, Neighbours
 from quickstudy.learners.distances import Distance
 from quickstudy.likelihood import Likelihood
-from quickstudy.networks.network import Network, Statistics, WithHead
+from quickstudy.networks.embedding import Embedding
+from quickstudy.networks.network import WithHead
 from quickstudy.task import Examples
 
 
 class OnFeatures(Predictor):
     """Neighbours in the space of a network's features."""
 
-    network: Network
-    statistics: Statistics | None
+    embedding: Embedding
     neighbours: Neighbours
 
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n classes"]:
-        return self.neighbours(self.network(x, self.statistics)[0])
+        return self.neighbours(self.embedding(x))
 
 
 class DeepNearestNeighbour(FineTuning):
@@ -51,9 +51,8 @@ class DeepNearestNeighbour(FineTuning):
         self.distance = distance
 
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> OnFeatures:
-        body = self.tuned(support, likelihood, key=key).body
-        features, _ = body(support.x, self.population)
+        tuned = Embedding(self.tuned(support, likelihood, key=key).body, self.population)
         neighbours = NearestNeighbour(self.distance).adapt(
-            Examples(features, support.y), likelihood, key=key
+            Examples(tuned(support.x), support.y), likelihood, key=key
         )
-        return OnFeatures(body, self.population, neighbours)
+        return OnFeatures(tuned, neighbours)

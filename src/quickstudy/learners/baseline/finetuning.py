@@ -13,16 +13,17 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.learner import Learner, Metrics, Predictor
+from quickstudy.learner import Metrics, Predictor
 from quickstudy.learners.adapted import NetworkPredictor
 from quickstudy.learners.descent import descend
-from quickstudy.learners.population import with_population
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.network import Statistics, WithHead
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.task import Episode, Examples
 
 
-class FineTuning(Learner):
+class FineTuning(EmbeddingLearner):
     """A classifier of the training classes whose last layer is learned again for each task.
 
     Train it on `Batches`. At test it normalises by the statistics of the training inputs.
@@ -49,6 +50,10 @@ class FineTuning(Learner):
         self.steps = steps
         self.whole_network = whole_network
 
+    @property
+    def embedding(self) -> Embedding:
+        return Embedding(self.classifier.body, self.population)
+
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """The classifier's loss on a batch of training examples; there is nothing to adapt to."""
         logits, _ = self.classifier(task.query.x)
@@ -62,8 +67,7 @@ class FineTuning(Learner):
         """The classifier with a head for this task, tuned on its support set."""
         if not isinstance(likelihood, Categorical):
             raise ValueError("fine-tuning classifies; this task's targets are not classes")
-        body = self.classifier.body
-        start = WithHead(body, likelihood.size, key=key)
+        start = WithHead(self.classifier.body, likelihood.size, key=key)
         start = eqx.tree_at(lambda n: n.head, start, jax.tree.map(jnp.zeros_like, start.head))
 
         if self.whole_network:
@@ -73,7 +77,7 @@ class FineTuning(Learner):
 
             return descend(loss, start, self.optimizer, self.steps)
 
-        features, _ = body(support.x, self.population)
+        features = self.embedding(support.x)
         head = descend(
             lambda head: likelihood.mean_loss(head(features), support.y),
             start.head,
@@ -81,9 +85,3 @@ class FineTuning(Learner):
             self.steps,
         )
         return eqx.tree_at(lambda n: n.head, start, head)
-
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "FineTuning":
-        """Takes the population statistics of batch normalisation from training batches."""
-        return with_population(
-            self, self.classifier.body, lambda key: tasks.sample(key).query.x, key
-        )

@@ -17,17 +17,18 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.learner import Learner, Metrics
+from quickstudy.learner import Metrics
 from quickstudy.learners.adapted import NetworkPredictor
 from quickstudy.learners.descent import descend
-from quickstudy.learners.population import of_episodes, with_population
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.likelihood import Likelihood
+from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.layers import Linear
 from quickstudy.networks.network import Statistics, WithHead
-from quickstudy.task import Episode, Examples, NumberedTask, TaskDistribution
+from quickstudy.task import Episode, Examples, NumberedTask
 
 
-class MultiTask(Learner):
+class MultiTask(EmbeddingLearner):
     """A trunk, and a head for each of the training tasks. Train it on `tasks.finite.Finite`.
 
     At test it normalises by the statistics of the training inputs. `mean_head` starts a new task's
@@ -65,6 +66,10 @@ class MultiTask(Learner):
         self.steps = steps
         self.mean_head = mean_head
 
+    @property
+    def embedding(self) -> Embedding:
+        return Embedding(self.network.body, self.population)
+
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """Of the task's own head, without adapting."""
         if not isinstance(task, NumberedTask):
@@ -84,7 +89,7 @@ class MultiTask(Learner):
                 f"this learner's heads have {self.network.outputs} outputs, the task needs "
                 f"{likelihood.size}"
             )
-        features, _ = self.network.body(support.x, self.population)
+        features = self.embedding(support.x)
         start = jax.tree.map(
             lambda x: jnp.mean(x, 0) if self.mean_head else jnp.zeros_like(x[0]), self.network.head
         )
@@ -96,7 +101,3 @@ class MultiTask(Learner):
         )
         network = eqx.tree_at(lambda n: n.head, self.network, head)
         return NetworkPredictor(network, self.population)
-
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "MultiTask":
-        """Takes the population statistics of batch normalisation from training tasks."""
-        return with_population(self, self.network.body, of_episodes(tasks), key)

@@ -79,12 +79,7 @@ class FiLM(Modulation):
 
     def __call__(self, network: Network, context: Float[Array, " size"]) -> Network:
         norm = normalisations(network)[self.norm]
-        scale, shift = 1 + context @ self.scale, context @ self.shift
-        changed = eqx.tree_at(
-            lambda norm: (norm.gamma, norm.beta),
-            norm,
-            (norm.gamma * scale, norm.beta * scale + shift),
-        )
+        changed = norm.modulated(context @ self.scale, context @ self.shift)
         return eqx.tree_at(lambda n: normalisations(n)[self.norm], network, changed)
 
 

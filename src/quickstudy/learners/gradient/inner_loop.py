@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from quickstudy.learner import Learner, Metrics
 from quickstudy.learners.adapted import NetworkPredictor
 from quickstudy.likelihood import Likelihood
-from quickstudy.networks.network import Network, Normalisation, query_statistics
+from quickstudy.networks.network import Network, Normalisation, require_networks
 from quickstudy.task import Episode, Examples
 
 
@@ -29,10 +29,14 @@ class InnerLoop(Learner):
     `normalisation` is `batch` (the papers': transductive) or `support`.
     """
 
-    network: eqx.AbstractVar[Any]  # a Network; some methods need one with a head
+    network: eqx.AbstractVar[Any]  # a Network, and WithHead in subclasses that need a head
     train_steps: eqx.AbstractVar[int]
     test_steps: eqx.AbstractVar[int]
     normalisation: eqx.AbstractVar[Normalisation]
+
+    def __new__(cls, *arguments: Any, **options: Any):
+        require_networks(cls, arguments, options)
+        return super().__new__(cls)
 
     def __check_init__(self):
         if self.normalisation == "running":
@@ -72,12 +76,12 @@ class InnerLoop(Learner):
 
     def predictor(self, adapted: Network, support: Examples) -> NetworkPredictor:
         """`adapted` with the statistics that queries are normalised by."""
-        of_support = adapted(support.x)[1] if self.normalisation == "support" else ()
-        return NetworkPredictor(adapted, query_statistics(self.normalisation, of_support, None))
+        of_support = adapted(support.x)[1] if self.normalisation == "support" else None
+        return NetworkPredictor(adapted, of_support)
 
     @property
-    def transductive(self) -> bool:
-        return self.network.normalises and self.normalisation == "batch"
+    def normalised_by(self) -> Normalisation | None:
+        return self.normalisation if self.network.normalises else None
 
 
 def loss_on(examples: Examples, likelihood: Likelihood) -> Callable[[Network], Float[Array, ""]]:

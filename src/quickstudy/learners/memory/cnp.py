@@ -35,14 +35,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
-from quickstudy.learner import Learner, Predictor
+from quickstudy.learner import Predictor
 from quickstudy.learners.distances import class_means
-from quickstudy.learners.population import of_episodes, with_population
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.likelihood import Categorical, Likelihood
 from quickstudy.networks import MLP, Network, WithHead
+from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.layers import Linear
 from quickstudy.networks.network import AnyNetwork, Statistics
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.task import Examples
 
 
 def groups(y: Shaped[Array, "n ..."], likelihood: Likelihood) -> Int[Array, " n"]:
@@ -112,7 +113,7 @@ class Conditioned(Predictor):
 
     def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m size"]:
         learner = self.learner
-        v, _ = learner.network(x, learner.population)
+        v = learner.embedding(x)
         if learner.attention is None:
             means = class_means(self.r, self.group, learner.groups)
             r = jnp.broadcast_to(means, (len(v), *means.shape))
@@ -121,7 +122,7 @@ class Conditioned(Predictor):
         return learner.decoder(jnp.concatenate([v, r.reshape(len(v), -1)], axis=1))[0]
 
 
-class CNP(Learner):
+class CNP(EmbeddingLearner):
     """A network that reads a set, and one that tells targets from what was read.
 
     >>> learner = CNP(MLP((1,), hidden=(), key=key), HeteroscedasticGaussian(), key=key)
@@ -163,6 +164,10 @@ class CNP(Learner):
         self.attention = Attention(inputs, width, heads, key=keys[4]) if heads else None
         self.population = None
 
+    @property
+    def embedding(self) -> Embedding:
+        return Embedding(self.network, self.population)
+
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Conditioned:
         classifies = isinstance(likelihood, Categorical)
         if likelihood.size != self.decoder.outputs or classifies != (self.groups > 1):
@@ -171,11 +176,7 @@ class CNP(Learner):
                 f"this learner gives {self.decoder.outputs} numbers for {kinds[self.groups > 1]}, "
                 f"the task needs {likelihood.size} for {kinds[classifies]}"
             )
-        v, _ = self.network(support.x, self.population)
+        v = self.embedding(support.x)
         read = v if classifies else jnp.concatenate([v, likelihood.encode(support.y)], axis=1)
         r, _ = self.encoder(read)
         return Conditioned(self, v, r, groups(support.y, likelihood))
-
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> CNP:
-        """Takes the population statistics of batch normalisation from training episodes."""
-        return with_population(self, self.network, of_episodes(tasks), key)

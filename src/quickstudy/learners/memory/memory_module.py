@@ -30,12 +30,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
-from quickstudy.learner import Learner, Metrics, Predictor
+from quickstudy.learner import Metrics, Predictor
 from quickstudy.learners.distances import unit
-from quickstudy.learners.population import inputs_of, of_episodes, with_population
+from quickstudy.learners.embedding import EmbeddingLearner, inputs_of
 from quickstudy.likelihood import Categorical, Likelihood, absent_last
+from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.network import Network, Statistics
-from quickstudy.task import Episode, Examples, Sequence, TaskDistribution
+from quickstudy.task import Episode, Examples, Sequence
 
 INVERSE_TEMPERATURE = 40.0
 NOT_THERE = -1.0
@@ -102,7 +103,7 @@ class Memory(eqx.Module):
         )
 
 
-class MemoryModule(Learner):
+class MemoryModule(EmbeddingLearner):
     """A network of keys, and a memory of so many `slots`.
 
     >>> learner = MemoryModule(WithHead(Conv4((28, 28, 1), key=a), 128, key=b))
@@ -123,9 +124,13 @@ class MemoryModule(Learner):
         self.population = None
         self.slots, self.neighbours, self.margin = slots, neighbours, margin
 
+    @property
+    def embedding(self) -> Embedding:
+        return Embedding(self.network, self.population)
+
     def keys_of(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
         """q, normalised by the training tasks; while they are not known, by the batch itself."""
-        return unit(self.network(x, self.population)[0])
+        return unit(self.embedding(x))
 
     def stream(
         self,
@@ -179,10 +184,6 @@ class MemoryModule(Learner):
         y = jnp.concatenate([task.support.y, task.query.y])[order]
         _, logits, loss = self.stream(q, y, task.likelihood, key=for_stream)
         return loss, task.likelihood.metrics(logits[known:], y[known:])
-
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "MemoryModule":
-        """Takes the population statistics of batch normalisation from training episodes."""
-        return with_population(self, self.network, of_episodes(tasks), key)
 
 
 class Remembered(Predictor):

@@ -149,7 +149,6 @@ class MetaNetworks(Learner):
     """m, with Z."""
     log_beta: Float[Array, ""]
     way: int = eqx.field(static=True)
-    normalisation: Normalisation = eqx.field(static=True, default="support")
 
     def __init__(self, network: Embedding, way: int, *, width: int = 64, key: PRNGKeyArray):
         """`width` is that of the base learner's hidden layer."""
@@ -160,6 +159,10 @@ class MetaNetworks(Learner):
         self.for_embedding, self.for_base = Generator(key=d), Generator(key=m)
         self.log_beta = jnp.log(10.0)
         self.way = way
+
+    @property
+    def normalised_by(self) -> Normalisation | None:
+        return "support" if self.network.normalises else None
 
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> "Adapted":
         if not isinstance(likelihood, Categorical) or likelihood.size != self.way:

@@ -34,13 +34,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
-from quickstudy.learner import Learner, Metrics, Predictor
+from quickstudy.learner import Metrics, Predictor
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.learners.memory.recurrent import encoded
-from quickstudy.learners.population import of_episodes, with_population
 from quickstudy.likelihood import Likelihood
+from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.layers import Linear
-from quickstudy.networks.network import Network, Normalisation, Statistics, query_statistics
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.networks.network import Network, Normalisation, Statistics
+from quickstudy.task import Episode, Examples
 
 
 class Block(eqx.Module):
@@ -125,7 +126,7 @@ class Attention(Block):
         return jnp.concatenate([x, p[:, :-1] @ kept.values + p[:, -1:] * self.value(x)], 1)
 
 
-class SNAIL(Learner):
+class SNAIL(EmbeddingLearner):
     """An embedding network, and blocks that read a sequence.
 
     >>> learner = SNAIL(WithHead(Conv4((28, 28, 1), key=a), 64, key=b), 5, key=key)
@@ -170,6 +171,10 @@ class SNAIL(Learner):
         self.population = None
         self.size, self.normalisation = size, normalisation
 
+    @property
+    def embedding(self) -> Embedding:
+        return Embedding(self.network, self.population, self.normalisation)
+
     def read(self, z: Float[Array, "n c"], present: Bool[Array, " n"]) -> tuple[Any, ...]:
         """What each block keeps of a sequence, of which some of the first are not `present`."""
         kept, time = [], jnp.arange(len(z))
@@ -192,27 +197,18 @@ class SNAIL(Learner):
         return self.head(z)
 
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> "Read":
-        f, of_support = self.network(support.x, self.given)
+        f, of_queries = self.embedding.read(support.x)
         z = jnp.concatenate([f, encoded(support.y, likelihood, self.size)], 1)
         present = likelihood.labelled(support.y)
         order = jnp.argsort(present)  # stable: what is labelled comes last, in its order
-        return Read(
-            self,
-            query_statistics(self.normalisation, of_support, self.population),
-            self.read(z[order], present[order]),
-        )
-
-    @property
-    def given(self) -> Statistics | None:
-        """The statistics that a support set is normalised by; None for its own."""
-        return self.population if self.normalisation == "running" else None
+        return Read(self, of_queries.statistics, self.read(z[order], present[order]))
 
     def in_turn(
         self, examples: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> Float[Array, "n size"]:
         """One pass over the sequence, whose examples are all labelled: the t-th comes as a query
         at time t, and stays with its label."""
-        f, _ = self.network(examples.x, self.given)
+        f, _ = self.embedding.read(examples.x)
         z = jnp.concatenate([f, encoded(examples.y, likelihood, self.size)], 1)
         kept = self.read(z, jnp.ones(len(f), bool))
         return self.answer(f, jnp.arange(len(f)), kept)
@@ -222,14 +218,6 @@ class SNAIL(Learner):
         order = jax.random.permutation(key, len(task.support.y))
         support = Examples(task.support.x[order], task.support.y[order])
         return super().loss(eqx.tree_at(lambda t: t.support, task, support), key=key)
-
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "SNAIL":
-        """Takes the population statistics of batch normalisation from training episodes."""
-        return with_population(self, self.network, of_episodes(tasks), key)
-
-    @property
-    def transductive(self) -> bool:
-        return self.network.normalises and self.normalisation == "batch"
 
 
 class Read(Predictor):

@@ -41,9 +41,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
-from quickstudy.learner import Learner, Metrics, Predictor
+from quickstudy.distributions import Normal, divergence
+from quickstudy.learner import Metrics, Predictor
 from quickstudy.learners.distances import class_means
-from quickstudy.learners.population import of_episodes, with_population
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.likelihood import (
     Categorical,
     HeteroscedasticGaussian,
@@ -51,35 +52,12 @@ from quickstudy.likelihood import (
     absent_last,
 )
 from quickstudy.networks import MLP, Network, WithHead
+from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.network import Statistics
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.task import Episode, Examples
 
 MOST_LOG_VARIANCE = 8.0
 """Of the distributions that networks give, up and down: no exponential overflows."""
-
-
-class Normal(NamedTuple):
-    """Independent normal variables."""
-
-    mean: Float[Array, "*n d"]
-    log_variance: Float[Array, "*n d"]
-
-    def sample(self, key: PRNGKeyArray) -> Float[Array, "*n d"]:
-        """mean + scale · ε: differentiable in both."""
-        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
-        return self.mean + jnp.exp(0.5 * self.log_variance) * noise
-
-
-def divergence(p: Normal, q: Normal) -> Float[Array, "*n"]:
-    """KL(p ‖ q) = ½ Σ_d log(σ_q² / σ_p²) + (σ_p² + (μ_p - μ_q)²) / σ_q² - 1.
-
-    >>> one = Normal(jnp.ones(3), jnp.zeros(3))
-    >>> divergence(one, Normal(jnp.zeros(3), jnp.zeros(3)))
-    Array(1.5, dtype=float32)
-    """
-    difference = p.log_variance - q.log_variance
-    moved = (p.mean - q.mean) ** 2 * jnp.exp(-q.log_variance)
-    return 0.5 * jnp.sum(jnp.exp(difference) + moved - 1 - difference, axis=-1)
 
 
 def normal(network: Network, *inputs: Float[Array, "n _"]) -> Normal:
@@ -117,14 +95,14 @@ class Contexts(Predictor):
 
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n classes"]:
         """-KL(q(c | D_k) ‖ q(c | x))."""
-        h, _ = self.learner.encoder(x, self.learner.population)
+        h = self.learner.embedding(x)
         mean, log_variance = self.learner.contexts(h, jnp.arange(len(h)), len(h))
         own = Normal(mean[:, None], log_variance[:, None])
         apart = divergence(Normal(self.mean, self.log_variance), own)
         return absent_last(-apart, self.seen)
 
 
-class Statistician(Learner):
+class Statistician(EmbeddingLearner):
     """Networks that summarise sets and explain their members.
 
     >>> learner = Statistician(Conv4((28, 28, 1), key=key), (28, 28, 1), key=key)
@@ -179,6 +157,10 @@ class Statistician(Learner):
         self.decoder = dense(latent + context, outputs, 2, keys[4])
 
     @property
+    def embedding(self) -> Embedding:
+        return Embedding(self.encoder, self.population)
+
+    @property
     def of_pictures(self) -> bool:
         """Whether inputs are pictures, of pixels from 0 to 1."""
         return len(self.shape) == 3
@@ -215,7 +197,7 @@ class Statistician(Learner):
         for_drop, for_c, for_z = jax.random.split(key, 3)
         sets, x = examples.y, examples.x
         told = some_of_each(sets, count, for_drop) if drop else sets
-        h, _ = self.encoder(x, self.population)
+        h = self.embedding(x)
         contexts = self.contexts(h, told, count)
         c = contexts.sample(for_c)[sets]
         latents, expected = normal(self.posterior, h, c), normal(self.prior, c)
@@ -245,7 +227,7 @@ class Statistician(Learner):
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Contexts:
         if not isinstance(likelihood, Categorical):
             raise ValueError("the statistician classifies; this task's targets are not classes")
-        h, _ = self.encoder(support.x, self.population)
+        h = self.embedding(support.x)
         contexts = self.contexts(h, support.y, likelihood.size)
         return Contexts(self, *contexts, likelihood.seen(support.y))
 
@@ -258,10 +240,6 @@ class Statistician(Learner):
         given = self.decoder(jnp.concatenate([z, c], axis=1))[0]
         mean = jax.nn.sigmoid(given) if self.of_pictures else given[:, : given.shape[1] // 2]
         return mean.reshape(len(context), count, *self.shape)
-
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> Statistician:
-        """Takes the population statistics of batch normalisation from training episodes."""
-        return with_population(self, self.encoder, of_episodes(tasks), key)
 
 
 def some_of_each(sets: Int[Array, " n"], count: int, key: PRNGKeyArray) -> Int[Array, " n"]:

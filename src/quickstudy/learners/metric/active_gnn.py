@@ -90,12 +90,8 @@ class ActiveGNN(AskingLearner):
         return eqx.tree_at(lambda a: a.gnn, self, self.gnn.settle(tasks, key=key))
 
     @property
-    def normalisation(self) -> Normalisation:
-        return self.gnn.normalisation
-
-    @property
-    def transductive(self) -> bool:
-        return self.gnn.transductive
+    def normalised_by(self) -> Normalisation | None:
+        return self.gnn.normalised_by
 
 
 def some_of(allowed: Bool[Array, " n"], count: int, *, key: PRNGKeyArray) -> Int[Array, " count"]:

@@ -24,10 +24,11 @@ import abc
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import Learner, Metrics, Predictor
 from quickstudy.learners.distances import best_of_class
+from quickstudy.learners.embedding import inputs_of
 from quickstudy.likelihood import Categorical, Likelihood
 from quickstudy.task import Episode, Examples
 
@@ -55,7 +56,7 @@ class Comparing(Learner):
         """L, on the pairs of a task or on all pairs of an episode."""
         if len(task.support.y) == 0:
             return super().loss(task, key=key)
-        z = self.encode(inputs(task))
+        z = self.encode(inputs_of(task))
         n = len(task.support.y)
         scores = self.compare_all(z[n:], z[:n])
         same = task.query.y[:, None] == task.support.y
@@ -95,9 +96,3 @@ class Compared(Predictor):
     def __call__(self, x: Float[Array, "m ..."]) -> Float[Array, "m classes"]:
         scores = self.learner.compare_all(self.learner.encode(x), self.z)
         return best_of_class(scores, self.y, self.classes)
-
-
-def inputs(task: Episode) -> Shaped[Array, "n ..."]:
-    """All single inputs of a task, support first; a pair is two."""
-    of_support, of_query = task.support.x, task.query.x
-    return jnp.concatenate([of_support, of_query.reshape(-1, *of_support.shape[1:])])

@@ -31,12 +31,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from quickstudy.learner import Learner, Predictor
-from quickstudy.learners.population import of_episodes, with_population
+from quickstudy.learner import Predictor
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.layers import Linear
-from quickstudy.networks.network import Network, Normalisation, Statistics, query_statistics
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.networks.network import Network, Normalisation, Statistics
+from quickstudy.task import Examples
 
 
 def graph_convolution(
@@ -139,7 +140,7 @@ class Graph(Predictor):
         return jax.vmap(logits)(jnp.concatenate([z, labels], -1))
 
 
-class GNN(Learner):
+class GNN(EmbeddingLearner):
     """An embedding network, and a graph network that reads labels off a graph.
 
     The labels are part of its nodes, so it serves the number of classes that it was built for.
@@ -182,6 +183,10 @@ class GNN(Learner):
         self.population = None
         self.way, self.unlabelled, self.normalisation = way, unlabelled, normalisation
 
+    @property
+    def embedding(self) -> Embedding:
+        return Embedding(self.network, self.population, self.normalisation)
+
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Graph:
         if not isinstance(likelihood, Categorical):
             raise ValueError("graph networks classify; this task's targets are not classes")
@@ -204,11 +209,10 @@ class GNN(Learner):
         present: Bool[Array, " n"],
     ) -> Graph:
         """The graph of a support set whose labels are `labels`, of the nodes that are `present`."""
-        given = self.population if self.normalisation == "running" else None
-        z, of_support = self.network(x, given)
+        z, of_queries = self.embedding.read(x)
         return Graph(
             learner=self,
-            statistics=query_statistics(self.normalisation, of_support, self.population),
+            statistics=of_queries.statistics,
             nodes=jnp.concatenate([z, labels], -1),
             present=present,
         )
@@ -219,11 +223,3 @@ class GNN(Learner):
             new = jax.nn.leaky_relu(jax.nn.standardize(layer(x, present)))
             x = jnp.concatenate([x, new], -1)
         return x
-
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "GNN":
-        """Takes the population statistics of batch normalisation from training episodes."""
-        return with_population(self, self.network, of_episodes(tasks), key)
-
-    @property
-    def transductive(self) -> bool:
-        return self.network.normalises and self.normalisation == "batch"

@@ -36,13 +36,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
-from quickstudy.learner import Learner, Metrics, Predictor
+from quickstudy.learner import Metrics, Predictor
 from quickstudy.learners.descent import descend
 from quickstudy.learners.distances import unit
-from quickstudy.learners.population import of_episodes, with_population
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.likelihood import Categorical, Likelihood, absent_last
+from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.network import Network, Statistics
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.task import Episode, Examples
 
 INITIAL_SCALE = 10.0
 
@@ -97,16 +98,15 @@ class FullContext(eqx.Module):
 class Matched(Predictor):
     """A support set to look at."""
 
-    network: Network
-    statistics: Statistics | None
+    embedding: Embedding
     g: Float[Array, "n d"]
     belongs: Bool[Array, "n classes"]
     scale: Float[Array, ""]
     context: FullContext | None
 
     def __call__(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m classes"]:
-        z, _ = self.network(x, self.statistics)
-        return absent_last(self.scores(z, self.belongs[None]), jnp.any(self.belongs, axis=0))
+        scores = self.scores(self.embedding(x), self.belongs[None])
+        return absent_last(scores, jnp.any(self.belongs, axis=0))
 
     def scores(
         self, z: Float[Array, "m d"], looks_at: Bool[Array, "#m n classes"]
@@ -120,7 +120,7 @@ class Matched(Predictor):
         return jax.nn.logsumexp(self.scale * cosines[:, :, None], axis=1, where=looks_at)
 
 
-class MatchingNet(Learner):
+class MatchingNet(EmbeddingLearner):
     """A network whose features match examples of a class, on classes that it has never seen.
 
     `scale` is what cosines are multiplied by; by default it is learned. `context` embeds in full
@@ -155,6 +155,10 @@ class MatchingNet(Learner):
         self.tuner = optax.sgd(0.01) if tuner is None else tuner
         self.test_steps = test_steps
 
+    @property
+    def embedding(self) -> Embedding:
+        return Embedding(self.network, self.population)
+
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Matched:
         network = self.network
         if self.test_steps:
@@ -177,12 +181,13 @@ class MatchingNet(Learner):
         if not isinstance(likelihood, Categorical):
             raise ValueError("matching networks classify; this task's targets are not classes")
         belongs = support.y[:, None] == jnp.arange(likelihood.size)
-        g, _ = network(support.x, self.population)
+        embedding = Embedding(network, self.population)
+        g = embedding(support.x)
         if self.context is not None:
             g = self.context.of_support(g, jnp.any(belongs, axis=1))
         scale = jnp.exp(self.log_scale)
         scale = scale if self.learns_scale else jax.lax.stop_gradient(scale)
-        return Matched(network, self.population, g, belongs, scale, self.context)
+        return Matched(embedding, g, belongs, scale, self.context)
 
     def loss_within(
         self, network: Network, support: Examples, likelihood: Likelihood
@@ -193,13 +198,9 @@ class MatchingNet(Learner):
         alike = support.y[:, None] == support.y
         alone = jnp.sum(alike, axis=1) == 1
         looks_at = ~jnp.eye(len(support.y), dtype=bool) | alone[:, None]
-        z, _ = network(support.x, self.population)
+        z = matched.embedding(support.x)
         looks_at = looks_at[:, :, None] & matched.belongs
         scores = matched.scores(z, looks_at)
         # A sum over no example is -∞ as it is, but its second derivative is no number.
         scores = jnp.where(jnp.any(looks_at, axis=1), scores, -jnp.inf)
         return likelihood.mean_loss(scores, support.y)
-
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "MatchingNet":
-        """Takes the population statistics of batch normalisation from training episodes."""
-        return with_population(self, self.network, of_episodes(tasks), key)

@@ -16,19 +16,19 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
-from quickstudy.learner import Learner, Predictor
+from quickstudy.learner import Predictor
 from quickstudy.learners.distances import Distance, class_means, squared_distances, unit
-from quickstudy.learners.population import of_episodes, with_population
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.likelihood import Categorical, Likelihood, absent_last
-from quickstudy.networks.network import Network, Normalisation, Statistics, query_statistics
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.networks.embedding import Embedding
+from quickstudy.networks.network import Network, Normalisation, Statistics
+from quickstudy.task import Examples
 
 
 class Prototypes(Predictor):
     """Class means in the space of a network's features."""
 
-    network: Network
-    statistics: Statistics | None
+    embedding: Embedding
     prototypes: Float[Array, "classes d"]
     seen: Bool[Array, " classes"]
     """Which classes have a labelled example, and so a prototype."""
@@ -36,7 +36,7 @@ class Prototypes(Predictor):
     distance: Distance = eqx.field(static=True)
 
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n classes"]:
-        z, _ = self.network(x, self.statistics)
+        z = self.embedding(x)
         if self.distance == "euclidean":
             logits = -squared_distances(z, self.prototypes)
         else:
@@ -44,7 +44,7 @@ class Prototypes(Predictor):
         return absent_last(logits, self.seen)
 
 
-class ProtoNet(Learner):
+class ProtoNet(EmbeddingLearner):
     """A network whose features cluster by class, on classes that it has never seen.
 
     >>> learner = ProtoNet(Conv4((28, 28, 1), key=key))
@@ -70,24 +70,18 @@ class ProtoNet(Learner):
         self.distance = distance
         self.normalisation = normalisation
 
+    @property
+    def embedding(self) -> Embedding:
+        return Embedding(self.network, self.population, self.normalisation)
+
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Prototypes:
         if not isinstance(likelihood, Categorical):
             raise ValueError("prototypical networks classify; this task's targets are not classes")
-        given = self.population if self.normalisation == "running" else None
-        z, of_support = self.network(support.x, given)
+        z, of_queries = self.embedding.read(support.x)
         return Prototypes(
-            network=self.network,
-            statistics=query_statistics(self.normalisation, of_support, self.population),
+            embedding=of_queries,
             prototypes=class_means(z, support.y, likelihood.size),
             seen=likelihood.seen(support.y),
             log_temperature=self.log_temperature,
             distance=self.distance,
         )
-
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "ProtoNet":
-        """Takes the population statistics of batch normalisation from training episodes."""
-        return with_population(self, self.network, of_episodes(tasks), key)
-
-    @property
-    def transductive(self) -> bool:
-        return self.network.normalises and self.normalisation == "batch"

@@ -20,13 +20,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.learner import Metrics
-from quickstudy.learners.metric.comparing import Comparing, inputs
-from quickstudy.learners.population import with_population
+from quickstudy.learners.embedding import EmbeddingLearner
+from quickstudy.learners.metric.comparing import Comparing
+from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.network import Network, Statistics
-from quickstudy.task import Episode, TaskDistribution
+from quickstudy.task import Episode
 
 
-class Siamese(Comparing):
+class Siamese(Comparing, EmbeddingLearner):
     """A network, and how much each of its features counts when two pictures are compared.
 
     >>> learner = Siamese(Conv4((28, 28, 1), key=key))
@@ -49,9 +50,13 @@ class Siamese(Comparing):
         self.population = None
         self.penalty = penalty
 
+    @property
+    def embedding(self) -> Embedding:
+        return Embedding(self.network, self.population)
+
     def encode(self, x: Float[Array, "n ..."]) -> Float[Array, "n d"]:
         """f(x). While training goes on, a task's inputs are normalised together."""
-        return self.network(x, self.population)[0]
+        return self.embedding(x)
 
     def compare(self, one: Float[Array, " d"], other: Float[Array, " d"]) -> Float[Array, ""]:
         return jnp.abs(one - other) @ self.weight + self.bias
@@ -60,7 +65,3 @@ class Siamese(Comparing):
         loss, metrics = super().loss(task, key=key)
         weights = [w for w in jax.tree.leaves(self.network) if eqx.is_array(w) and w.ndim > 1]
         return loss + self.penalty * sum(jnp.sum(w**2) for w in weights), metrics
-
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "Siamese":
-        """Takes the population statistics of batch normalisation from training tasks."""
-        return with_population(self, self.network, lambda key: inputs(tasks.sample(key)), key)

@@ -25,10 +25,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from quickstudy.learner import Learner, Metrics, Predictor
+from quickstudy.learner import Metrics, Predictor
 from quickstudy.learners.distances import class_means, squared_distances
-from quickstudy.learners.population import inputs_of, of_episodes, settling_keys
+from quickstudy.learners.embedding import EmbeddingLearner, inputs_of
 from quickstudy.likelihood import Categorical, Likelihood, absent_last
+from quickstudy.networks.embedding import Embedding, population_statistics
 from quickstudy.networks.layers import Linear
 from quickstudy.networks.network import (
     Network,
@@ -36,9 +37,6 @@ from quickstudy.networks.network import (
     Statistics,
     modulated,
     normalisations,
-    pooled,
-    population_statistics,
-    query_statistics,
 )
 from quickstudy.task import CotrainedEpisode, Episode, Examples, TaskDistribution
 
@@ -93,20 +91,19 @@ class Conditioner(eqx.Module):
 class ScaledPrototypes(Predictor):
     """Class means in the space of the task's own network."""
 
-    network: Network
-    statistics: Statistics | None
+    embedding: Embedding
     prototypes: Float[Array, "classes d"]
     seen: Bool[Array, " classes"]
     """Which classes have a labelled example, and so a prototype."""
     log_scale: Float[Array, ""]
 
     def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
-        z, _ = self.network(x, self.statistics)
+        z = self.embedding(x)
         logits = -jnp.exp(self.log_scale) * squared_distances(z, self.prototypes)
         return absent_last(logits, self.seen)
 
 
-class TADAM(Learner):
+class TADAM(EmbeddingLearner):
     """A network that reads the task before it reads the task's examples.
 
     With a `CotrainedEpisode` its loss includes classification; with any other episode not.
@@ -159,12 +156,15 @@ class TADAM(Learner):
     def at_step(self, step: Int[Array, ""]) -> "TADAM":
         return eqx.tree_at(lambda learner: learner.step, self, step)
 
-    def conditioned(
-        self, support: Examples, classes: int, statistics: Statistics | None
-    ) -> Network:
-        """f(· ; Γ): the network as this support set turns it, after a plain reading that is
-        normalised by `statistics`, or by itself."""
-        z, _ = self.network(support.x, statistics)
+    @property
+    def embedding(self) -> Embedding:
+        """f(·), the plain network."""
+        plain, _ = self.population or (None, None)
+        return Embedding(self.network, plain, self.normalisation)
+
+    def conditioned(self, support: Examples, classes: int, plain: Embedding) -> Network:
+        """f(· ; Γ): the network as this support set turns it, after a plain reading."""
+        z, _ = plain.read(support.x)
         seen = Categorical(classes).seen(support.y)[:, None]
         means = class_means(z, support.y, classes)
         task = jnp.sum(means, axis=0, where=seen) / jnp.maximum(jnp.sum(seen), 1)
@@ -179,13 +179,11 @@ class TADAM(Learner):
     ) -> ScaledPrototypes:
         if not isinstance(likelihood, Categorical):
             raise ValueError("TADAM classifies; this task's targets are not classes")
-        plain, turned = self.population or (None, None)
-        given = (plain, turned) if self.normalisation == "running" else (None, None)
-        network = self.conditioned(support, likelihood.size, given[0])
-        z, of_support = network(support.x, given[1])
+        network = self.conditioned(support, likelihood.size, self.embedding)
+        _, turned = self.population or (None, None)
+        z, of_queries = Embedding(network, turned, self.normalisation).read(support.x)
         return ScaledPrototypes(
-            network=network,
-            statistics=query_statistics(self.normalisation, of_support, turned),
+            embedding=of_queries,
             prototypes=class_means(z, support.y, likelihood.size),
             seen=likelihood.seen(support.y),
             log_scale=self.log_scale,
@@ -213,23 +211,17 @@ class TADAM(Learner):
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "TADAM":
         """Takes the population statistics from training episodes: first of the plain network,
         then of the networks that these episodes make of it."""
-        if not self.network.normalises:
-            return self
+        plain = population_statistics(lambda key: (self.network, inputs_of(tasks.sample(key))), key)
 
-        def of_conditioned(key: PRNGKeyArray) -> Statistics:
+        def turned(key: PRNGKeyArray) -> tuple[Network, Float[Array, "n ..."]]:
             episode = tasks.sample(key)
-            network = self.conditioned(episode.support, episode.likelihood.size, plain)
-            return network(inputs_of(episode))[1]
+            embedding = Embedding(self.network, plain)
+            network = self.conditioned(episode.support, episode.likelihood.size, embedding)
+            return network, inputs_of(episode)
 
-        plain = population_statistics(self.network, of_episodes(tasks), settling_keys(key))
-        turned = pooled(jax.lax.map(of_conditioned, settling_keys(key)))
         return eqx.tree_at(
             lambda learner: learner.population,
             self,
-            (plain, turned),
+            (plain, population_statistics(turned, key)),
             is_leaf=lambda x: x is None,
         )
-
-    @property
-    def transductive(self) -> bool:
-        return self.network.normalises and self.normalisation == "batch"

@@ -27,17 +27,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from quickstudy.learner import Learner, Metrics, Predictor
+from quickstudy.learner import Metrics, Predictor
 from quickstudy.learners.distances import class_means, squared_distances, unit
-from quickstudy.learners.population import of_episodes, with_population
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.likelihood import Categorical, Likelihood, absent_last
-from quickstudy.networks.network import (
-    Network,
-    Normalisation,
-    Statistics,
-    query_statistics,
-)
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.networks.embedding import Embedding
+from quickstudy.networks.network import Network, Normalisation, Statistics
+from quickstudy.task import Episode, Examples
 
 RIDGE = 1e-5
 """Added to ‖ε‖² so that errors which are 0, or say the same, have a projector and a gradient."""
@@ -47,20 +43,19 @@ class Projection(Predictor):
     """The references of a task's classes, seen in the subspace where its prototypes agree with
     them."""
 
-    network: Network
-    statistics: Statistics | None
+    embedding: Embedding
     references: Float[Array, "classes d"]
     projector: Float[Array, "d d"]
     seen: Bool[Array, " classes"]
     """Which classes have a labelled example, and so a prototype."""
 
     def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
-        z, _ = self.network(x, self.statistics)
+        z = self.embedding(x)
         logits = -squared_distances(z @ self.projector, self.references @ self.projector)
         return absent_last(logits, self.seen)
 
 
-class TapNet(Learner):
+class TapNet(EmbeddingLearner):
     """A network, and references that tasks are turned towards.
 
     Train it with as many classes as there are references, and test it with fewer.
@@ -87,11 +82,14 @@ class TapNet(Learner):
         self.population = None
         self.normalisation = normalisation
 
+    @property
+    def embedding(self) -> Embedding:
+        return Embedding(self.network, self.population, self.normalisation)
+
     def read(
         self, support: Examples, likelihood: Likelihood
-    ) -> tuple[Float[Array, "classes d"], Bool[Array, " classes"], Statistics]:
-        """Prototypes, which classes have one, and the statistics that the support set was
-        normalised with.
+    ) -> tuple[Float[Array, "classes d"], Bool[Array, " classes"], Embedding]:
+        """Prototypes, which classes have one, and the embedding of queries.
 
         Raises `ValueError` where there are too few references or features for the classes.
         """
@@ -103,48 +101,35 @@ class TapNet(Learner):
                 f"this TapNet has {len(self.references)} references of {self.network.outputs} "
                 f"features: it takes up to {most} classes, not {likelihood.size}"
             )
-        given = self.population if self.normalisation == "running" else None
-        z, used = self.network(support.x, given)
-        return class_means(z, support.y, likelihood.size), likelihood.seen(support.y), used
-
-    def projection(
-        self,
-        prototypes: Float[Array, "classes d"],
-        seen: Bool[Array, " classes"],
-        references: Float[Array, "classes d"],
-        of_support: Statistics,
-    ) -> Projection:
-        return Projection(
-            network=self.network,
-            statistics=query_statistics(self.normalisation, of_support, self.population),
-            references=references,
-            projector=null_projector(errors(references, prototypes, seen)),
-            seen=seen,
-        )
+        z, of_queries = self.embedding.read(support.x)
+        return class_means(z, support.y, likelihood.size), likelihood.seen(support.y), of_queries
 
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Projection:
-        prototypes, seen, of_support = self.read(support, likelihood)
+        prototypes, seen, of_queries = self.read(support, likelihood)
         distances = squared_distances(prototypes, self.references)
         farthest = jnp.finfo(distances.dtype).max  # whoever has no prototype chooses last
         chosen = nearest_pairs(jnp.where(seen[:, None], distances, farthest))
-        return self.projection(prototypes, seen, self.references[chosen], of_support)
+        return projected(of_queries, self.references[chosen], prototypes, seen)
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """With random references for the classes."""
-        prototypes, seen, of_support = self.read(task.support, task.likelihood)
+        prototypes, seen, of_queries = self.read(task.support, task.likelihood)
         chosen = jax.random.permutation(key, len(self.references))[: len(prototypes)]
-        predictor = self.projection(prototypes, seen, self.references[chosen], of_support)
+        predictor = projected(of_queries, self.references[chosen], prototypes, seen)
         logits = predictor(task.query.x)
         loss = task.likelihood.mean_loss(logits, task.query.y)
         return loss, task.likelihood.metrics(logits, task.query.y)
 
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "TapNet":
-        """Takes the population statistics of batch normalisation from training episodes."""
-        return with_population(self, self.network, of_episodes(tasks), key)
 
-    @property
-    def transductive(self) -> bool:
-        return self.network.normalises and self.normalisation == "batch"
+def projected(
+    embedding: Embedding,
+    references: Float[Array, "classes d"],
+    prototypes: Float[Array, "classes d"],
+    seen: Bool[Array, " classes"],
+) -> Projection:
+    """The predictor of a task whose classes have these references and prototypes."""
+    projector = null_projector(errors(references, prototypes, seen))
+    return Projection(embedding, references, projector, seen)
 
 
 def errors(

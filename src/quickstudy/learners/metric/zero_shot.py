@@ -14,31 +14,31 @@ The support set holds descriptions. Several of a class are averaged before the l
 Differences from the paper: f and g are any networks; the paper's are linear, on image features.
 """
 
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
-from quickstudy.learner import Learner, Predictor
+from quickstudy.learner import Predictor
 from quickstudy.learners.distances import class_means, squared_distances, unit
-from quickstudy.learners.population import with_population
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.likelihood import Categorical, Likelihood, absent_last
+from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.network import Network, Statistics
-from quickstudy.task import Episode, Examples, TaskDistribution
+from quickstudy.task import Episode, Examples
 
 
 class DescribedClasses(Predictor):
     """What descriptions have become, in the space of a network of pictures."""
 
-    pictures: Network
-    statistics: Statistics | None
+    pictures: Embedding
     prototypes: Float[Array, "classes d"]
     seen: Bool[Array, " classes"]
     """Which classes have a description, and so a prototype."""
 
     def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
-        z, _ = self.pictures(x, self.statistics)
-        return absent_last(-squared_distances(z, self.prototypes), self.seen)
+        distances = squared_distances(self.pictures(x), self.prototypes)
+        return absent_last(-distances, self.seen)
 
 
-class ZeroShotProtoNet(Learner):
+class ZeroShotProtoNet(EmbeddingLearner):
     """Two networks into one space: of pictures, and of descriptions of their classes. Pictures are
     normalised by the statistics of the training tasks.
 
@@ -66,6 +66,14 @@ class ZeroShotProtoNet(Learner):
         self.descriptions = descriptions
         self.population = None
 
+    @property
+    def embedding(self) -> Embedding:
+        return Embedding(self.pictures, self.population)
+
+    def inputs(self, task: Episode) -> Shaped[Array, "n ..."]:
+        """The pictures: those of the queries."""
+        return task.query.x
+
     def adapt(
         self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> DescribedClasses:
@@ -74,8 +82,4 @@ class ZeroShotProtoNet(Learner):
         z, _ = self.descriptions(support.x)
         prototypes = unit(class_means(z, support.y, likelihood.size))
         seen = likelihood.seen(support.y)
-        return DescribedClasses(self.pictures, self.population, prototypes, seen)
-
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "ZeroShotProtoNet":
-        """Takes the population statistics of the pictures from training episodes."""
-        return with_population(self, self.pictures, lambda key: tasks.sample(key).query.x, key)
+        return DescribedClasses(self.embedding, prototypes, seen)

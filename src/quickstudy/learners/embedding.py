@@ -1,0 +1,62 @@
+"""What learners share that see their inputs through one network, and adapt something else."""
+
+import abc
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray, Shaped
+
+from quickstudy.learner import Learner
+from quickstudy.networks.embedding import Embedding, population_statistics
+from quickstudy.networks.network import Normalisation, require_networks
+from quickstudy.task import Episode, TaskDistribution
+
+
+Settled = TypeVar("Settled", bound="EmbeddingLearner")
+
+
+class EmbeddingLearner(Learner):
+    """A learner that says which `embedding` its inputs go through. Training normalises each batch
+    by itself; `settle` fixes the statistics of the training tasks.
+
+    Raises `UserError` where an argument of a learner is no network and should be.
+    """
+
+    population: eqx.AbstractVar[Any]
+    """Statistics of the training tasks; None before `settle`."""
+
+    def __new__(cls, *arguments: Any, **options: Any):
+        require_networks(cls, arguments, options)
+        return super().__new__(cls)
+
+    @property
+    @abc.abstractmethod
+    def embedding(self) -> Embedding:
+        """The network, `population`, and whose statistics normalise queries."""
+
+    def inputs(self, task: Episode) -> Shaped[Array, "n ..."]:
+        """The inputs of a training task that the network sees."""
+        return inputs_of(task)
+
+    def settle(self: Settled, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> Settled:
+        """Take the population statistics of batch normalisation from training tasks."""
+        network = self.embedding.network
+        if not network.normalises:
+            return self
+        statistics = population_statistics(
+            lambda key: (network, self.inputs(tasks.sample(key))), key
+        )
+        return eqx.tree_at(
+            lambda learner: learner.population, self, statistics, is_leaf=lambda x: x is None
+        )
+
+    @property
+    def normalised_by(self) -> Normalisation | None:
+        return self.embedding.normalised_by
+
+
+def inputs_of(task: Episode) -> Shaped[Array, "n ..."]:
+    """All inputs of a task, support set first; a pair is two."""
+    of_support, of_query = task.support.x, task.query.x
+    return jnp.concatenate([of_support, of_query.reshape(-1, *of_support.shape[1:])])
