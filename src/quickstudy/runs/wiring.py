@@ -573,10 +573,7 @@ def batch_norm_words(learner: Learner) -> str:
 
 def learner_protocol(settings: LearnerSettings, learner: Learner) -> dict[str, Any]:
     """The words that name a learner beside a result."""
-    words: dict[str, Any] = {
-        "learner": settings.name,
-        "batch norm": BATCH_NORM[learner.normalised_by],
-    }
+    words: dict[str, Any] = {"learner": settings.name, "batch norm": batch_norm_words(learner)}
     for field in ("test_steps", "steps"):
         if hasattr(learner, field):
             words["steps at test"] = getattr(learner, field)
