@@ -12,7 +12,6 @@ from quickstudy.networks.embedding import Embedding, population_statistics
 from quickstudy.networks.network import Normalisation, require_networks
 from quickstudy.task import Episode, TaskDistribution
 
-
 Settled = TypeVar("Settled", bound="EmbeddingLearner")
 
 

@@ -575,7 +575,7 @@ def learner_protocol(settings: LearnerSettings, learner: Learner) -> dict[str, A
     """The words that name a learner beside a result."""
     words: dict[str, Any] = {
         "learner": settings.name,
-        "batch norm": BATCH_NORM[learner.normalised_by],
+        "batch norm": batch_norm_words(learner),
     }
     for field in ("test_steps", "steps"):
         if hasattr(learner, field):
