@@ -34,7 +34,10 @@ class OwnNames(EmbeddingLearner):
 
     features: Network
     whose: Any = eqx.field(static=True)
-    population: Any = None
+    population: Any
+
+    def __init__(self, features: Network, whose: Any, population: Any = None):
+        self.features, self.whose, self.population = features, whose, population
 
     @property
     def embedding(self) -> Embedding:

@@ -7,7 +7,6 @@ without it, or write a `Network` with `layers.BatchNorm`.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -26,6 +25,9 @@ class Plain(Network):
 
     module: Callable[[Array], Array]
     outputs: int = eqx.field(static=True)
+
+    def __init__(self, module: Callable[[Array], Array], outputs: int):
+        self.module, self.outputs = module, outputs
 
     def __call__(
         self, x: Shaped[Array, "n ..."], statistics: Statistics | None = None
@@ -50,8 +52,11 @@ class Applied(Network):
     """
 
     apply: Callable[[PyTree, Array], Array] = eqx.field(static=True)
-    params: PyTree[Any]
+    params: PyTree
     outputs: int = eqx.field(static=True)
+
+    def __init__(self, apply: Callable[[PyTree, Array], Array], params: PyTree, outputs: int):
+        self.apply, self.params, self.outputs = apply, params, outputs
 
     def __call__(
         self, x: Shaped[Array, "n ..."], statistics: Statistics | None = None

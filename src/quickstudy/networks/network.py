@@ -5,7 +5,7 @@ it normalised with.
 import abc
 from collections.abc import Sequence
 from inspect import signature
-from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
@@ -131,10 +131,9 @@ def modulated(
 def require_networks(owner: type, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
     """Raise `UserError` where an argument of a class is annotated as a `Network`, or as a network
     `WithHead`, and is something else."""
-    initialise: Any = owner.__init__
-    kinds = get_type_hints(initialise)
-    names = list(signature(initialise).parameters)[1:]  # without self
-    for name, given in {**dict(zip(names, arguments, strict=False)), **options}.items():
+    _, *parameters = signature(owner.__init__, eval_str=True).parameters.values()  # without self
+    kinds = {parameter.name: parameter.annotation for parameter in parameters}
+    for name, given in {**dict(zip(kinds, arguments, strict=False)), **options}.items():
         kind = kinds.get(name)
         if not (isinstance(kind, type) and issubclass(kind, Network)) or isinstance(given, kind):
             continue
