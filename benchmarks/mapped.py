@@ -69,19 +69,19 @@ def train(folder: Path, contender: str, steps: int) -> dict[str, float]:
     import jax
     import optax
 
-    from quickstudy import training
     from quickstudy.data.kind import source_of
     from quickstudy.datasets import packed
     from quickstudy.learners.metric.protonet import ProtoNet
     from quickstudy.networks import Conv4
     from quickstudy.tasks.few_shot import FewShot
+    from quickstudy.training import loop, meta_train
 
     data = packed.load(folder)
     if contender == "in memory":
         part = data.select(range(CLASSES_IN_MEMORY))
         data = type(data)(np.array(part.x[: part.count.sum()]), part.first, part.count, part.names)
     if contender == "file, not fetched ahead":
-        training.read_ahead = no_feeder
+        loop.read_ahead = no_feeder
     drop(folder / packed.PICTURES)
     read = Path("/proc/self/io")
     tasks = FewShot(source_of(data, {"data": "random bytes"}), 5, 1, 5)
@@ -89,7 +89,7 @@ def train(folder: Path, contender: str, steps: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as run:
         options = {"steps": steps, "meta_batch": 2, "folder": Path(run)}
         before = _bytes_read(read)
-        training.meta_train(ProtoNet(network), tasks, optax.adam(1e-3), **options)
+        meta_train(ProtoNet(network), tasks, optax.adam(1e-3), **options)
         rows = map(json.loads, (Path(run) / "metrics.jsonl").read_text().splitlines())
         seconds = [row["seconds"] for row in rows if "seconds" in row]
     status = Path("/proc/self/status").read_text().splitlines()

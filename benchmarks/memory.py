@@ -24,13 +24,13 @@ from quickstudy.checkpoint import write_atomically
 from quickstudy.devices import task_mesh
 from quickstudy.learners.gradient.imaml import ImplicitMAML
 from quickstudy.learners.gradient.maml import MAML
-from quickstudy.meta_batch import mean_gradient
-from quickstudy.metagradients import backpropagation
+from quickstudy.metagradients import Backpropagation
 from quickstudy.networks import MLP, Conv4, WithHead
 from quickstudy.progress import progress
 from quickstudy.runs.evidence import provenance
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
+from quickstudy.training.meta_batch import mean_gradient
 
 RESULTS = Path("results/benchmarks/memory-cpu.json")
 PICTURE_OF_IT = Path("docs/memory.png")
@@ -92,7 +92,7 @@ def needed(case: Case) -> int:
     def step(arrays: PyTree, key: PRNGKeyArray) -> PyTree:
         learner, tasks = eqx.combine(arrays, rest)
         gradient, _, _ = mean_gradient(
-            learner, tasks, key, backpropagation, case.meta_batch, case.tasks_at_once, mesh
+            learner, tasks, key, Backpropagation(), case.meta_batch, case.tasks_at_once, mesh
         )
         return eqx.filter(gradient, eqx.is_inexact_array)
 

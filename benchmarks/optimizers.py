@@ -21,7 +21,6 @@ import optax
 from benchmarks.timing import Spread, ratio
 from quickstudy.checkpoint import write_atomically
 from quickstudy.devices import cores, task_mesh
-from quickstudy.meta_batch import default_tasks_at_once, mean_gradient
 from quickstudy.metagradients import TruncatedBackpropagation, Unrolling
 from quickstudy.metagradients.unrolling import key_of
 from quickstudy.optimizers import CoordinatewiseLSTM
@@ -29,6 +28,7 @@ from quickstudy.runs.evidence import provenance
 from quickstudy.task import Problems
 from quickstudy.tasks.problems.classification import Classifiers
 from quickstudy.tasks.problems.quadratics import Quadratics
+from quickstudy.training.meta_batch import default_tasks_at_once, mean_gradient
 
 RESULTS = Path("results/benchmarks/optimizers-cpu.json")
 

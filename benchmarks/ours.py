@@ -42,14 +42,14 @@ from quickstudy.evaluation import evaluate
 from quickstudy.learner import Learner
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.metric.protonet import ProtoNet
-from quickstudy.meta_batch import are_large, default_tasks_at_once, mean_gradient
-from quickstudy.metagradients import backpropagation
+from quickstudy.metagradients import Backpropagation
 from quickstudy.networks import MLP, Conv4, Network, WithHead
 from quickstudy.networks.layers import Precision
 from quickstudy.task import Episode, TaskDistribution
 from quickstudy.tasks.arrays import ArraySource
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
+from quickstudy.training.meta_batch import are_large, default_tasks_at_once, mean_gradient
 
 NAME = "quickstudy"
 SEED = 0
@@ -78,7 +78,7 @@ class TrainingSteps:
                     eqx.combine(trained, fixed),
                     tasks,
                     step_key(number),
-                    backpropagation,
+                    Backpropagation(),
                     meta_batch,
                     at_once,
                     mesh,

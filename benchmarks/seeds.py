@@ -24,14 +24,14 @@ from quickstudy.devices import cores, task_mesh
 from quickstudy.learner import Learner
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.metric.protonet import ProtoNet
-from quickstudy.meta_batch import default_tasks_at_once, mean_gradient
-from quickstudy.metagradients import backpropagation
+from quickstudy.metagradients import Backpropagation
 from quickstudy.networks import MLP, Conv4, WithHead
 from quickstudy.runs.evidence import provenance
-from quickstudy.seeds import in_structure_of, stack
 from quickstudy.task import TaskDistribution
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
+from quickstudy.training.meta_batch import default_tasks_at_once, mean_gradient
+from quickstudy.training.seeds import in_structure_of, stack
 
 RESULTS = Path("results/benchmarks/seeds-cpu.json")
 
@@ -68,7 +68,7 @@ def programs(build: Build, tasks: TaskDistribution, meta_batch: int) -> tuple[Ca
             eqx.combine(trained, fixed),
             eqx.combine(task_arrays, task_rest),
             jax.random.fold_in(key, number),
-            backpropagation,
+            Backpropagation(),
             meta_batch,
             at_once,
             mesh,

@@ -28,7 +28,6 @@ import pytest
 from PIL import Image
 
 import quickstudy
-from quickstudy import training
 from quickstudy.datasets import packed
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.distributions import Normal
@@ -39,11 +38,16 @@ from quickstudy.learners.gradient.reptile import Reptile
 from quickstudy.learners.memory.recurrent import LSTM
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.likelihood import Categorical, Gaussian, HeteroscedasticGaussian
-from quickstudy.metagradients import Evolution, ReptileGradient
-from quickstudy.metagradients.backpropagation import backpropagation
-from quickstudy.metagradients.carrying import Carrying
-from quickstudy.metagradients.persistent_evolution import PersistentEvolution
-from quickstudy.metagradients.unrolling import TruncatedBackpropagation, Unrolling
+from quickstudy.metagradients import (
+    Backpropagation,
+    Evolution,
+    MetaGradient,
+    PersistentEvolution,
+    PerTask,
+    ReptileGradient,
+    TruncatedBackpropagation,
+    Unrolling,
+)
 from quickstudy.networks import MLP, Conv4, ResNet12, WithHead
 from quickstudy.optimizers.momentum import LearnedMomentum
 from quickstudy.settings.learners.gradient import MAML
@@ -102,18 +106,16 @@ def little_training(
     optimizer: optax.GradientTransformation,
     *,
     steps: int,
-    meta_gradient: Any = backpropagation,
+    meta_gradient: MetaGradient = Backpropagation(),
 ) -> None:
-    """In the place of `meta_train`: a step is traced and not compiled, or where a meta-gradient
-    carries something on, two steps are taken."""
-    if isinstance(meta_gradient, Carrying):
-        options = {"steps": min(steps, 2), "meta_gradient": meta_gradient}
-        training.meta_train(learner, tasks, optimizer, meta_batch=2, **options)
-        return
+    """In the place of `meta_train`: a step is traced and not compiled."""
     trained = eqx.filter(learner, eqx.is_inexact_array)
 
     def step():
-        gradient, _ = meta_gradient(learner, tasks.sample(KEY), KEY)
+        carried = meta_gradient.start(learner, tasks, KEY)
+        given = (learner, tasks, carried, (KEY, KEY), jnp.asarray(0))
+        gradient, _, after = meta_gradient(*given)
+        assert jax.tree.structure(after) == jax.tree.structure(carried)
         return optimizer.update(gradient, optimizer.init(trained), trained)
 
     updates, _ = eqx.filter_eval_shape(step)
@@ -149,7 +151,8 @@ SHARED: dict[str, Callable[[], Any]] = {
     **{name: partial(jax.random.key, i) for i, name in enumerate(("key", *"abc", "one", "other"))},
     **named(Categorical, Examples, HeteroscedasticGaussian, Normal, Path),
     **named(CoTraining, FewShot, Finite, FixedTasks, Groups, LogisticRegressions, Sinusoid),
-    **named(Evolution, PersistentEvolution, TruncatedBackpropagation, Unrolling, ReptileGradient),
+    **named(Backpropagation, Evolution, PersistentEvolution, PerTask, ReptileGradient),
+    **named(TruncatedBackpropagation, Unrolling),
     **named(LSTM, MLP, Gaussian, NearestNeighbour, Quadratics, TrainingSettings, WithHead),
     "Conv4": lambda: partial(Conv4, filters=4),
     "ResNet12": lambda: partial(ResNet12, filters=2),

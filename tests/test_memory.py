@@ -10,11 +10,11 @@ from quickstudy import memory
 from quickstudy.devices import task_mesh
 from quickstudy.errors import UserError
 from quickstudy.learners.gradient.maml import MAML
-from quickstudy.meta_batch import mean_gradient
-from quickstudy.metagradients import backpropagation
+from quickstudy.metagradients import Backpropagation
 from quickstudy.networks import MLP, WithHead
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.training import meta_train
+from quickstudy.training.meta_batch import mean_gradient
 
 KEY = jax.random.key(0)
 
@@ -41,7 +41,7 @@ def needed_for_a_step(steps: int, rematerialise: bool) -> int:
 
     def step(key):
         learner = maml(steps, rematerialise)
-        return mean_gradient(learner, tasks, key, backpropagation, 1, 1, task_mesh(1))[0].network
+        return mean_gradient(learner, tasks, key, Backpropagation(), 1, 1, task_mesh(1))[0].network
 
     return memory.needed(jax.jit(step).lower(KEY).compile())
 

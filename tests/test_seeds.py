@@ -21,11 +21,11 @@ from quickstudy.experiments.published.recipe import Figure, Recipe
 from quickstudy.experiments.reproduce import reproduce, table
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian
-from quickstudy.seeds import SeedRun
 from quickstudy.settings.learners.gradient import MAML
 from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.training import (
+    SeedRun,
     TrainingStopped,
     Validation,
     meta_train,

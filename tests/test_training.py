@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 import equinox as eqx
@@ -21,10 +22,11 @@ from quickstudy import checkpoint
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian
-from quickstudy.metagradients import backpropagation
+from quickstudy.metagradients import Backpropagation, MetaGradient, PerTask
 from quickstudy.record import read_metrics
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.training import TrainingStopped, Validation, meta_train
+from quickstudy.training.program import STARTING
 
 
 class Around(TaskDistribution[Episode]):
@@ -116,7 +118,9 @@ def steps_in(folder: Path) -> list[int]:
 def test_a_step_follows_the_mean_meta_gradient_of_tasks_named_by_seed_step_and_index():
     found = train(steps=1, seed=7, optimizer=optax.sgd(1.0))
     gradients = []
-    of_task = jax.jit(lambda for_task, key: backpropagation(START, TASKS.sample(for_task), key))
+    of_task = jax.jit(
+        lambda for_task, key: Backpropagation().of_task(START, TASKS.sample(for_task), key)
+    )
     for index in range(4):
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(7), 0), index)
         for_task, for_learner = jax.random.split(key)
@@ -150,11 +154,11 @@ def test_many_steps_are_traced_as_often_as_one():
 
     def counting(learner, task, key):
         traces.append(key)
-        return backpropagation(learner, task, key)
+        return Backpropagation().of_task(learner, task, key)
 
-    train(steps=1, meta_gradient=counting)
+    train(steps=1, meta_gradient=PerTask(counting))
     once = len(traces)
-    train(meta_gradient=counting)
+    train(meta_gradient=PerTask(counting))
     assert len(traces) == 2 * once
 
 
@@ -170,13 +174,13 @@ def test_the_best_on_validation_comes_back():
         optimizer=optax.adam(0.1),
         learner=eqx.tree_at(lambda g: g.share, START, jnp.asarray(0.0)),
         validation=Validation(Around(jnp.asarray(2.0)), every=2, episodes=50),
-        meta_gradient=only_level,
+        meta_gradient=PerTask(only_level),
     )
     assert abs(float(found.level) - 2) < 0.3
 
 
 def only_level(learner, task, key):
-    gradient, metrics = backpropagation(learner, task, key)
+    gradient, metrics = Backpropagation().of_task(learner, task, key)
     return eqx.tree_at(lambda g: g.share, gradient, jnp.zeros(())), metrics
 
 
@@ -449,7 +453,7 @@ def newest(folder):
 whole, killed = map(Path, sys.argv[1:])
 assert os.waitpid(child(whole), 0)[1] == 0
 
-training.SECONDS_PER_CALL = 0  # few steps at a time, so that kills strike anywhere
+training.loop.SECONDS_PER_CALL = 0  # few steps at a time, so that kills strike anywhere
 chance = random.Random()
 seed = chance.randrange(2**32)
 print("seed", seed)
@@ -508,3 +512,58 @@ def test_a_loss_may_know_the_step_of_training_and_goes_on_from_there(tmp_path):
     assert trained.step == 0
     resumed = meta_train(learner, TASKS, optax.sgd(1.0), **{**options, "steps": 8})
     assert resumed.level == -28
+
+
+@dataclass(frozen=True)
+class Momentum(MetaGradient[Array]):
+    """The gradient of the level, and what earlier steps at the same place say of it."""
+
+    def start(self, learner, tasks, key):
+        return jax.random.normal(key)
+
+    def __call__(self, learner, tasks, carried, keys, step):
+        gradient, metrics = Backpropagation().of_task(learner, tasks.sample(keys[0]), keys[1])
+        carried = 0.9 * carried + gradient.level
+        return eqx.tree_at(lambda g: g.level, gradient, carried), metrics, carried
+
+
+@dataclass(frozen=True)
+class Signs(MetaGradient[tuple[()]]):
+    """One that keeps nothing."""
+
+    def __call__(self, learner, tasks, carried, keys, step):
+        gradient, metrics = Backpropagation().of_task(learner, tasks.sample(keys[0]), keys[1])
+        return jax.tree.map(jnp.sign, gradient), metrics, carried
+
+
+@pytest.mark.parametrize("meta_gradient", [Momentum(), Signs()], ids=["keeps", "keeps nothing"])
+def test_a_meta_gradient_of_ones_own_trains_and_goes_on_bit_for_bit(tmp_path, meta_gradient):
+    options = {"optimizer": optax.sgd(0.01), "meta_gradient": meta_gradient}
+    train(tmp_path / "whole", steps=9, **options)
+    train(tmp_path / "parts", steps=4, **options)
+    train(tmp_path / "parts", steps=9, **options)
+    last = [checkpoints(tmp_path / name)[-1] for name in ("whole", "parts")]
+    headers = [checkpoint.read_header(path) for path in last]
+    assert headers[0]["sha256"] == headers[1]["sha256"]
+    assert ([[4], "float32"] in headers[0]["leaves"]) == isinstance(meta_gradient, Momentum)
+
+
+def test_what_a_place_keeps_goes_on_from_step_to_step():
+    """With a learner that sees the same loss at each place and step, written out."""
+    learner = Counting(jnp.asarray(0.0), jnp.asarray(0.5))
+    found = meta_train(
+        learner, TASKS, optax.sgd(1.0), steps=4, meta_batch=2, meta_gradient=Momentum(), seed=3
+    )
+    key = jax.random.fold_in(jax.random.key(3), STARTING)
+    kept = np.asarray([jax.random.normal(k) for k in jax.random.split(key, 2)])
+    level = 0.0
+    for step in range(4):
+        kept = 0.9 * kept + step
+        level -= kept.mean()
+    np.testing.assert_allclose(found.level, level, rtol=1e-5)
+
+
+def test_a_function_of_one_task_is_the_meta_gradient_that_it_computes(uninterrupted):
+    found = train(meta_gradient=PerTask(Backpropagation().of_task))
+    np.testing.assert_allclose(found.level, uninterrupted.level, rtol=1e-5)
+    np.testing.assert_allclose(found.share, uninterrupted.share, rtol=1e-5)

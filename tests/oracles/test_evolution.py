@@ -40,7 +40,7 @@ class Bowl(Learner):
 @eqx.filter_jit
 def estimates(learner: Bowl, evolution: Evolution, count: int = 400):
     keys = jax.random.split(jax.random.key(1), count)
-    return jax.vmap(lambda key: evolution(learner, NO_TASK, key)[0].omega)(keys)
+    return jax.vmap(lambda key: evolution.of_task(learner, NO_TASK, key)[0].omega)(keys)
 
 
 @pytest.mark.parametrize("steps", [False, True])
@@ -72,7 +72,10 @@ def test_memory_does_not_grow_with_pairs():
             return jnp.sum(jnp.sin(self.omega)), {}
 
     def needed(pairs: int) -> int:
-        step = lambda omega: Evolution(pairs)(Wide(omega), NO_TASK, jax.random.key(0))[0].omega  # noqa: E731
+        def step(omega):
+            gradient, _ = Evolution(pairs).of_task(Wide(omega), NO_TASK, jax.random.key(0))
+            return gradient.omega
+
         return memory.needed(jax.jit(step).lower(jnp.ones(2**16)).compile())
 
     assert needed(256) < 1.1 * needed(2)

@@ -12,7 +12,7 @@ from quickstudy import memory
 from quickstudy.learners.descent import descend
 from quickstudy.learners.gradient.imaml import ImplicitMAML
 from quickstudy.likelihood import Gaussian
-from quickstudy.metagradients import backpropagation
+from quickstudy.metagradients import Backpropagation
 from quickstudy.metagradients.implicit import regularised_optimum
 from quickstudy.networks import MLP, WithHead
 from quickstudy.task import Episode, Examples
@@ -115,7 +115,7 @@ def test_at_convergence_it_is_full_back_propagation():
 
     def error(steps: int, cg_steps: int) -> float:
         made = learner(steps, cg_steps=cg_steps)
-        gradient, _ = eqx.filter_jit(backpropagation)(made, task(), KEY)
+        gradient, _ = eqx.filter_jit(Backpropagation().of_task)(made, task(), KEY)
         return float(np.linalg.norm(flat(gradient) - full) / np.linalg.norm(full))
 
     assert error(300, 30) < 1e-5

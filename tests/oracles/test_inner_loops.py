@@ -25,7 +25,7 @@ from quickstudy.learners.gradient.taml import (
     theil,
 )
 from quickstudy.likelihood import Categorical, Gaussian, HeteroscedasticGaussian
-from quickstudy.metagradients import backpropagation
+from quickstudy.metagradients import Backpropagation
 from quickstudy.networks import MLP, WithHead
 from quickstudy.task import Episode, Examples
 
@@ -82,7 +82,7 @@ def by_hand(network, task: Episode, rates_of_steps):
 
 @eqx.filter_jit
 def slope(learner: Learner, task: Episode):
-    return backpropagation(learner, task, KEY)
+    return Backpropagation().of_task(learner, task, KEY)
 
 
 slope_by_hand = eqx.filter_jit(eqx.filter_value_and_grad(by_hand))

@@ -9,7 +9,7 @@ import pytest
 
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.likelihood import Categorical, Gaussian
-from quickstudy.metagradients import backpropagation
+from quickstudy.metagradients import Backpropagation
 from quickstudy.networks import MLP, WithHead
 from quickstudy.networks.layers import Linear
 from quickstudy.networks.network import Network
@@ -51,7 +51,7 @@ def mlp_maml(optimizer=None, **options) -> MAML:
 
 @eqx.filter_jit
 def slope(learner: MAML, task: Episode):
-    return backpropagation(learner, task, KEY)
+    return Backpropagation().of_task(learner, task, KEY)
 
 
 @eqx.filter_jit

@@ -15,7 +15,7 @@ from quickstudy.learners.gradient.inner_loop import loss_on
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.gradient.meta_lstm import GatedUpdate, MetaLSTM
 from quickstudy.likelihood import Categorical
-from quickstudy.metagradients import backpropagation
+from quickstudy.metagradients import Backpropagation
 from quickstudy.networks import MLP, WithHead
 from quickstudy.networks.recurrent import log_and_sign
 from quickstudy.task import Episode, Examples
@@ -67,7 +67,7 @@ def lively() -> GatedUpdate:
 
 @eqx.filter_jit
 def slope(learner: Learner, task: Episode):
-    return backpropagation(learner, task, KEY)
+    return Backpropagation().of_task(learner, task, KEY)
 
 
 @eqx.filter_jit

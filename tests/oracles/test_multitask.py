@@ -9,7 +9,7 @@ import pytest
 
 from quickstudy.learners.baseline.multitask import MultiTask
 from quickstudy.likelihood import Categorical, Gaussian
-from quickstudy.metagradients import backpropagation
+from quickstudy.metagradients import Backpropagation
 from quickstudy.networks import MLP, WithHead
 from quickstudy.task import Episode, NumberedTask
 from quickstudy.tasks.arrays import ArraySource
@@ -57,7 +57,7 @@ def test_a_task_trains_the_trunk_and_its_own_head():
     """As a network of trunk and that head alone would be."""
     multi = learner(4)
     task = eqx.tree_at(lambda t: t.number, again(Sinusoid(5, 5), 1)[0], jnp.asarray(2))
-    gradient, metrics = eqx.filter_jit(backpropagation)(multi, task, KEY)
+    gradient, metrics = eqx.filter_jit(Backpropagation().of_task)(multi, task, KEY)
     single = eqx.tree_at(
         lambda n: n.head, multi.network, jax.tree.map(lambda x: x[2], multi.network.head)
     )

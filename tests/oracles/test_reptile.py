@@ -13,13 +13,12 @@ from quickstudy.learners.gradient.reptile import Reptile, mini_batches
 from quickstudy.metagradients import ReptileGradient
 from quickstudy.networks import MLP, WithHead
 from quickstudy.runs import wiring
-from quickstudy.seeds import SeedRun
 from quickstudy.settings.learner import NetworkSettings
 from quickstudy.settings.learners.gradient import Reptile as Settings
 from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
 from quickstudy.task import FixedTasks, task_keys
 from quickstudy.tasks.sinusoid import Sinusoid
-from quickstudy.training import meta_train, meta_train_seeds
+from quickstudy.training import SeedRun, meta_train, meta_train_seeds
 
 KEY = jax.random.key(0)
 TASKS = Sinusoid(shot=3, query=5)

@@ -18,7 +18,7 @@ from quickstudy.learners.bilevel.training_data import (
     WarpedInputs,
 )
 from quickstudy.likelihood import Categorical
-from quickstudy.metagradients import backpropagation
+from quickstudy.metagradients import Backpropagation
 from quickstudy.networks import MLP, WithHead
 from quickstudy.task import Episode, Examples, NumberedEpisode
 from quickstudy.tasks.mislabelled import Mislabelled, flipped
@@ -87,7 +87,7 @@ def test_data_follow_the_clean_loss_a_step_ahead_and_the_network_its_training_lo
     if kind is WarpedInputs:
         e, made = picture_task(), WithHead(MLP((5, 5, 1), hidden=(4,), key=KEY), 2, key=KEY)
     learner = LearnedData(made, data, RATE)
-    found, _ = eqx.filter_jit(backpropagation)(learner, e, KEY)
+    found, _ = eqx.filter_jit(Backpropagation().of_task)(learner, e, KEY)
     _, expected = eqx.filter_jit(clean_loss_after_a_step)(learner, e)
     for one, other in zip(*map(jax.tree.leaves, (found.network, expected)), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
@@ -141,7 +141,7 @@ def test_images_turn_grow_and_move_as_much_as_their_strengths_say():
 def test_an_example_that_pulls_against_the_clean_ones_loses_weight():
     """With all weights equal, ∂L_v/∂v_i = -α/n ∇L_v(w')·(∇ℓ_i - mean ∇ℓ)."""
     learner = LearnedData(network(), FreeWeights(jnp.zeros(8)), RATE)
-    found, _ = eqx.filter_jit(backpropagation)(learner, task(), KEY)
+    found, _ = eqx.filter_jit(Backpropagation().of_task)(learner, task(), KEY)
     e = task()
 
     def flat(tree):

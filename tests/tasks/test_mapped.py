@@ -12,7 +12,6 @@ import numpy as np
 import optax
 import pytest
 
-from quickstudy import training
 from quickstudy.datasets.packed import Rows
 from quickstudy.devices import BY_TASK, task_mesh
 from quickstudy.evaluation import evaluate
@@ -22,7 +21,7 @@ from quickstudy.tasks.arrays import ArraySource
 from quickstudy.tasks.distorted import Distorted, rotated
 from quickstudy.tasks.few_shot import Batches, FewShot
 from quickstudy.tasks.mapped import MappedSource, read_ahead
-from quickstudy.training import TrainingStopped, Validation, meta_train
+from quickstudy.training import TrainingStopped, Validation, loop, meta_train
 
 SHAPE = (4, 4, 1)
 COUNT = np.asarray([7, 5, 9, 6, 8, 5])
@@ -195,7 +194,7 @@ def test_the_rows_asked_for_ahead_are_those_that_training_reads(
 
     monkeypatch.setattr(Rows, "read", reading)
     monkeypatch.setattr(Rows, "ask", asking)
-    monkeypatch.setattr(training, "read_ahead", waiting)
+    monkeypatch.setattr(loop, "read_ahead", waiting)
     tasks = FewShot(Distorted(rotated(both[1], rotations)), 3, 1, 2)
     meta_train(START, tasks, optax.adam(1e-2), steps=6, meta_batch=4, devices=devices)
     per_step = 4 * 9

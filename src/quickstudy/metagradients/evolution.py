@@ -15,6 +15,7 @@ each task has its own `pairs`, so that the variance of one task's estimate can b
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -22,11 +23,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy.learner import Learner, Metrics
-from quickstudy.task import Episode
+from quickstudy.metagradients.backpropagation import loss_and_metrics
+from quickstudy.metagradients.metagradient import Estimate, MetaGradient, Step
+from quickstudy.task import Episode, TaskDistribution, TaskKeys
 
 
 @dataclass(frozen=True)
-class Evolution:
+class Evolution(MetaGradient[tuple[()]]):
     """A meta-gradient by `pairs` antithetic pairs of perturbations with the standard deviation
     σ = `deviation`. Directions are drawn again from their keys when they are needed, so memory
     is that of one evaluation, however many pairs.
@@ -39,15 +42,18 @@ class Evolution:
     ranks: bool = True
 
     def __call__(
-        self, learner: Learner, task: Episode, key: PRNGKeyArray
-    ) -> tuple[Learner, Metrics]:
-        """The estimate with the learner's structure, and the mean metrics of the perturbed."""
+        self, learner: Any, tasks: TaskDistribution, carried: tuple[()], keys: TaskKeys, step: Step
+    ) -> Estimate[tuple[()]]:
+        for_task, for_learner = keys
+        return *self.of_task(learner, tasks.sample(for_task), for_learner), carried
+
+    def of_task(self, learner: Learner, task: Episode, key: PRNGKeyArray) -> tuple[PyTree, Metrics]:
+        """Estimate ∇F_σ(ω) on one task, and average the metrics of the perturbed learners."""
         trained, fixed = eqx.partition(learner, eqx.is_inexact_array)
         for_directions, for_learner = jax.random.split(key)
 
         def value(omega: PyTree) -> Metrics:
-            loss, metrics = eqx.combine(omega, fixed).loss(task, key=for_learner)
-            return {"loss": loss, **metrics}
+            return loss_and_metrics(eqx.combine(omega, fixed), task, for_learner)
 
         def of_pair(key: PRNGKeyArray) -> PyTree:
             step = jax.tree.map(lambda e: self.deviation * e, direction(key, trained))

@@ -20,11 +20,10 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
-from quickstudy.learner import Learnable, Metrics
-from quickstudy.metagradients.carrying import Carrying
 from quickstudy.metagradients.evolution import direction
+from quickstudy.metagradients.metagradient import Estimate, MetaGradient, Step
 from quickstudy.metagradients.unrolling import Process, Standing, Unrolling
 from quickstudy.task import TaskDistribution, TaskKeys
 
@@ -39,7 +38,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PersistentEvolution(Carrying):
+class PersistentEvolution(MetaGradient[Pair]):
     """The estimate from `pairs` antithetic pairs for each place of the meta-batch, with
     σ = `deviation`. All pairs of a place are on the same task.
 
@@ -62,13 +61,8 @@ class PersistentEvolution(Carrying):
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (self.pairs, *x.shape)), one)
 
     def __call__(
-        self,
-        learner: Any,
-        tasks: TaskDistribution,
-        carried: Pair,
-        keys: TaskKeys,
-        step: Int[Array, ""],
-    ) -> tuple[Learnable, Metrics, Pair]:
+        self, learner: Any, tasks: TaskDistribution, carried: Pair, keys: TaskKeys, step: Step
+    ) -> Estimate[Pair]:
         omega, fixed = eqx.partition(learner, eqx.is_inexact_array)
         for_task, for_directions = jax.random.split(keys[0])
 

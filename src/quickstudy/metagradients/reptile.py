@@ -15,11 +15,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
-import optax
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
+from optax import OptState
 
 from quickstudy.learner import Learner, Metrics
-from quickstudy.metagradients.carrying import Carrying
+from quickstudy.metagradients.metagradient import Estimate, MetaGradient, Step
 from quickstudy.task import Episode, TaskDistribution, TaskKeys
 
 
@@ -27,39 +27,32 @@ from quickstudy.task import Episode, TaskDistribution, TaskKeys
 class TrainsOnTasks(Protocol):
     """A learner that can be trained on one task as if there were no other."""
 
-    def initial_moments(self) -> optax.OptState:
+    def initial_moments(self) -> OptState:
         """What the inner optimiser remembers before the first task."""
         ...
 
     def trained(
-        self, task: Episode, moments: optax.OptState, *, key: PRNGKeyArray
-    ) -> tuple[Learner, Metrics, optax.OptState]:
+        self, task: Episode, moments: OptState, *, key: PRNGKeyArray
+    ) -> tuple[Learner, Metrics, OptState]:
         """The learner after training on the task, figures with `loss` among them, and what the
         inner optimiser remembers then."""
         ...
 
 
 @dataclass(frozen=True)
-class ReptileGradient(Carrying):
+class ReptileGradient(MetaGradient[OptState]):
     """θ - φ in the learner's structure, None where it has no number. Its state is what the inner
     optimiser remembers.
 
     >>> meta_train(learner, tasks, optax.sgd(1.0), steps=1000, meta_gradient=ReptileGradient())
     """
 
-    def start(
-        self, learner: TrainsOnTasks, tasks: TaskDistribution, key: PRNGKeyArray
-    ) -> optax.OptState:
+    def start(self, learner: TrainsOnTasks, tasks: TaskDistribution, key: PRNGKeyArray) -> OptState:
         return learner.initial_moments()
 
     def __call__(
-        self,
-        learner: Any,
-        tasks: TaskDistribution,
-        carried: optax.OptState,
-        keys: TaskKeys,
-        step: Int[Array, ""],
-    ) -> tuple[Learner, Metrics, optax.OptState]:
+        self, learner: Any, tasks: TaskDistribution, carried: OptState, keys: TaskKeys, step: Step
+    ) -> Estimate[OptState]:
         for_task, for_learner = keys
         after, metrics, carried = learner.trained(tasks.sample(for_task), carried, key=for_learner)
         before, after = (eqx.filter(x, eqx.is_inexact_array) for x in (learner, after))

@@ -20,13 +20,13 @@ the horizon grows as meta-training goes on.
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 
-from quickstudy.learner import Learnable, Metrics
-from quickstudy.metagradients.carrying import Carrying, PlacesKeys
+from quickstudy.learner import Metrics
+from quickstudy.metagradients.backpropagation import LossGradient
+from quickstudy.metagradients.metagradient import Step
 from quickstudy.task import TaskDistribution, TaskKeys
 
 Weights = Literal["uniform", "linear", "final"]
@@ -166,7 +166,7 @@ def key_of(key: PRNGKeyArray, t: Int[Array, ""]) -> PRNGKeyArray:
 
 
 @dataclass(frozen=True)
-class TruncatedBackpropagation(Carrying):
+class TruncatedBackpropagation(LossGradient[Standing]):
     """Back-propagation through the steps of a window.
 
     With `first_order`, gradients of the tasks that the process itself uses count as constants, and
@@ -182,48 +182,10 @@ class TruncatedBackpropagation(Carrying):
     def start(self, learner: Process, tasks: TaskDistribution, key: PRNGKeyArray) -> Standing:
         return self.unrolling.start(learner, tasks, key)
 
-    def __call__(
-        self,
-        learner: Any,
-        tasks: TaskDistribution,
-        carried: Standing,
-        keys: TaskKeys,
-        step: Int[Array, ""],
-    ) -> tuple[Learnable, Metrics, Standing]:
-        def objective(learner: Process):
-            return self.window(learner, tasks, carried, keys[0], step)
-
-        (loss, after), gradient = eqx.filter_value_and_grad(objective, has_aux=True)(learner)
-        return gradient, {"loss": loss}, after
-
-    def of_several(
-        self,
-        learner: Any,
-        tasks: TaskDistribution,
-        carried: Standing,
-        keys: PlacesKeys,
-        step: Int[Array, ""],
-    ) -> tuple[Learnable, Metrics, Standing]:
-        """The gradient of the mean loss: the places' gradients are summed within each matrix
-        product, and no place's own is kept."""
-
-        def objective(learner: Process):
-            losses, after = jax.vmap(
-                lambda place, key: self.window(learner, tasks, place, key, step)
-            )(carried, keys[0])
-            return jnp.mean(losses), after
-
-        (loss, after), gradient = eqx.filter_value_and_grad(objective, has_aux=True)(learner)
-        return gradient, {"loss": loss}, after
-
-    def window(
-        self,
-        learner: Process,
-        tasks: TaskDistribution,
-        carried: Standing,
-        key: PRNGKeyArray,
-        step: Int[Array, ""],
-    ) -> tuple[Float[Array, ""], Standing]:
-        """The loss of one place's next window, and how far it is then."""
-        standing = self.unrolling.current(learner, tasks, carried, key, step)
-        return self.unrolling.unroll(learner, tasks, standing, first_order=self.first_order)
+    def loss(
+        self, learner: Any, tasks: TaskDistribution, carried: Standing, keys: TaskKeys, step: Step
+    ) -> tuple[Metrics, Standing]:
+        """Compute the loss of one place's next window, and how far its process is then."""
+        standing = self.unrolling.current(learner, tasks, carried, keys[0], step)
+        loss, after = self.unrolling.unroll(learner, tasks, standing, first_order=self.first_order)
+        return {"loss": loss}, after

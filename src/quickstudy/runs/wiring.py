@@ -40,7 +40,6 @@ from quickstudy.runs.tasks import (
     training_source,
     training_tasks,
 )
-from quickstudy.seeds import SeedRun
 from quickstudy.settings.learner import (
     LearnerSettings,
     Problem,
@@ -50,7 +49,7 @@ from quickstudy.settings.learner import (
 from quickstudy.settings.run import WAYS, Asking, RunSettings, TaskSettings, TrainingSettings
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.terminal import say_once, warn
-from quickstudy.training import SECONDS_PER_CHECKPOINT, Validation, meta_train_seeds
+from quickstudy.training import SECONDS_PER_CHECKPOINT, SeedRun, Validation, meta_train_seeds
 
 LEARNER_SIZES, EPISODE_SIZES = "--hidden, --filters", "--way, --shot and --query"
 """The options that decide how much memory is needed."""

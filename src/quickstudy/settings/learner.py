@@ -88,9 +88,9 @@ class LearnerSettings:
 
     def meta_gradient(self) -> Any:
         """How ∂ω is estimated; by default back-propagation."""
-        from quickstudy.metagradients import backpropagation
+        from quickstudy.metagradients import Backpropagation
 
-        return backpropagation
+        return Backpropagation()
 
     def grouped(self, tasks: TaskDistribution[Episode]) -> TaskDistribution[Any]:
         """The training tasks as the meta-objective takes them: by default one at a time, each

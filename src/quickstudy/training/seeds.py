@@ -1,6 +1,6 @@
-"""Runs that differ in their seed alone, in one program with an axis of seeds."""
+"""Runs that differ in their seed alone: which of them train together, and along one axis."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -10,10 +10,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from quickstudy.learner import Learnable
 from quickstudy.record import Record
+from quickstudy.task import task_keys
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,14 @@ class SeedRun:
 
 
 def newest_of_all(records: Sequence[Record]) -> int | None:
-    """The newest step that all have a checkpoint of; None where there is none. A run that was
-    killed while it saved one seed after the other has it, as each keeps the one before."""
+    """Return the newest step for which all records have a checkpoint; None where there is none. A
+    run killed while it saved one seed after the other has such a step, because each record keeps
+    the checkpoint before the newest one."""
     return max(set.intersection(*(record.steps() for record in records)), default=None)
 
 
 def groups(steps: Sequence[int], together: bool) -> list[list[int]]:
-    """Which runs, by place, are trained at a time: those that stand at one step, or each alone.
+    """Return which runs, by place, train at a time: those that stand at one step, or each alone.
 
     >>> groups([0, 70, 0], together=True)
     [[0, 2], [1]]
@@ -45,15 +47,15 @@ def groups(steps: Sequence[int], together: bool) -> list[list[int]]:
 
 
 def in_structure_of(first: Learnable, learner: Learnable) -> Learnable:
-    """The arrays of `learner` in `first`, which differs from it in nothing else but the identity
-    of its functions: so that one program serves both."""
+    """Return `learner` with the static part of `first`, so that one compiled program serves both.
+    The two may differ only in the values of arrays and in the identity of static functions."""
     arrays, rest = eqx.partition(first, eqx.is_array)
     own = jax.tree.leaves(eqx.filter(learner, eqx.is_array))
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(arrays), own), rest)
 
 
 def stack(trees: list[PyTree]) -> PyTree:
-    """Arrays with a leading axis over `trees`; a single tree as it is."""
+    """Stack the arrays of `trees` along a new leading axis; return a single tree as it is."""
     return trees[0] if len(trees) == 1 else jax.tree.map(lambda *x: jnp.stack(x), *trees)
 
 
@@ -63,11 +65,24 @@ def _unstacked(tree: PyTree, count: int) -> list[PyTree]:
 
 
 def unstack(tree: PyTree, count: int) -> list[PyTree]:
-    """The inverse of `stack`."""
+    """Undo `stack`."""
     return [tree] if count == 1 else _unstacked(tree, count)
 
 
+def key_of_task(seeds: Sequence[int], meta_batch: int) -> Callable[[Int[Array, ""]], PRNGKeyArray]:
+    """Return the function from a task's number to the key that draws the task. Tasks are numbered
+    in the order in which runs with these seeds, trained together, meet them."""
+    of_run = jnp.asarray(seeds)
+
+    def key_of(number: Int[Array, ""]) -> PRNGKeyArray:
+        number, index = number // meta_batch, number % meta_batch
+        key = jax.random.key(of_run[number % len(seeds)])
+        return task_keys(jax.random.fold_in(key, number // len(seeds)), index)[0]
+
+    return key_of
+
+
 def default_together() -> bool:
-    """Whether several seeds are trained together: not on a CPU, where that is no faster (see
+    """Whether several seeds train together by default: not on a CPU, where that is no faster (see
     `benchmarks/seeds.py`)."""
     return jax.default_backend() != "cpu"

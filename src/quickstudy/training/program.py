@@ -1,0 +1,178 @@
+"""The compiled program of training, as pure functions of arrays.
+
+A step samples a meta-batch of tasks on the device, takes the mean of the meta-gradients, and
+updates the meta-parameters ω. The number of steps is an argument of the program, so that it is
+compiled once, however many steps the host asks for at a time.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding
+from jaxtyping import Array, Float, Int, PyTree, UInt32
+
+from quickstudy import memory
+from quickstudy.devices import EVERYWHERE, replicate
+from quickstudy.learner import Learnable, Metrics
+from quickstudy.metagradients import MetaGradient
+from quickstudy.task import TaskDistribution
+from quickstudy.training.meta_batch import mean_gradient
+from quickstudy.training.seeds import SeedRun, stack
+
+STEPS_PER_CALL = 4096
+"""The largest number of steps in one call: the size of the buffer for metrics on the device."""
+
+SETTLING_SEED = 1_000_033
+STARTING = 2**31 - 2
+"""Folded into a seed's key to draw the state that a meta-gradient starts with."""
+
+
+class State(NamedTuple):
+    """What a run keeps from step to step, and in its checkpoints."""
+
+    step: np.ndarray
+    trained: PyTree
+    """The meta-parameters ω: the learner's floating-point leaves."""
+    optimizer: PyTree
+    best: PyTree
+    """ω where validation was best."""
+    best_score: np.ndarray
+    best_step: np.ndarray
+    carried: PyTree = ()
+    """What the meta-gradient keeps for each place of the meta-batch."""
+
+
+class Updated(NamedTuple):
+    """The part of a `State` that a step changes on the device."""
+
+    trained: PyTree
+    optimizer: PyTree
+    carried: PyTree
+
+
+class Fixed(NamedTuple):
+    """What a run has of its own and no step changes."""
+
+    arrays: PyTree
+    """The learner's arrays that are not floating-point numbers."""
+    key: UInt32[Array, "*runs data"]
+    """The data of the seed's key."""
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Training steps for learners of one structure: what they compute, and on which devices.
+
+    Functions of `Updated` and `Fixed` take those of one run, or of several runs together, whose
+    arrays then have a leading axis of runs.
+    """
+
+    static: PyTree
+    """A learner without its arrays."""
+    tasks: TaskDistribution
+    optimizer: optax.GradientTransformation
+    meta_gradient: MetaGradient[Any]
+    meta_batch: int
+    at_once: int
+    """How many tasks each device takes side by side."""
+    mesh: Mesh
+
+    def start(self, run: SeedRun) -> State:
+        """Return the state of a run before its first step."""
+        key = jax.random.fold_in(jax.random.key(run.seed), STARTING)
+        keys = jax.random.split(key, self.meta_batch)
+        start = partial(self.meta_gradient.start, run.learner, self.tasks)
+        trained = eqx.filter(run.learner, eqx.is_inexact_array)
+        trained = jax.tree.map(lambda x: jnp.asarray(x, x.dtype), trained)  # or it compiles twice
+        return State(
+            step=np.asarray(0),
+            trained=trained,
+            optimizer=self.optimizer.init(trained),
+            best=trained,
+            best_score=np.asarray(np.nan),
+            best_step=np.asarray(0),
+            carried=jax.jit(jax.vmap(start))(keys),
+        )
+
+    def on_devices(self, runs: list[SeedRun], states: list[State]) -> tuple[Updated, Fixed]:
+        """Put what the program takes of these runs on all devices."""
+        of_each = [
+            (
+                Updated(state.trained, state.optimizer, state.carried),
+                Fixed(
+                    eqx.filter(
+                        run.learner, lambda x: eqx.is_array(x) and not eqx.is_inexact_array(x)
+                    ),
+                    jax.random.key_data(jax.random.key(run.seed)),
+                ),
+            )
+            for run, state in zip(runs, states, strict=True)
+        ]
+        return replicate(stack(of_each), self.mesh)
+
+    def step(
+        self, updated: Updated, fixed: Fixed, task_arrays: PyTree, number: Int[Array, ""]
+    ) -> tuple[Updated, Metrics]:
+        """Take step `number` of one run."""
+        key = jax.random.fold_in(jax.random.wrap_key_data(fixed.key), number)
+        learner = eqx.combine(updated.trained, fixed.arrays, self.static).at_step(number)
+        tasks = eqx.combine(task_arrays, eqx.filter(self.tasks, eqx.is_array, inverse=True))
+        direction, metrics, carried = mean_gradient(
+            learner,
+            tasks,
+            key,
+            self.meta_gradient,
+            self.meta_batch,
+            self.at_once,
+            self.mesh,
+            updated.carried,
+            number,
+        )
+        updates, state = self.optimizer.update(direction, updated.optimizer, updated.trained)
+        trained = optax.apply_updates(updated.trained, updates)
+        return Updated(trained, state, carried), metrics
+
+    def advance(
+        self,
+        updated: Updated,
+        fixed: Fixed,
+        task_arrays: PyTree,
+        start: Int[Array, ""],
+        stop: Int[Array, ""],
+    ) -> tuple[Updated, dict[str, Float[Array, "room *runs"]]]:
+        """Take steps `start` … `stop` - 1; their metrics are in the first places of the arrays."""
+        one_run = fixed.key.ndim == 1
+        step = self.step if one_run else jax.vmap(self.step, in_axes=(0, 0, None, None))
+        shapes = jax.eval_shape(lambda: step(updated, fixed, task_arrays, start)[1])
+        room = jax.tree.map(lambda s: jnp.zeros((STEPS_PER_CALL, *s.shape), s.dtype), shapes)
+
+        def body(number, loop):
+            updated, seen = loop
+            updated, metrics = step(updated, fixed, task_arrays, number)
+            return updated, jax.tree.map(lambda s, m: s.at[number - start].set(m), seen, metrics)
+
+        return jax.lax.fori_loop(start, stop, body, (updated, room))
+
+    def compiled(self, updated: Updated, fixed: Fixed, task_arrays: PyTree) -> jax.stages.Compiled:
+        """Compile `advance`. Raises `UserError` where the memory for it is not there."""
+        advance = jax.jit(self.advance, out_shardings=NamedSharding(self.mesh, EVERYWHERE))
+        lowered = advance.lower(updated, fixed, task_arrays, np.int32(0), np.int32(0))
+        program = lowered.compile()
+        memory.require(program, len(self.mesh.local_devices))
+        return program
+
+    def settled(self, run: SeedRun, trained: PyTree) -> Learnable:
+        """Return the settled learner with these meta-parameters."""
+        fixed = eqx.filter(run.learner, eqx.is_inexact_array, inverse=True)
+        return _settle(eqx.combine(jax.device_get(trained), fixed), self.tasks)
+
+
+@eqx.filter_jit
+def _settle(learner: Learnable, tasks: TaskDistribution) -> Learnable:
+    return learner.settle(tasks, key=jax.random.key(SETTLING_SEED))
