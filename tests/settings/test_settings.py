@@ -18,10 +18,12 @@ from quickstudy.settings.learners import (
     BOILSettings,
     CAVIASettings,
     EvolutionMAMLSettings,
+    FineTuningSettings,
     ImplicitMAMLSettings,
     MAMLPlusPlusSettings,
     MAMLSettings,
     MTNetSettings,
+    PixelsSettings,
     SNAILSettings,
     TADAMSettings,
     TAMLSettings,
@@ -191,3 +193,13 @@ def test_settings_with_all_defaults_filled_in_stay_as_they_are(name):
     settings = resolved(LEARNERS[name]())
     assert settings.resolved() == settings
     assert RunSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+def test_classes_of_tasks_that_are_not_cut_out_of_classes_cannot_all_be_told_apart():
+    tables = TaskSpec((3,), Categorical(2), None)
+    PixelsSettings().build(tables, jax.random.key(0))
+    for settings in (FineTuningSettings(), TADAMSettings()):
+        with pytest.raises(UserError, match="these tasks are not cut out of classes"):
+            settings.build(tables, jax.random.key(0))
+        with pytest.raises(UserError, match="classifies; these tasks have real targets"):
+            settings.build(TARGETS, jax.random.key(0))
