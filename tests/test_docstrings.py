@@ -50,8 +50,10 @@ from quickstudy.metagradients import (
 )
 from quickstudy.networks import MLP, Conv4, ResNet12, WithHead
 from quickstudy.optimizers.momentum import LearnedMomentum
-from quickstudy.settings.learners.gradient import MAML
-from quickstudy.settings.run import RunSettings, TrainingSettings
+from quickstudy.settings.learners import MAMLSettings
+from quickstudy.settings.optimizers import LSTMOptimizerSettings
+from quickstudy.settings.run import RunSettings
+from quickstudy.settings.training import TrainingSettings
 from quickstudy.task import Examples, FixedTasks, TaskDistribution
 from quickstudy.tasks.arrays import ArraySource
 from quickstudy.tasks.cloze import BlankedWords, blanked_words
@@ -153,7 +155,8 @@ SHARED: dict[str, Callable[[], Any]] = {
     **named(CoTraining, FewShot, Finite, FixedTasks, Groups, LogisticRegressions, Sinusoid),
     **named(Backpropagation, Evolution, PersistentEvolution, PerTask, ReptileGradient),
     **named(TruncatedBackpropagation, Unrolling),
-    **named(LSTM, MLP, Gaussian, NearestNeighbour, Quadratics, TrainingSettings, WithHead),
+    **named(LSTM, MLP, Gaussian, NearestNeighbour, Quadratics, WithHead),
+    **named(LSTMOptimizerSettings, MAMLSettings, TrainingSettings),
     "Conv4": lambda: partial(Conv4, filters=4),
     "ResNet12": lambda: partial(ResNet12, filters=2),
     "support": lambda: of_classes(5, 1),
@@ -236,10 +239,10 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "networks.network.modulated": {"network": convolutions},
     "networks.text.Text": {"tokens": lambda: jnp.zeros((25, 21), int)},
     "data.inputs.Inputs": {
-        "settings": lambda: RunSettings(MAML()),
+        "settings": lambda: RunSettings(MAMLSettings()),
         "train": lambda: Grouped.from_labels(np.eye(5, dtype=np.float32), list("ababb")),
     },
-    "settings.learner.optax_optimizer": {
+    "settings.optax_optimizer.optax_optimizer": {
         "gradient": lambda: jnp.ones(3),
         "parameters": lambda: jnp.ones(3),
         "state": lambda: optax.adam(1e-3).init(jnp.ones(3)),

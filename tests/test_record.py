@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from quickstudy.record import Record, differences, read_metrics
-from quickstudy.settings.learner import NetworkSettings
-from quickstudy.settings.learners.gradient import MAML
-from quickstudy.settings.learners.metric import ProtoNet
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import MAMLSettings, ProtoNetSettings
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 
 def between(a: RunSettings, b: RunSettings) -> list[str]:
@@ -18,9 +18,9 @@ def between(a: RunSettings, b: RunSettings) -> list[str]:
 
 
 def test_the_differing_options_are_named_and_no_other():
-    a = RunSettings(ProtoNet(), TaskSettings(way=5))
+    a = RunSettings(ProtoNetSettings(), TaskSettings(way=5))
     b = RunSettings(
-        ProtoNet(NetworkSettings(hidden=(8, 9))),
+        ProtoNetSettings(NetworkSettings(hidden=(8, 9))),
         TaskSettings(way=20, within=True, split="lake"),
         TrainingSettings(clip=0.5),
     )
@@ -36,7 +36,9 @@ def test_the_differing_options_are_named_and_no_other():
 
 
 def test_of_another_learner_the_name_is_enough():
-    assert between(RunSettings(ProtoNet()), RunSettings(MAML())) == ["protonet there, maml now"]
+    assert between(RunSettings(ProtoNetSettings()), RunSettings(MAMLSettings())) == [
+        "protonet there, maml now"
+    ]
 
 
 def test_configurations_of_other_programs_are_compared_too():

@@ -21,8 +21,9 @@ from quickstudy.experiments.published.recipe import Figure, Recipe
 from quickstudy.experiments.reproduce import reproduce, table
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian
-from quickstudy.settings.learners.gradient import MAML
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import MAMLSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.training import (
     SeedRun,
@@ -289,7 +290,11 @@ def test_a_row_of_several_seeds_tells_their_spread(tmp_path, monkeypatch):
     """Untrained networks, which differ in where they start."""
     tasks = TaskSettings(tasks="sinusoid", shot=2, query=4)
     figure = Figure(
-        "untrained", RunSettings(MAML(), tasks, TrainingSettings(steps=0)), tasks, 0.5, episodes=4
+        "untrained",
+        RunSettings(MAMLSettings(), tasks, TrainingSettings(steps=0)),
+        tasks,
+        0.5,
+        episodes=4,
     )
     monkeypatch.setitem(RECIPES, "untrained", lambda budget: Recipe("Untrained", "", (figure,)))
     folders = (tmp_path / "runs", tmp_path / "results")

@@ -123,12 +123,3 @@ def require_unchanged(source: Source, option: str) -> None:
                 f"{known.sha256:.12}, and that of the file in training with "
                 f"{source.sha256:.12}; give {option} the file as it was, or train anew"
             )
-
-
-def source_from_json(found: Any) -> Source | None:
-    """The inverse of `dataclasses.asdict`; earlier versions kept a path alone."""
-    if found is None or found == "":
-        return None
-    if isinstance(found, str):
-        return Source(Path(found).name, None)
-    return Source(str(found["file"]), found["sha256"] and str(found["sha256"]))

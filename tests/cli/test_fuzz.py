@@ -14,14 +14,13 @@ import pytest
 
 from quickstudy.cli import main
 from quickstudy.cli.main import COMMANDS
-from quickstudy.cli.options import require_numbers
 from quickstudy.errors import UserError
 from quickstudy.experiments import race
 from quickstudy.likelihood import Categorical, Gaussian
+from quickstudy.numbers import require_numbers
 from quickstudy.runs import optimizing, wiring
-from quickstudy.settings.learner import Problem
-from quickstudy.settings.optimizers import OPTIMIZERS
-from quickstudy.settings.registry import LEARNERS
+from quickstudy.settings.registry import LEARNERS, OPTIMIZERS
+from quickstudy.settings.task_spec import TaskSpec
 
 NUMBERS = ("-1", "0", "nan", "99999999999")
 WORDS = ("", "absent", "[/b]\x1b[2J é")
@@ -177,9 +176,9 @@ def any_sizes(settings: type):
 def test_a_learner_of_any_sizes_is_built_or_refused(name):
     kind, pictures = Categorical(3), (16, 16, 1)
     problems = [
-        Problem((3,), kind, 8, (4,)),
-        Problem(pictures, kind, 8, (4,)),
-        Problem((1,), Gaussian(1), None),
+        TaskSpec((3,), kind, 8, (4,)),
+        TaskSpec(pictures, kind, 8, (4,)),
+        TaskSpec((1,), Gaussian(1), None),
     ]
     faults = []
     for options in any_sizes(LEARNERS[name]):

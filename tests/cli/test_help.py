@@ -8,8 +8,7 @@ import pytest
 from quickstudy.cli import main
 from quickstudy.cli.main import COMMANDS
 from quickstudy.experiments.published import RECIPES
-from quickstudy.settings.optimizers import OPTIMIZERS
-from quickstudy.settings.registry import LEARNERS
+from quickstudy.settings.registry import LEARNERS, OPTIMIZERS
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from quickstudy.runs.wiring import load_learner, load_seeds
 from quickstudy.serving import adapted
 from quickstudy.serving.table_classifier import TableClassifier
 from quickstudy.settings import user_file
-from quickstudy.settings.optimizers import OptimizerRun
+from quickstudy.settings.optimizer_run import OptimizerRunSettings
 from quickstudy.settings.registry import learner_settings
 from quickstudy.settings.run import RunSettings
 
@@ -30,13 +30,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from quickstudy.settings.learners.baseline import Pixels
+from quickstudy.settings.learners import PixelsSettings
 
 Path("ran").touch()
 
 
 @dataclass(frozen=True)
-class Mine(Pixels):
+class Mine(PixelsSettings):
     name: ClassVar[str] = "mine"
 """
 
@@ -161,7 +161,7 @@ def test_no_command_and_no_function_runs_problems_that_an_optimiser_names(here, 
         assert "runs only if you name it: add --tasks FILE.py" in said("optimize", "run")
         load_optimizer(here / "run")
         found, _ = load_trained(here / "run")
-        assert OptimizerRun.from_json(found.to_json()) == found
+        assert OptimizerRunSettings.from_json(found.to_json()) == found
         with pytest.raises(UserError, match=r"--tasks FILE\.py if you trust that file"):
             problems_of(found.problems)
         assert not ran()

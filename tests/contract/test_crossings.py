@@ -38,7 +38,7 @@ from quickstudy.datasets import penn_treebank
 from quickstudy.errors import UserError
 from quickstudy.networks import koch, layers
 from quickstudy.runs import wiring
-from quickstudy.settings.learner import NetworkKind, NetworkSettings
+from quickstudy.settings.network import NetworkKind, NetworkSettings
 from quickstudy.settings.registry import LEARNERS
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.task import TaskDistribution

@@ -23,8 +23,10 @@ from quickstudy.evaluation import evaluate
 from quickstudy.learner import Learner
 from quickstudy.likelihood import Categorical
 from quickstudy.metagradients import Backpropagation
-from quickstudy.settings.learner import LearnerSettings, NetworkSettings, Problem
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.network import NetworkSettings
 from quickstudy.settings.registry import LEARNERS, learner_settings
+from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.task import Episode, Examples
 from quickstudy.tasks.finite import Redrawn
 from quickstudy.training import meta_train
@@ -226,7 +228,7 @@ class Case:
         self.traces: list[str] = []
 
     def build(self) -> Learner:
-        problem = Problem((INPUTS,), LIKELIHOOD, TRAINING_CLASSES, description=(INPUTS,))
+        problem = TaskSpec((INPUTS,), LIKELIHOOD, TRAINING_CLASSES, description=(INPUTS,))
         return self.settings.build(problem, jax.random.key(0))
 
     @functools.cached_property

@@ -12,7 +12,7 @@ from quickstudy.data.inputs import Inputs, in_order
 from quickstudy.data.registry import kind_of
 from quickstudy.datasets.grouped import Grouped, Scaling
 from quickstudy.errors import UserError
-from quickstudy.settings.learners.metric import ProtoNet
+from quickstudy.settings.learners import ProtoNetSettings
 from quickstudy.settings.run import RunSettings, TaskSettings
 
 NAMES = ("height", "weight", "span")
@@ -139,10 +139,10 @@ def test_files_of_an_older_quickstudy_have_a_defined_meaning():
 
 def test_what_a_run_is_keeps_its_words():
     """Folders of trainings are named by them."""
-    found = RunSettings(ProtoNet(), TaskSettings("omniglot")).to_json()["tasks"]
+    found = RunSettings(ProtoNetSettings(), TaskSettings("omniglot")).to_json()["tasks"]
     assert not {"ink", "inputs"} & set(found)
     inputs = Inputs((28, 28, 1), "dark", True)
-    said = RunSettings(ProtoNet(), TaskSettings("folder:x", ink="light", inputs=inputs))
+    said = RunSettings(ProtoNetSettings(), TaskSettings("folder:x", ink="light", inputs=inputs))
     found = json.loads(json.dumps(said.to_json()))
     assert found["tasks"]["ink"] == "light"
     assert RunSettings.from_json(found).tasks.ink == "light"

@@ -12,10 +12,12 @@ from quickstudy.datasets import omniglot
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.errors import UserError
 from quickstudy.runs.tasks import episode_tasks, require_kind, training_tasks
-from quickstudy.settings.learners.baseline import FineTuning
-from quickstudy.settings.learners.gradient import MAML
-from quickstudy.settings.learners.memory import LSTM
-from quickstudy.settings.learners.metric import ProtoNet
+from quickstudy.settings.learners import (
+    FineTuningSettings,
+    LSTMSettings,
+    MAMLSettings,
+    ProtoNetSettings,
+)
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sequences import Sequences
@@ -63,7 +65,9 @@ def test_more_training_classes_than_there_are_is_a_mistake(tasks):
 
 def test_learners_of_sequences_train_on_them_and_others_on_episodes():
     tasks = TaskSettings(way=3, sequence=9)
-    reading, other = (RunSettings(x, tasks).resolved() for x in (LSTM(), ProtoNet()))
+    reading, other = (
+        RunSettings(x, tasks).resolved() for x in (LSTMSettings(), ProtoNetSettings())
+    )
     made = training_tasks(reading)
     assert isinstance(made, Sequences)
     assert (made.way, made.length, made.examples) == (3, 9, 6)
@@ -71,14 +75,14 @@ def test_learners_of_sequences_train_on_them_and_others_on_episodes():
     for settings in (reading, other):
         t = settings.tasks
         assert isinstance(episode_tasks(t, "validation", t.way, t.shot, t.query), Sequences)
-    assert isinstance(training_tasks(RunSettings(LSTM()).resolved()), FewShot)
+    assert isinstance(training_tasks(RunSettings(LSTMSettings()).resolved()), FewShot)
 
 
 def test_sequences_that_cannot_be_are_mistakes(tasks):
     with pytest.raises(UserError, match="--letters is about sequences"):
         TaskSettings(letters=True)
     with pytest.raises(UserError, match="--letters is for learners that read sequences"):
-        require_kind(ProtoNet(), TaskSettings(sequence=9, letters=True))
+        require_kind(ProtoNetSettings(), TaskSettings(sequence=9, letters=True))
     with pytest.raises(UserError, match="--verify does not go with --sequence"):
         TaskSettings(sequence=9, verify=True)
     with pytest.raises(UserError, match="sinusoid has none"):
@@ -110,7 +114,7 @@ def test_characters_of_lakes_runs_that_were_trained_on_are_counted(monkeypatch):
 
 def test_training_tasks_of_any_shot_are_labelled_in_part(tasks):
     settings = RunSettings(
-        ProtoNet(), tasks(way=3, train_way=3, shot=2, query=1, train_query=1, any_shot=True)
+        ProtoNetSettings(), tasks(way=3, train_way=3, shot=2, query=1, train_query=1, any_shot=True)
     )
     made = training_tasks(settings.resolved())
     found = set()
@@ -127,8 +131,10 @@ def test_training_tasks_of_any_shot_are_labelled_in_part(tasks):
 
 def test_any_shot_where_it_cannot_be_is_a_mistake(tasks):
     with pytest.raises(UserError, match="this learner trains on batches"):
-        training_tasks(RunSettings(FineTuning(), tasks(any_shot=True)).resolved())
+        training_tasks(RunSettings(FineTuningSettings(), tasks(any_shot=True)).resolved())
     with pytest.raises(UserError, match="--any-shot: this is about classes"):
-        training_tasks(RunSettings(MAML(), TaskSettings("sinusoid", any_shot=True)).resolved())
+        training_tasks(
+            RunSettings(MAMLSettings(), TaskSettings("sinusoid", any_shot=True)).resolved()
+        )
     with pytest.raises(UserError, match="--any-shot does not go with --sequence"):
         tasks(any_shot=True, sequence=9)

@@ -11,9 +11,10 @@ from quickstudy.datasets import cub
 from quickstudy.errors import UserError
 from quickstudy.runs import wiring
 from quickstudy.runs.tasks import episode_tasks
-from quickstudy.settings.learner import NetworkSettings
-from quickstudy.settings.learners.metric import ZeroShot as ZeroShotSettings
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import ZeroShotSettings
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 from quickstudy.tasks.zero_shot import ZeroShot
 
 CLASSES, EACH, FEATURES, TOLD = 10, 3, 4, 6

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from quickstudy.data import penn_treebank as words_of_it
+from quickstudy.data.inputs import TokenShape
 from quickstudy.data.registry import _data_of
 from quickstudy.datasets import penn_treebank
 from quickstudy.errors import UserError
 from quickstudy.runs import wiring
 from quickstudy.runs.tasks import episode_tasks
-from quickstudy.settings.learner import NetworkSettings, TokenShape
-from quickstudy.settings.learners.baseline import FineTuning
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import FineTuningSettings
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 TASKS = TaskSettings("penn-treebank", way=3, shot=1, query=1, train_query=2)
 TRAINING = TrainingSettings(steps=2, validate_every=2, validation_episodes=2)
@@ -46,7 +48,7 @@ def test_no_word_that_is_tested_is_an_answer_in_training():
 
 
 def test_a_learner_of_tokens_is_trained_kept_and_measured(tmp_path):
-    settings = RunSettings(FineTuning(match="cosine"), TASKS, TRAINING)
+    settings = RunSettings(FineTuningSettings(match="cosine"), TASKS, TRAINING)
     wiring.train(settings, tmp_path / "run", show_progress=False)
     loaded, problem, trained = wiring.load_learner(tmp_path / "run")
     assert isinstance(problem.shape, TokenShape)

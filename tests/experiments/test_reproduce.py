@@ -9,7 +9,7 @@ import pytest
 from quickstudy.experiments import published
 from quickstudy.experiments.published.recipe import Figure, Recipe
 from quickstudy.experiments.reproduce import reproduce, table
-from quickstudy.settings.learners.baseline import Pixels
+from quickstudy.settings.learners import PixelsSettings
 from quickstudy.settings.run import Asking, RunSettings, TaskSettings
 
 
@@ -18,7 +18,7 @@ def test_paired_figures_are_compared_with_the_first_on_the_same_episodes(tmp_pat
     x = np.repeat(rng.normal(size=(20, 1, 6)), 12, 1) + 0.7 * rng.normal(size=(20, 12, 6))
     np.savez(tmp_path / "own.npz", x=x.reshape(-1, 6), y=np.repeat(np.arange(20), 12))
     tasks = TaskSettings(f"npz:{tmp_path / 'own.npz'}", way=3, shot=4, query=4, labelled=0.25)
-    run = RunSettings(Pixels(), tasks)
+    run = RunSettings(PixelsSettings(), tasks)
     more = replace(tasks, labelled=0.5)
     figures = (
         Figure("one", run, tasks, None, episodes=50),
@@ -49,7 +49,7 @@ def test_sequences_have_a_table_by_presentation(tmp_path, monkeypatch):
     np.savez(tmp_path / "own.npz", x=x.reshape(-1, 6), y=np.repeat(np.arange(20), 12))
     tasks = TaskSettings(f"npz:{tmp_path / 'own.npz'}", way=2, query=4, sequence=12)
     of_paper = (4.0, 36.7, 41.9, None, 48.1, 57.0)
-    run = RunSettings(Pixels(), tasks)
+    run = RunSettings(PixelsSettings(), tasks)
     recipe = Recipe(
         "a title",
         "a source",

@@ -23,19 +23,19 @@ from quickstudy.likelihood import Categorical, Gaussian
 from quickstudy.networks import WithHead
 from quickstudy.optimization import Curves
 from quickstudy.runs import wiring
-from quickstudy.settings.learner import Problem
-from quickstudy.settings.optimizers import OptimizerRun
+from quickstudy.settings.optimizer_run import OptimizerRunSettings
+from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.tasks.distorted import Warped
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
 
-PICTURES = Problem((28, 28, 1), Categorical(5), 100)
-CURVES = Problem((1,), Gaussian(1), None)
+PICTURES = TaskSpec((28, 28, 1), Categorical(5), 100)
+CURVES = TaskSpec((1,), Gaussian(1), None)
 
 
 def untrained(settings: Any) -> Any:
     """In place of a training."""
-    if isinstance(settings, OptimizerRun):
+    if isinstance(settings, OptimizerRunSettings):
         return SimpleNamespace(run=settings)
     settings = settings.resolved()
     problem = CURVES if settings.tasks.tasks == "sinusoid" else PICTURES

@@ -9,14 +9,23 @@ import pytest
 
 from quickstudy.learners.metric.tadam import TADAM
 from quickstudy.likelihood import Categorical, absent_last
-from quickstudy.settings.learner import LearnerSettings, NetworkSettings, Problem
-from quickstudy.settings.learners.baseline import FineTuning, Pixels
-from quickstudy.settings.learners.comparing import ARC, Siamese
-from quickstudy.settings.learners.in_context import InContext
-from quickstudy.settings.learners.metric import TADAM as TADAMSettings
-from quickstudy.settings.learners.metric import MatchingNet, ProtoNet, TapNet, ZeroShot
-from quickstudy.settings.learners.processes import Statistician
-from quickstudy.settings.learners.reading import MemoryModule
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.learners import (
+    ARCSettings,
+    FineTuningSettings,
+    InContextSettings,
+    MatchingNetSettings,
+    MemoryModuleSettings,
+    PixelsSettings,
+    ProtoNetSettings,
+    SiameseSettings,
+    StatisticianSettings,
+    TADAMSettings,
+    TapNetSettings,
+    ZeroShotSettings,
+)
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.task import Examples
 
 KEY = jax.random.key(0)
@@ -24,26 +33,26 @@ RNG = np.random.default_rng(0)
 MLP = NetworkSettings("mlp", hidden=(12, 12))
 NORMALISED = NetworkSettings("mlp-norm", hidden=(12, 12))
 LEARNERS: dict[str, LearnerSettings] = {
-    "pixels": Pixels(),
-    "fine-tuned neighbours": FineTuning(MLP, match="cosine"),
-    "protonet": ProtoNet(MLP),
-    "protonet by cosine": ProtoNet(MLP, "cosine"),
-    "matching": MatchingNet(MLP),
-    "matching in full context": MatchingNet(MLP, full_context=True),
-    "matching, tuned": MatchingNet(MLP, test_steps=2, test_rate=0.1),
+    "pixels": PixelsSettings(),
+    "fine-tuned neighbours": FineTuningSettings(MLP, match="cosine"),
+    "protonet": ProtoNetSettings(MLP),
+    "protonet by cosine": ProtoNetSettings(MLP, "cosine"),
+    "matching": MatchingNetSettings(MLP),
+    "matching in full context": MatchingNetSettings(MLP, full_context=True),
+    "matching, tuned": MatchingNetSettings(MLP, test_steps=2, test_rate=0.1),
     "tadam": TADAMSettings(NORMALISED),
-    "tapnet": TapNet(MLP, references=5),
-    "zero-shot": ZeroShot(MLP),
-    "siamese": Siamese(MLP),
-    "arc": ARC(glimpses=2, controller=8),
-    "statistician": Statistician(MLP, width=16, context=4, latent=2),
-    "memory-module": MemoryModule(MLP, key_width=8),
-    "in-context": InContext(layers=2),
+    "tapnet": TapNetSettings(MLP, references=5),
+    "zero-shot": ZeroShotSettings(MLP),
+    "siamese": SiameseSettings(MLP),
+    "arc": ARCSettings(glimpses=2, controller=8),
+    "statistician": StatisticianSettings(MLP, width=16, context=4, latent=2),
+    "memory-module": MemoryModuleSettings(MLP, key_width=8),
+    "in-context": InContextSettings(layers=2),
 }
 
 
 def built(name: str):
-    problem = Problem((6,), Categorical(3), 9, description=(6,))
+    problem = TaskSpec((6,), Categorical(3), 9, description=(6,))
     learner = LEARNERS[name].build(problem, KEY)
     if isinstance(learner, TADAM):  # as training makes it: the task changes the network
         by = lambda n: [x for c in n.conditioners for x in (c.scale_by, c.shift_by)]  # noqa: E731
@@ -105,7 +114,7 @@ def test_a_class_is_seen_by_a_labelled_example():
 
 
 def test_tuning_on_a_set_without_a_class_has_a_slope():
-    learner = LEARNERS["matching, tuned"].build(Problem((6,), Categorical(3), 9), KEY)
+    learner = LEARNERS["matching, tuned"].build(TaskSpec((6,), Categorical(3), 9), KEY)
     x = jnp.asarray(RNG.normal(size=(4, 6)), jnp.float32)
     support = Examples(x, jnp.asarray([0, 2, 2, -1]))
 

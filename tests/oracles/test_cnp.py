@@ -12,7 +12,7 @@ from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.memory.cnp import CNP
 from quickstudy.likelihood import Categorical, Gaussian, HeteroscedasticGaussian, Likelihood
 from quickstudy.networks import MLP, WithHead
-from quickstudy.settings.learners.processes import CNP as Settings
+from quickstudy.settings.learners import CNPSettings
 from quickstudy.task import Episode, Examples
 
 KEY = jax.random.key(0)
@@ -108,7 +108,7 @@ def test_other_tasks_than_it_was_made_for_are_refused():
     with pytest.raises(ValueError, match="for functions, the task needs 2 for classes"):
         learner(REAL, 0).adapt(LABELLED, Categorical(2), key=KEY)
     with pytest.raises(UserError, match="--heads 8: --width 20"):
-        Settings(attention=True, width=20)
+        CNPSettings(attention=True, width=20)
 
 
 @pytest.mark.parametrize("likelihood", [Gaussian(1), REAL], ids=["mean", "mean and scale"])

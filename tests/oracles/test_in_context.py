@@ -11,8 +11,8 @@ import pytest
 from quickstudy.errors import UserError
 from quickstudy.learners.memory.in_context import Features, InContext, Steps, layer, remember
 from quickstudy.likelihood import Categorical, Gaussian
-from quickstudy.settings.learner import Problem
-from quickstudy.settings.learners.in_context import InContext as Settings
+from quickstudy.settings.learners import InContextSettings
+from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.task import Episode, Examples
 
 WAY, ROWS, FEATURES = 3, 9, 4
@@ -195,6 +195,6 @@ def test_what_it_cannot_serve_is_refused(learner):
     with pytest.raises(ValueError, match="not classes"):
         learner.adapt(support, Gaussian(1), key=KEY)
     with pytest.raises(UserError, match="up to 1000 features; these inputs have 3072"):
-        Settings().build(Problem((32, 32, 3), Categorical(5), 10), KEY)
+        InContextSettings().build(TaskSpec((32, 32, 3), Categorical(5), 10), KEY)
     with pytest.raises(UserError, match="--heads"):
-        Settings(heads=0)
+        InContextSettings(heads=0)

@@ -13,7 +13,7 @@ from quickstudy.learners.baseline.nearest import NearestNeighbour
 from quickstudy.learners.metric.matching import FullContext, MatchingNet
 from quickstudy.likelihood import Categorical, Gaussian
 from quickstudy.networks import MLP
-from quickstudy.settings.learners.metric import MatchingNet as Settings
+from quickstudy.settings.learners import MatchingNetSettings
 from quickstudy.task import Episode, Examples
 
 KEY = jax.random.key(0)
@@ -180,7 +180,7 @@ def test_a_given_scale_stays_and_a_learned_one_moves():
     assert slope(learner(3.0)).log_scale == 0
     assert slope(learner(None)).log_scale != 0
     with pytest.raises(UserError, match="above 0"):
-        Settings(scale=0)
+        MatchingNetSettings(scale=0)
 
 
 def test_fine_tuning_matches_each_support_example_to_the_others_of_its_class():

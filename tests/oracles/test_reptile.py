@@ -13,9 +13,10 @@ from quickstudy.learners.gradient.reptile import Reptile, mini_batches
 from quickstudy.metagradients import ReptileGradient
 from quickstudy.networks import MLP, WithHead
 from quickstudy.runs import wiring
-from quickstudy.settings.learner import NetworkSettings
-from quickstudy.settings.learners.gradient import Reptile as Settings
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import ReptileSettings
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 from quickstudy.task import FixedTasks, task_keys
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.training import SeedRun, meta_train, meta_train_seeds
@@ -167,7 +168,7 @@ def test_devices_share_the_moments_and_seeds_trained_together_keep_their_own():
 @pytest.mark.parametrize("tasks", ["sinusoid", "glyphs"])
 def test_a_saved_run_keeps_its_moments(tasks, tmp_path):
     settings = RunSettings(
-        Settings(NetworkSettings("mlp", hidden=(4,))),
+        ReptileSettings(NetworkSettings("mlp", hidden=(4,))),
         TaskSettings(tasks, way=3 if tasks == "glyphs" else None, query=2, train_query=2),
         TrainingSettings(steps=1, meta_batch=2, validation_episodes=2),
     )

@@ -16,9 +16,10 @@ from quickstudy.learners.descent import descend
 from quickstudy.networks import MLP, Conv4, WithHead
 from quickstudy.runs.search import search
 from quickstudy.runs.wiring import train
-from quickstudy.settings.learner import NetworkSettings
-from quickstudy.settings.learners.baseline import FineTuning
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import FineTuningSettings
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 KEY = jax.random.key(0)
 X, Y = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, 3)), jnp.float32)
@@ -86,7 +87,7 @@ def test_the_schedule_is_the_papers_formula():
 
 def test_parts_about_layers_need_the_whole_network():
     with pytest.raises(UserError, match="--whole-network"):
-        FineTuning(layer_decay=0.5)
+        FineTuningSettings(layer_decay=0.5)
 
 
 def test_options_are_chosen_on_validation_classes(tmp_path, capsys):
@@ -94,7 +95,7 @@ def test_options_are_chosen_on_validation_classes(tmp_path, capsys):
     x = rng.normal(size=(10, 1, 4)) + 0.3 * rng.normal(size=(10, 6, 4))
     np.savez(tmp_path / "own.npz", x=x.reshape(-1, 4), y=np.repeat(np.arange(10), 6))
     settings = RunSettings(
-        FineTuning(network=NetworkSettings("mlp", hidden=(8,))),
+        FineTuningSettings(network=NetworkSettings("mlp", hidden=(8,))),
         TaskSettings(f"npz:{tmp_path / 'own.npz'}", way=2, shot=1, query=3, train_query=8),
         TrainingSettings(steps=20, validate_every=20, validation_episodes=2),
     )

@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 
+from quickstudy.data.inputs import TokenShape
 from quickstudy.learners.baseline.transfer import groups
 from quickstudy.learners.gradient.cavia import ExtraInputs, FiLM, modulation
 from quickstudy.learners.gradient.mt_net import MTNet
@@ -14,8 +15,9 @@ from quickstudy.learners.metric.tadam import TADAM
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP, Network, WithHead
 from quickstudy.networks.network import normalisations
-from quickstudy.settings.learner import NetworkSettings, Problem, TokenShape
-from quickstudy.settings.learners.gradient import MTNet as MTNetSettings
+from quickstudy.settings.learners import MTNetSettings
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.task_spec import TaskSpec
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -60,7 +62,7 @@ def test_every_parameter_is_in_one_layer_in_order(kind):
 def test_mt_net_transforms_and_masks_each_layer(kind):
     shape, count = NETWORKS[kind]
     settings = MTNetSettings(NetworkSettings(kind))  # pyright: ignore
-    problem = Problem(shape, Categorical(3), 9)
+    problem = TaskSpec(shape, Categorical(3), 9)
     learner = eqx.filter_eval_shape(lambda: settings.build(problem, KEY))
     layers = learner.network.weight_layers()
     widths = [layer.weight.shape[-1] for layer in layers]

@@ -12,10 +12,10 @@ from quickstudy.learners.metric.zero_shot import ZeroShotProtoNet
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP, WithHead
 from quickstudy.runs import wiring
-from quickstudy.settings.learner import NetworkSettings
-from quickstudy.settings.learners.metric import ProtoNet
-from quickstudy.settings.learners.metric import ZeroShot as Settings
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import ProtoNetSettings, ZeroShotSettings
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 from quickstudy.task import Examples
 from quickstudy.tasks.glyphs import CONTROLS, STROKES, Glyphs, Program, flat
 from quickstudy.tasks.zero_shot import Described, ZeroShot
@@ -113,10 +113,22 @@ STEPS = TrainingSettings(steps=2, validation_episodes=2)
 @pytest.mark.parametrize(
     ("learner", "tasks", "message"),
     [
-        (Settings(SMALL), {}, "learns from descriptions of classes: add --zero-shot"),
-        (ProtoNet(SMALL), {"zero_shot": True}, "learns from examples: leave out --zero-shot"),
-        (Settings(SMALL), {"zero_shot": True, "rotations": "classes"}, "once they are rotated"),
-        (Settings(SMALL), {"zero_shot": True, "tasks": "sinusoid"}, "is about classes to draw"),
+        (ZeroShotSettings(SMALL), {}, "learns from descriptions of classes: add --zero-shot"),
+        (
+            ProtoNetSettings(SMALL),
+            {"zero_shot": True},
+            "learns from examples: leave out --zero-shot",
+        ),
+        (
+            ZeroShotSettings(SMALL),
+            {"zero_shot": True, "rotations": "classes"},
+            "once they are rotated",
+        ),
+        (
+            ZeroShotSettings(SMALL),
+            {"zero_shot": True, "tasks": "sinusoid"},
+            "is about classes to draw",
+        ),
     ],
 )
 def test_tasks_that_do_not_suit_are_refused(learner, tasks, message, tmp_path):

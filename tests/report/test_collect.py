@@ -16,12 +16,16 @@ from quickstudy.report.data import CurveEpisode, ImageEpisode
 from quickstudy.report.drawn import drawn, embedded
 from quickstudy.report.opened import Run
 from quickstudy.runs.wiring import train, train_seeds
-from quickstudy.settings.learner import LearnerSettings, NetworkSettings
-from quickstudy.settings.learners.baseline import Pixels
-from quickstudy.settings.learners.gradient import MAML
-from quickstudy.settings.learners.memory import LSTM
-from quickstudy.settings.learners.metric import ProtoNet
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.learners import (
+    LSTMSettings,
+    MAMLSettings,
+    PixelsSettings,
+    ProtoNetSettings,
+)
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 from quickstudy.tasks.few_shot import FewShot
 
 SMALL = NetworkSettings("mlp-norm", hidden=(16, 16))
@@ -59,9 +63,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     split = str(root / "split.json")
     tasks = TaskSettings(f"npz:{root / 'noise.npz'}", 3, 1, 4, 3, 1, 4, split=split)
     return {
-        "pixels": trained(root / "pixels", Pixels(), tasks, 0),
-        "protonet": trained(root / "protonet", ProtoNet(SMALL), tasks, 20),
-        "maml": trained(root / "maml", MAML(SMALL), tasks, 4),
+        "pixels": trained(root / "pixels", PixelsSettings(), tasks, 0),
+        "protonet": trained(root / "protonet", ProtoNetSettings(SMALL), tasks, 20),
+        "maml": trained(root / "maml", MAMLSettings(SMALL), tasks, 4),
     }
 
 
@@ -157,7 +161,9 @@ def test_a_log_that_ends_in_the_middle_of_a_line(tmp_path: Path) -> None:
 
 def test_a_curve_is_drawn_before_and_after_adapting(tmp_path: Path) -> None:
     tasks = TaskSettings("sinusoid", shot=5, query=5)
-    data = collect(trained(tmp_path / "run", MAML(), tasks, 3), episodes=5, show_progress=False)
+    data = collect(
+        trained(tmp_path / "run", MAMLSettings(), tasks, 3), episodes=5, show_progress=False
+    )
     assert data.title == "maml on sinusoid, 5 points"
     assert (data.metric, data.higher_is_better, data.chance) == ("mse", False, None)
     episode = data.episode
@@ -193,7 +199,7 @@ def test_the_page_lies_in_the_run(runs: dict[str, Path]) -> None:
 
 def test_sequences_are_told_by_presentation(tmp_path: Path) -> None:
     tasks = TaskSettings("glyphs", way=3, sequence=30, image_size=16)
-    run = trained(tmp_path / "run", LSTM(width=8), tasks, 2)
+    run = trained(tmp_path / "run", LSTMSettings(width=8), tasks, 2)
     data = collect(run, episodes=5, show_progress=False)
     assert data.title == "lstm on glyphs, sequences of 30 of 3 classes"
     (sweep,) = data.sweeps
@@ -208,7 +214,7 @@ def test_several_seeds_are_one_row_with_an_interval_over_trainings(
     runs: dict[str, Path], tmp_path: Path
 ) -> None:
     tasks = Run.open(runs["protonet"]).settings.tasks
-    settings = RunSettings(ProtoNet(SMALL), tasks, TrainingSettings(steps=0))
+    settings = RunSettings(ProtoNetSettings(SMALL), tasks, TrainingSettings(steps=0))
     folders = {seed: tmp_path / f"seed-{seed}" for seed in (3, 4)}
     train_seeds(settings, folders, show_progress=False)
     run = Run.open(tmp_path)

@@ -23,15 +23,12 @@ from quickstudy.optimization import minimise_many
 from quickstudy.report.figures import diagrams
 from quickstudy.runs.optimizing import load_trained, shipped, train_optimizer
 from quickstudy.runs.problems import own_problems, problems_of
-from quickstudy.settings.optimizers import (
-    OPTIMIZERS,
-    LSTMOptimizer,
-    MomentumOptimizer,
-    OptimizerRun,
-    ProblemSettings,
-    UnrollSettings,
-)
-from quickstudy.settings.run import TrainingSettings
+from quickstudy.settings.optimizer_run import OptimizerRunSettings
+from quickstudy.settings.optimizers import LSTMOptimizerSettings, MomentumOptimizerSettings
+from quickstudy.settings.problems import ProblemSettings
+from quickstudy.settings.registry import OPTIMIZERS
+from quickstudy.settings.training import TrainingSettings
+from quickstudy.settings.unrolling import UnrollSettings
 from quickstudy.task import Optimizee, TaskDistribution
 
 KEY = jax.random.key(0)
@@ -111,9 +108,9 @@ def test_a_race_pairs_problems_and_finds_the_step():
         found.curves["fast"].difference(minimise_many(optax.sgd(1.0), Parabolas(), steps=5), 5)
 
 
-def small(steps: int = 30, **training) -> OptimizerRun:
-    return OptimizerRun(
-        MomentumOptimizer(rate=1e-4),
+def small(steps: int = 30, **training) -> OptimizerRunSettings:
+    return OptimizerRunSettings(
+        MomentumOptimizerSettings(rate=1e-4),
         ProblemSettings("quadratics", dimensions=2),
         UnrollSettings(unroll=5, horizon=10),
         TrainingSettings(
@@ -157,12 +154,14 @@ def test_a_clipped_meta_gradient_moves_no_further_than_it_may(tmp_path):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_settings_survive_json(name):
-    settings = OptimizerRun(OPTIMIZERS[name](), ProblemSettings(hidden=(3, 4)), UnrollSettings())
-    assert OptimizerRun.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+    settings = OptimizerRunSettings(
+        OPTIMIZERS[name](), ProblemSettings(hidden=(3, 4)), UnrollSettings()
+    )
+    assert OptimizerRunSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
 
 
 def test_kernels_have_weights_of_their_own():
-    optimizer = LSTMOptimizer(layers=1, units=2, by_kind=True).build(KEY)
+    optimizer = LSTMOptimizerSettings(layers=1, units=2, by_kind=True).build(KEY)
     gradients = {"kernel": jnp.ones((3, 3, 1, 2)), "weight": jnp.ones((2, 2))}
     updates, _ = optimizer.update(gradients, optimizer.init(gradients))
     assert jax.tree.map(jnp.shape, updates) == jax.tree.map(jnp.shape, gradients)

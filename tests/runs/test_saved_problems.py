@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from quickstudy.data.inputs import TokenShape
 from quickstudy.errors import UserError
 from quickstudy.likelihood import (
     Categorical,
@@ -18,9 +19,10 @@ from quickstudy.likelihood import (
 )
 from quickstudy.runs import wiring
 from quickstudy.runs.wiring import kinds_of, problem_from_json, problem_to_json
-from quickstudy.settings.learner import Problem, TokenShape
-from quickstudy.settings.learners.gradient import MAML
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import MAMLSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.task_spec import TaskSpec
+from quickstudy.settings.training import TrainingSettings
 
 
 class Scaled(Gaussian):
@@ -48,7 +50,7 @@ OfTheSameName = type("Gaussian", (Gaussian,), {"__module__": __name__, "__qualna
 
 
 def again(likelihood):
-    found = json.loads(json.dumps(problem_to_json(Problem((3,), likelihood, None))))
+    found = json.loads(json.dumps(problem_to_json(TaskSpec((3,), likelihood, None))))
     return problem_from_json(found).likelihood
 
 
@@ -91,11 +93,11 @@ def test_every_likelihood_of_the_project_is_known():
 @pytest.mark.parametrize("likelihood", [Learned(1), Otherwise(4.0)], ids=["array", "arguments"])
 def test_a_likelihood_that_could_not_be_loaded_is_refused_when_it_is_saved(likelihood):
     with pytest.raises(UserError, match=f"{type(likelihood).__name__} cannot be saved"):
-        problem_to_json(Problem((3,), likelihood, None))
+        problem_to_json(TaskSpec((3,), likelihood, None))
 
 
 def test_a_likelihood_that_is_not_defined_here_is_named_and_nothing_is_imported():
-    found = problem_to_json(Problem((3,), Gaussian(1), None))
+    found = problem_to_json(TaskSpec((3,), Gaussian(1), None))
     with pytest.raises(UserError, match=r"likelihood this\.Poisson can be loaded only where"):
         problem_from_json({**found, "likelihood": "this.Poisson"})
     assert "this" not in sys.modules
@@ -110,13 +112,13 @@ def test_older_runs_that_say_the_size_alone_load_as_before():
         "training_classes": None,
     }
     problem = problem_from_json(found)
-    assert problem == Problem(TokenShape((3,), 9), HeteroscedasticGaussian(4), None)
+    assert problem == TaskSpec(TokenShape((3,), 9), HeteroscedasticGaussian(4), None)
     assert problem_from_json({**found, "likelihood": "Gaussian"}).likelihood == Gaussian(4)
 
 
 def test_what_could_not_be_loaded_again_is_not_trained(monkeypatch, tmp_path):
-    monkeypatch.setattr(wiring, "problem_of", lambda _: Problem((1,), Learned(1), None))
-    settings = RunSettings(MAML(), TaskSettings("sinusoid"), TrainingSettings(steps=1))
+    monkeypatch.setattr(wiring, "problem_of", lambda _: TaskSpec((1,), Learned(1), None))
+    settings = RunSettings(MAMLSettings(), TaskSettings("sinusoid"), TrainingSettings(steps=1))
     with pytest.raises(UserError, match="Learned cannot be saved"):
         wiring.train(settings, tmp_path / "run", show_progress=False)
     assert not (tmp_path / "run").exists()

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from quickstudy.runs.wiring import train
-from quickstudy.settings.learner import LearnerSettings, NetworkSettings
-from quickstudy.settings.learners.baseline import Pixels
-from quickstudy.settings.learners.gradient import MAML
-from quickstudy.settings.learners.metric import ProtoNet
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.learners import MAMLSettings, PixelsSettings, ProtoNetSettings
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 SMALL = NetworkSettings("mlp-norm", hidden=(16, 16))
 
@@ -30,10 +30,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     doodles = f"folder:{doodle_folder(root / 'doodles')}"
     tasks = TaskSettings(doodles, way=3, query=2, train_way=3, train_query=2, image_size=16)
     return {
-        "pixels": trained(root / "pixels", Pixels(), tasks, 0),
-        "protonet": trained(root / "protonet", ProtoNet(SMALL), tasks, 200),
-        "maml": trained(root / "maml", MAML(SMALL), tasks, 2),
-        "sinusoid": trained(root / "sinusoid", MAML(), TaskSettings("sinusoid", shot=5), 1),
+        "pixels": trained(root / "pixels", PixelsSettings(), tasks, 0),
+        "protonet": trained(root / "protonet", ProtoNetSettings(SMALL), tasks, 200),
+        "maml": trained(root / "maml", MAMLSettings(SMALL), tasks, 2),
+        "sinusoid": trained(root / "sinusoid", MAMLSettings(), TaskSettings("sinusoid", shot=5), 1),
     }
 
 

@@ -14,7 +14,7 @@ from quickstudy.checkpoint import DamagedFile
 from quickstudy.errors import UserError
 from quickstudy.serving.adapted import adapt, load, predict
 from quickstudy.serving.inputs import read_queries, read_support
-from quickstudy.settings.learners.baseline import Pixels
+from quickstudy.settings.learners import PixelsSettings
 from quickstudy.settings.run import TaskSettings
 
 from .conftest import symbols, trained
@@ -218,7 +218,7 @@ def test_tables_are_scaled_as_in_training(tmp_path: Path) -> None:
     table = tmp_path / "animals.csv"
     table.write_text("\n".join(lines))
     tasks = TaskSettings(f"table:{table}", 2, 1, 2, train_way=3, label_column="species")
-    run = trained(tmp_path / "run", Pixels(), tasks, 0)
+    run = trained(tmp_path / "run", PixelsSettings(), tasks, 0)
     support, out = tmp_path / "new.csv", tmp_path / "new.qs"
     support.write_text("weight,size,species\n0.02,150,cat\n0.01,290,dog\n")
     refuses(r"features weight, size \(no height; also size\).* takes height", run, support, out)

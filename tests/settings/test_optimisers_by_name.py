@@ -6,7 +6,7 @@ import optax
 import pytest
 
 from quickstudy.errors import UserError
-from quickstudy.settings.learner import optax_optimizer
+from quickstudy.settings.optax_optimizer import optax_optimizer
 
 OPTIMISERS = ["adam", "sgd", "lion", "rmsprop", "adafactor", "lars", "radam", "noisy_sgd", "yogi"]
 OTHERS = [

@@ -13,14 +13,29 @@ from quickstudy.cli.evaluate import TestOptions as EvaluateOptions
 from quickstudy.cli.optimize import Optimize
 from quickstudy.errors import UserError
 from quickstudy.likelihood import Categorical, Gaussian
-from quickstudy.settings.learner import NetworkSettings, Problem
-from quickstudy.settings.learners.gradient import ANIL, BOIL, CAVIA, MAML, TAML, MAMLPlusPlus, MTNet
-from quickstudy.settings.learners.gradient_estimates import EvolutionMAML, ImplicitMAML
-from quickstudy.settings.learners.metric import TADAM, TapNet
-from quickstudy.settings.learners.reading import SNAIL
-from quickstudy.settings.optimizers import OPTIMIZERS, ProblemSettings, UnrollSettings
-from quickstudy.settings.registry import LEARNERS
-from quickstudy.settings.run import Asking, RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import (
+    ANILSettings,
+    BOILSettings,
+    CAVIASettings,
+    EvolutionMAMLSettings,
+    FineTuningSettings,
+    ImplicitMAMLSettings,
+    MAMLPlusPlusSettings,
+    MAMLSettings,
+    MTNetSettings,
+    PixelsSettings,
+    SNAILSettings,
+    TADAMSettings,
+    TAMLSettings,
+    TapNetSettings,
+)
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.problems import ProblemSettings
+from quickstudy.settings.registry import LEARNERS, OPTIMIZERS
+from quickstudy.settings.run import Asking, RunSettings, TaskSettings
+from quickstudy.settings.task_spec import TaskSpec
+from quickstudy.settings.training import TrainingSettings
+from quickstudy.settings.unrolling import UnrollSettings
 
 GROUPS = [
     *(TaskSettings, TrainingSettings, NetworkSettings, ProblemSettings, UnrollSettings),
@@ -72,12 +87,22 @@ def test_the_largest_count_and_seed_are_taken():
     assert (largest.steps, largest.seed) == (2147483647, 2147483647)
 
 
-CLASSES = Problem((3,), Categorical(2), 9)
-TARGETS = Problem((1,), Gaussian(1), None)
+CLASSES = TaskSpec((3,), Categorical(2), 9)
+TARGETS = TaskSpec((1,), Gaussian(1), None)
 
 
 @pytest.mark.parametrize(
-    "settings", [MAML, ANIL, BOIL, CAVIA, MTNet, TAML, ImplicitMAML, MAMLPlusPlus]
+    "settings",
+    [
+        MAMLSettings,
+        ANILSettings,
+        BOILSettings,
+        CAVIASettings,
+        MTNetSettings,
+        TAMLSettings,
+        ImplicitMAMLSettings,
+        MAMLPlusPlusSettings,
+    ],
 )
 def test_a_rate_of_zero_is_kept(settings):
     for problem in (CLASSES, TARGETS):
@@ -87,7 +112,7 @@ def test_a_rate_of_zero_is_kept(settings):
 
 def test_hill_climbing_keeps_a_deviation_of_zero():
     def deviation(**options):
-        made = EvolutionMAML(adaptation="hill-climbing", **options)
+        made = EvolutionMAMLSettings(adaptation="hill-climbing", **options)
         return made.build(TARGETS, jax.random.key(0)).deviation
 
     assert deviation(inner_rate=0.0) == 0
@@ -95,10 +120,10 @@ def test_hill_climbing_keeps_a_deviation_of_zero():
 
 
 def test_inner_steps_of_zero_are_kept():
-    assert MAML(inner_steps=0).loop(TARGETS)["train_steps"] == 0
-    assert MAML(inner_steps=0).loop(TARGETS)["test_steps"] == 0
-    assert MAML(test_steps=0).loop(CLASSES)["test_steps"] == 0
-    assert MAML().loop(CLASSES)["test_steps"] == MAML.default_test_steps == 3
+    assert MAMLSettings(inner_steps=0).loop(TARGETS)["train_steps"] == 0
+    assert MAMLSettings(inner_steps=0).loop(TARGETS)["test_steps"] == 0
+    assert MAMLSettings(test_steps=0).loop(CLASSES)["test_steps"] == 0
+    assert MAMLSettings().loop(CLASSES)["test_steps"] == MAMLSettings.default_test_steps == 3
 
 
 def resolved(learner, tasks=None, **training):
@@ -118,13 +143,13 @@ def resolved(learner, tasks=None, **training):
 )
 def test_a_snail_spans_its_longest_support_set_and_a_query(tasks, expected):
     """Mishra et al. 2018, appendix A: T = N K + 1."""
-    assert resolved(SNAIL(), TaskSettings(**tasks)).learner.length == expected
-    assert resolved(SNAIL(length=9), TaskSettings(**tasks)).learner.length == 9
+    assert resolved(SNAILSettings(), TaskSettings(**tasks)).learner.length == expected
+    assert resolved(SNAILSettings(length=9), TaskSettings(**tasks)).learner.length == 9
 
 
 def test_a_longer_snail_has_more_convolutions():
     def blocks(**tasks):
-        learner = resolved(SNAIL(temporal_filters=4), TaskSettings(**tasks)).learner
+        learner = resolved(SNAILSettings(temporal_filters=4), TaskSettings(**tasks)).learner
         return len(learner.build(CLASSES, jax.random.key(0)).blocks)
 
     five, seven = math.ceil(math.log2(26)), math.ceil(math.log2(101))
@@ -135,15 +160,15 @@ def test_a_longer_snail_has_more_convolutions():
 @pytest.mark.parametrize(("steps", "expected"), [(None, 300), (2000, 100), (30_000, 1500), (0, 1)])
 def test_tadam_classifies_less_often_after_each_twentieth_of_its_steps(steps, expected):
     """Oreshkin et al. 2018: 0.9^⌊20 t / T⌋."""
-    assert resolved(TADAM(), steps=steps).learner.anneal_every == expected
-    assert resolved(TADAM(anneal_every=7), steps=steps).learner.anneal_every == 7
+    assert resolved(TADAMSettings(), steps=steps).learner.anneal_every == expected
+    assert resolved(TADAMSettings(anneal_every=7), steps=steps).learner.anneal_every == 7
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(None, 500), (2000, 200), (5, 0)])
 def test_mamls_losses_are_annealed_over_a_tenth_of_its_steps(steps, expected):
     """Antoniou et al. 2019: 15 of 150 epochs."""
-    assert resolved(MAMLPlusPlus(), steps=steps).learner.annealing == expected
-    assert resolved(MAMLPlusPlus(annealing=0), steps=steps).learner.annealing == 0
+    assert resolved(MAMLPlusPlusSettings(), steps=steps).learner.annealing == expected
+    assert resolved(MAMLPlusPlusSettings(annealing=0), steps=steps).learner.annealing == 0
 
 
 @pytest.mark.parametrize(
@@ -151,7 +176,7 @@ def test_mamls_losses_are_annealed_over_a_tenth_of_its_steps(steps, expected):
     [({}, 20), ({"train_way": 5}, 5), ({"way": 30}, 30), ({"way": 25, "train_way": 5}, 25)],
 )
 def test_tapnet_has_a_reference_for_each_class_of_an_episode(tasks, expected):
-    settings = resolved(TapNet(NetworkSettings("mlp")), TaskSettings(**tasks))
+    settings = resolved(TapNetSettings(NetworkSettings("mlp")), TaskSettings(**tasks))
     assert settings.learner.references == expected
 
 
@@ -168,3 +193,13 @@ def test_settings_with_all_defaults_filled_in_stay_as_they_are(name):
     settings = resolved(LEARNERS[name]())
     assert settings.resolved() == settings
     assert RunSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+def test_classes_of_tasks_that_are_not_cut_out_of_classes_cannot_all_be_told_apart():
+    tables = TaskSpec((3,), Categorical(2), None)
+    PixelsSettings().build(tables, jax.random.key(0))
+    for settings in (FineTuningSettings(), TADAMSettings()):
+        with pytest.raises(UserError, match="these tasks are not cut out of classes"):
+            settings.build(tables, jax.random.key(0))
+        with pytest.raises(UserError, match="classifies; these tasks have real targets"):
+            settings.build(TARGETS, jax.random.key(0))

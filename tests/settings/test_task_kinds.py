@@ -13,8 +13,7 @@ from quickstudy.data.registry import KINDS, _data_of
 from quickstudy.datasets import mnist, omniglot, penn_treebank
 from quickstudy.errors import UserError
 from quickstudy.runs.tasks import episode_tasks, training_tasks
-from quickstudy.settings.learners.gradient import MAML
-from quickstudy.settings.learners.metric import ProtoNet
+from quickstudy.settings.learners import MAMLSettings, ProtoNetSettings
 from quickstudy.settings.registry import LEARNERS
 from quickstudy.settings.run import RunSettings, TaskSettings
 
@@ -145,7 +144,7 @@ def test_options_about_classes_are_refused_where_there_are_none(kind, option):
     settings = TaskSettings(kind, **{option: ABOUT_CLASSES[option]})
     flag = f"--{option.replace('_', '-')}: this is about classes"
     with pytest.raises(UserError, match=flag):
-        training_tasks(RunSettings(MAML(), settings).resolved())
+        training_tasks(RunSettings(MAMLSettings(), settings).resolved())
     with pytest.raises(UserError, match=flag):
         episode_tasks(settings, "test", 5, 1, 2)
 
@@ -154,12 +153,14 @@ def test_ways_of_functions_are_refused():
     with pytest.raises(UserError, match="--way: this is about classes"):
         episode_tasks(TaskSettings("sinusoid", way=7), "test", 7, 1, 2)
     with pytest.raises(UserError, match="--train-way is about classes"):
-        RunSettings(MAML(), TaskSettings("sinusoid", train_way=7)).resolved()
+        RunSettings(MAMLSettings(), TaskSettings("sinusoid", train_way=7)).resolved()
     episode_tasks(TaskSettings("synthetic-tables", way=7), "test", 7, 1, 2)
 
 
 def test_a_run_on_classes_is_tested_without_them_where_that_is_asked_for():
-    trained = RunSettings(ProtoNet(), TaskSettings("table:a.csv", label_column="a", split_seed=3))
+    trained = RunSettings(
+        ProtoNetSettings(), TaskSettings("table:a.csv", label_column="a", split_seed=3)
+    )
     found = changed(EvaluateOptions(tasks="synthetic-tables"), trained.resolved())
     assert (found.label_column, found.split_seed) == ("label", 0)
     episode_tasks(found, "test", 5, 1, 2)

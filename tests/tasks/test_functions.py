@@ -12,7 +12,7 @@ from quickstudy.errors import UserError
 from quickstudy.likelihood import HeteroscedasticGaussian
 from quickstudy.runs.tasks import episode_tasks
 from quickstudy.runs.wiring import problem_from_json, problem_of, problem_to_json
-from quickstudy.settings.learners.baseline import MultiTask
+from quickstudy.settings.learners import MultiTaskSettings
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.task import Examples
 from quickstudy.tasks.completion import Completion, places
@@ -170,10 +170,10 @@ def test_each_part_has_pictures_of_its_own(monkeypatch):
 
 
 def test_a_learner_of_functions_is_built_for_their_inputs_and_likelihood():
-    problem = problem_of(RunSettings(MultiTask(), TaskSettings("gaussian-processes")))
+    problem = problem_of(RunSettings(MultiTaskSettings(), TaskSettings("gaussian-processes")))
     assert problem.shape == (1,)
     assert problem.likelihood == HeteroscedasticGaussian(2)
     assert not problem.classifies
     assert problem_from_json(problem_to_json(problem)) == problem
     with pytest.raises(UserError, match="take --tasks sinusoid"):
-        MultiTask().grouped(GaussianProcesses())
+        MultiTaskSettings().grouped(GaussianProcesses())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from quickstudy.errors import UserError
 from quickstudy.runs.tasks import episode_tasks, require_kind
-from quickstudy.settings.learners.baseline import FineTuning, Pixels
+from quickstudy.settings.learners import FineTuningSettings, PixelsSettings
 from quickstudy.settings.run import TaskSettings
 from quickstudy.tasks.tables import LEAST, SyntheticTables
 
@@ -74,6 +74,6 @@ def test_what_makes_no_table_is_refused():
         episode_tasks(TaskSettings("synthetic-tables"), "test", 2, 1, 5)
     with pytest.raises(UserError, match="synthetic-tables has none"):
         episode_tasks(TaskSettings("synthetic-tables", labelled=0.5), "test", 5, 5, 5)
-    require_kind(Pixels(), TaskSettings("synthetic-tables"))
+    require_kind(PixelsSettings(), TaskSettings("synthetic-tables"))
     with pytest.raises(UserError, match="finetune trains on classes"):
-        require_kind(FineTuning(), TaskSettings("synthetic-tables"))
+        require_kind(FineTuningSettings(), TaskSettings("synthetic-tables"))

@@ -8,11 +8,17 @@ from pathlib import Path
 
 from quickstudy.cli import show
 from quickstudy.cli.options import read
-from quickstudy.settings.learner import LearnerSettings, NetworkSettings, at_least
-from quickstudy.settings.learners.baseline import FineTuning, Pixels
-from quickstudy.settings.learners.gradient import MAML
-from quickstudy.settings.learners.metric import ProtoNet
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.numbers import at_least
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.learners import (
+    FineTuningSettings,
+    MAMLSettings,
+    PixelsSettings,
+    ProtoNetSettings,
+)
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -32,19 +38,19 @@ class Demo:
 SMALL = NetworkSettings(filters=32)
 
 LEARNERS: dict[str, tuple[LearnerSettings, TaskSettings, TrainingSettings]] = {
-    "pixels": (Pixels(), TaskSettings(), TrainingSettings()),
+    "pixels": (PixelsSettings(), TaskSettings(), TrainingSettings()),
     "finetune": (
-        FineTuning(SMALL),
+        FineTuningSettings(SMALL),
         TaskSettings(train_query=64),
         TrainingSettings(steps=300, decay="cosine"),
     ),
     "protonet": (
-        ProtoNet(SMALL),
+        ProtoNetSettings(SMALL),
         TaskSettings(train_way=20, train_query=3),
         TrainingSettings(steps=550, decay="cosine", learning_rate=2e-3),
     ),
     "maml": (
-        MAML(SMALL),
+        MAMLSettings(SMALL),
         TaskSettings(train_query=5),
         TrainingSettings(steps=150, meta_batch=8, decay="cosine", learning_rate=3e-3),
     ),

@@ -11,8 +11,7 @@ from quickstudy.cli import show
 from quickstudy.data.registry import KINDS
 from quickstudy.experiments.published import EXPERIMENTS, RECIPES
 from quickstudy.experiments.studies.registry import STUDIES
-from quickstudy.settings.optimizers import OPTIMIZERS
-from quickstudy.settings.registry import LEARNERS
+from quickstudy.settings.registry import LEARNERS, OPTIMIZERS
 
 PROBLEMS = {
     "quadratics": "random quadratics (Andrychowicz et al. 2016)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from quickstudy.errors import UserError
-from quickstudy.settings.learner import at_least
+from quickstudy.numbers import at_least
 
 
 @dataclasses.dataclass(frozen=True)

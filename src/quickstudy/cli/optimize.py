@@ -12,8 +12,9 @@ import tyro
 from quickstudy.cli import show
 from quickstudy.cli.options import read
 from quickstudy.errors import UserError
-from quickstudy.settings.learner import Flat, at_least
-from quickstudy.settings.optimizers import ProblemSettings
+from quickstudy.numbers import at_least
+from quickstudy.settings.network import Flat
+from quickstudy.settings.problems import ProblemSettings
 
 
 @dataclass(frozen=True)

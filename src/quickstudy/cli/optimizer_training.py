@@ -12,15 +12,13 @@ from quickstudy.cli import show
 from quickstudy.cli.machines import Machines
 from quickstudy.cli.options import read
 from quickstudy.errors import UserError
-from quickstudy.settings.learner import Flat
-from quickstudy.settings.optimizers import (
-    OptimizerRun,
-    OptimizerSettings,
-    ProblemSettings,
-    UnrollSettings,
-    optimizer_settings,
-)
-from quickstudy.settings.run import TrainingSettings
+from quickstudy.settings.network import Flat
+from quickstudy.settings.optimizer import OptimizerSettings
+from quickstudy.settings.optimizer_run import OptimizerRunSettings
+from quickstudy.settings.problems import ProblemSettings
+from quickstudy.settings.registry import optimizer_settings
+from quickstudy.settings.training import TrainingSettings
+from quickstudy.settings.unrolling import UnrollSettings
 
 START = """A trained optimiser to begin with, in place of random weights: by name (lstm), or the
 folder or file of your own."""
@@ -65,7 +63,7 @@ def run(name: str, words: list[str]) -> int:
         from quickstudy.runs.problems import own_problems
 
         own_problems(options.problems.tasks)
-    wanted = OptimizerRun(
+    wanted = OptimizerRunSettings(
         options.optimizer, options.problems, options.unrolling, options.training, options.start
     )
     if (options.run / "learner.qs").exists():

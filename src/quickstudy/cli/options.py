@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import inspect
 import itertools
-import math
 import textwrap
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import tyro
 
-from quickstudy.errors import UserError
+from quickstudy.numbers import require_numbers
 
 Options = TypeVar("Options")
-
-LARGEST = 2**31 - 1
-"""Whole numbers on a device have 32 bits."""
 
 
 def read(
@@ -32,22 +27,6 @@ def read(
     options = tyro.cli(kind, args=words, prog=prog, description=description)
     require_numbers(options)
     return options
-
-
-def require_numbers(options: Any) -> None:
-    """Raise `UserError` where an option, or one of an option's several values, is no number (NaN)
-    or a whole number that a device cannot hold."""
-    for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        if dataclasses.is_dataclass(value):
-            require_numbers(value)
-            continue
-        flag = "--" + field.name.replace("_", "-")
-        for one in value if isinstance(value, tuple) else (value,):
-            if isinstance(one, float) and math.isnan(one):
-                raise UserError(f"{flag} {one}: it must be a number")
-            if isinstance(one, int) and abs(one) > LARGEST:
-                raise UserError(f"{flag} {one}: it must be between {-LARGEST} and {LARGEST}")
 
 
 def described_options(kind: type) -> dict[str, str]:

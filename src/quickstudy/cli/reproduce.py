@@ -10,7 +10,7 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.cli.options import read
-from quickstudy.settings.learner import at_least
+from quickstudy.numbers import at_least
 
 
 @dataclass(frozen=True)

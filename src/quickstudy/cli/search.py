@@ -13,8 +13,9 @@ from quickstudy.cli import show
 from quickstudy.cli.options import read
 from quickstudy.errors import UserError
 from quickstudy.files import read_json
+from quickstudy.numbers import at_least
 from quickstudy.runs.folders import run_file, seeds_in
-from quickstudy.settings.learner import LearnerSettings, at_least
+from quickstudy.settings.learner import LearnerSettings
 from quickstudy.settings.run import RunSettings
 
 USAGE = """usage: quickstudy search RUN --OPTION VALUE VALUE … [--OPTION VALUE …] [--episodes 200]

@@ -14,11 +14,13 @@ from quickstudy.cli.machines import Machines
 from quickstudy.cli.options import read
 from quickstudy.data.registry import run_file_of_tasks
 from quickstudy.errors import UserError
+from quickstudy.numbers import at_least
 from quickstudy.runs.folders import seed_folder
-from quickstudy.settings.learner import Flat, LearnerSettings, at_least
-from quickstudy.settings.optimizers import OPTIMIZERS
-from quickstudy.settings.registry import LEARNERS, learner_settings
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.network import Flat
+from quickstudy.settings.registry import LEARNERS, OPTIMIZERS, learner_settings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 SEEDS = """How many runs to train that differ in the seed alone, from --seed on, together on an
 accelerator: in seed-0, seed-1 … in the folder --run, each a run like any other. By default one, in

@@ -14,8 +14,8 @@ from quickstudy.learner import Learner
 from quickstudy.runs import wiring
 from quickstudy.runs.folders import seeds_in
 from quickstudy.runs.tasks import episode_tasks
-from quickstudy.settings.learner import Problem
 from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.task import Episode, TaskDistribution
 
 
@@ -26,7 +26,7 @@ class Run:
 
     path: Path
     name: str
-    seeds: dict[int, tuple[RunSettings, Problem, Learner]]
+    seeds: dict[int, tuple[RunSettings, TaskSpec, Learner]]
 
     @staticmethod
     def open(path: Path, name: str | None = None, **options: Any) -> Run:
@@ -45,7 +45,7 @@ class Run:
         return next(iter(self.seeds.values()))[0]
 
     @property
-    def problem(self) -> Problem:
+    def problem(self) -> TaskSpec:
         """What the learners were built for."""
         return next(iter(self.seeds.values()))[1]
 

@@ -21,7 +21,8 @@ from quickstudy.runs.evidence import provenance, run_folder
 from quickstudy.runs.folders import run_file
 from quickstudy.runs.problems import problems_of
 from quickstudy.runs.wiring import outer_optimizer
-from quickstudy.settings.optimizers import OptimizerRun, OptimizerSettings
+from quickstudy.settings.optimizer import OptimizerSettings
+from quickstudy.settings.optimizer_run import OptimizerRunSettings
 from quickstudy.training import SECONDS_PER_CHECKPOINT, Validation, meta_train
 
 OPTIMIZER_FILE = "optimizer.qs"
@@ -34,7 +35,7 @@ def build(settings: OptimizerSettings, seed: int) -> LearnedOptimizer:
     return settings.build(jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
 
 
-def start_of(settings: OptimizerRun, run: Path, **options: Any) -> LearnedOptimizer:
+def start_of(settings: OptimizerRunSettings, run: Path, **options: Any) -> LearnedOptimizer:
     """What a training begins with; one that comes before it is done in a folder beside `run`.
 
     Raises `UserError` where the optimiser to begin with is of another kind.
@@ -42,7 +43,7 @@ def start_of(settings: OptimizerRun, run: Path, **options: Any) -> LearnedOptimi
     start = settings.start
     if start is None:
         return build(settings.optimizer, settings.training.seed)
-    if isinstance(start, OptimizerRun):
+    if isinstance(start, OptimizerRunSettings):
         return train_optimizer(start, run_folder(run.parent, start), **options)
     before, optimizer = find_trained(start)
     if before.optimizer != settings.optimizer:
@@ -52,7 +53,7 @@ def start_of(settings: OptimizerRun, run: Path, **options: Any) -> LearnedOptimi
 
 @memory.named("--dimensions, --hidden, --kernels and --batch")
 def train_optimizer(
-    settings: OptimizerRun,
+    settings: OptimizerRunSettings,
     run: Path,
     *,
     devices: int | None = None,
@@ -101,13 +102,13 @@ def train_optimizer(
     return trained
 
 
-def load_trained(path: Path) -> tuple[OptimizerRun, LearnedOptimizer]:
+def load_trained(path: Path) -> tuple[OptimizerRunSettings, LearnedOptimizer]:
     """A trained optimiser from its run's folder, or from its file.
 
     Raises `UserError` where there is none, or the file is damaged.
     """
     file = run_file(path, OPTIMIZER_FILE) if path.is_dir() else path
-    settings = OptimizerRun.from_json(checkpoint.read_header(file).get("configuration", {}))
+    settings = OptimizerRunSettings.from_json(checkpoint.read_header(file).get("configuration", {}))
     skeleton = eqx.filter_eval_shape(lambda: build(settings.optimizer, 0))
     optimizer, _ = checkpoint.load(file, skeleton)
     return settings, optimizer
@@ -118,7 +119,7 @@ def shipped() -> list[str]:
     return sorted(Path(str(file)).stem for file in TRAINED.iterdir() if file.name.endswith(".qs"))
 
 
-def find_trained(name: str | Path) -> tuple[OptimizerRun, LearnedOptimizer]:
+def find_trained(name: str | Path) -> tuple[OptimizerRunSettings, LearnedOptimizer]:
     """`load_trained`, also by the name of one that comes with the package."""
     if (path := Path(name)).exists():
         return load_trained(path)

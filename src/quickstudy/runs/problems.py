@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from quickstudy.datasets import cifar10, mnist
 from quickstudy.datasets.images import resized
 from quickstudy.errors import UserError, nearest
-from quickstudy.settings.optimizers import ProblemSettings
+from quickstudy.settings.problems import ProblemSettings
 from quickstudy.task import Optimizee, Problems, TaskDistribution
 from quickstudy.tasks.problems.classification import Classifiers
 from quickstudy.tasks.problems.functions import FUNCTIONS, TestFunctions

@@ -18,7 +18,7 @@ from jaxtyping import PRNGKeyArray
 
 from quickstudy import checkpoint, memory
 from quickstudy.checkpoint import DamagedFile
-from quickstudy.data.inputs import Inputs
+from quickstudy.data.inputs import Inputs, TokenShape
 from quickstudy.data.kind import Classes, input_shape
 from quickstudy.data.registry import kind_of
 from quickstudy.data.seen import warn_of_seen_classes
@@ -40,13 +40,11 @@ from quickstudy.runs.tasks import (
     training_source,
     training_tasks,
 )
-from quickstudy.settings.learner import (
-    LearnerSettings,
-    Problem,
-    TokenShape,
-    optax_optimizer,
-)
-from quickstudy.settings.run import WAYS, Asking, RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.optax_optimizer import optax_optimizer
+from quickstudy.settings.run import WAYS, Asking, RunSettings, TaskSettings
+from quickstudy.settings.task_spec import TaskSpec
+from quickstudy.settings.training import TrainingSettings
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.terminal import say_once, warn
 from quickstudy.training import SECONDS_PER_CHECKPOINT, SeedRun, Validation, meta_train_seeds
@@ -59,7 +57,7 @@ TRAINED = resources.files("quickstudy.learners") / "trained"
 """The learners that the package brings along."""
 
 
-def problem_of(settings: RunSettings) -> Problem:
+def problem_of(settings: RunSettings) -> TaskSpec:
     """What the learner is built for. Raises `UserError` where it does not read such tasks."""
     require_kind(settings.learner, settings.tasks)
     classes = training_source(settings)
@@ -67,9 +65,8 @@ def problem_of(settings: RunSettings) -> Problem:
         t = settings.tasks
         tasks = episode_tasks(t, "train", t.way, t.shot, t.query)
         task = jax.eval_shape(tasks.sample, jax.random.key(0))
-        labels = task.likelihood.size if isinstance(task.likelihood, Categorical) else None
-        return Problem(task.query.x.shape[1:], task.likelihood, labels)
-    return Problem(
+        return TaskSpec(task.query.x.shape[1:], task.likelihood, None)
+    return TaskSpec(
         input_shape(classes),
         Letters() if settings.tasks.letters else Categorical(settings.tasks.way or WAYS),
         classes.classes,
@@ -103,7 +100,7 @@ def outer_optimizer(training: TrainingSettings) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(training.clip), optimizer)
 
 
-def build(settings: LearnerSettings, problem: Problem, seed: int) -> Learner:
+def build(settings: LearnerSettings, problem: TaskSpec, seed: int) -> Learner:
     """The untrained learner. Raises `UserError` where it cannot serve the problem."""
     try:
         return settings.build(problem, jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
@@ -114,7 +111,7 @@ def build(settings: LearnerSettings, problem: Problem, seed: int) -> Learner:
 class Plan(NamedTuple):
     """What a run trains its learner for, on and by."""
 
-    problem: Problem
+    problem: TaskSpec
     training: TaskDistribution[Any]
     validation: TaskDistribution[Episode]
 
@@ -346,7 +343,7 @@ def keep(split: ClassSplit | None, run: SeedRun) -> None:
         checkpoint.write_atomically(path, content)
 
 
-def problem_to_json(problem: Problem) -> dict[str, Any]:
+def problem_to_json(problem: TaskSpec) -> dict[str, Any]:
     """Describe a problem in plain JSON values, from which `problem_from_json` makes it again.
 
     Raises `UserError` where its likelihood cannot be made again.
@@ -360,14 +357,14 @@ def problem_to_json(problem: Problem) -> dict[str, Any]:
     }
 
 
-def problem_from_json(found: dict[str, Any]) -> Problem:
+def problem_from_json(found: dict[str, Any]) -> TaskSpec:
     """Make the problem that `problem_to_json` has described. Raises `UserError` where its
     likelihood is not defined in this process."""
     shape = tuple(found["shape"])
     if (tokens := found.get("vocabulary")) is not None:
         shape = TokenShape(shape, tokens)
     description = found.get("description")  # older runs say nothing of it
-    return Problem(
+    return TaskSpec(
         shape,
         likelihood_from_json(found),
         found["training_classes"],
@@ -464,7 +461,7 @@ def saved_classes(where: Path, tasks: TaskSettings, header: dict[str, Any]) -> C
 class Blank(TaskDistribution[Episode]):
     """Tasks of zeros for the problem: enough to learn the structure of a settled learner."""
 
-    problem: Problem = eqx.field(static=True)
+    problem: TaskSpec = eqx.field(static=True)
 
     def sample(self, key: PRNGKeyArray) -> Episode:
         shape, likelihood = self.problem.shape, self.problem.likelihood
@@ -479,7 +476,7 @@ class Blank(TaskDistribution[Episode]):
         return {"data": "blank"}
 
 
-def skeleton(settings: RunSettings, problem: Problem) -> Any:
+def skeleton(settings: RunSettings, problem: TaskSpec) -> Any:
     """The structure of the settled learner, with shapes for arrays."""
 
     def settled():
@@ -489,7 +486,7 @@ def skeleton(settings: RunSettings, problem: Problem) -> Any:
     return eqx.filter_eval_shape(settled)
 
 
-def load_learner(run: Path, **options: Any) -> tuple[RunSettings, Problem, Learner]:
+def load_learner(run: Path, **options: Any) -> tuple[RunSettings, TaskSpec, Learner]:
     """A trained run. `options` change options of the learner that training does not depend on,
     such as `normalisation` or `test_steps`.
 
@@ -498,13 +495,13 @@ def load_learner(run: Path, **options: Any) -> tuple[RunSettings, Problem, Learn
     return load_learner_file(run_file(run, LEARNER_FILE), **options)
 
 
-def shipped_learner(name: str) -> tuple[RunSettings, Problem, Learner]:
+def shipped_learner(name: str) -> tuple[RunSettings, TaskSpec, Learner]:
     """A trained learner that comes with the package: `tables`, of the kind `in-context`."""
     with resources.as_file(TRAINED / f"{name}.qs") as file:
         return load_learner_file(file)
 
 
-def load_learner_file(path: Path, **options: Any) -> tuple[RunSettings, Problem, Learner]:
+def load_learner_file(path: Path, **options: Any) -> tuple[RunSettings, TaskSpec, Learner]:
     """`load_learner` from the file itself."""
     header = checkpoint.read_header(path)
     settings = saved_settings(path.parent, header)
@@ -520,7 +517,7 @@ def load_learner_file(path: Path, **options: Any) -> tuple[RunSettings, Problem,
     return settings, problem, learner
 
 
-def load_seeds(run: Path, **options: Any) -> dict[int, tuple[RunSettings, Problem, Learner]]:
+def load_seeds(run: Path, **options: Any) -> dict[int, tuple[RunSettings, TaskSpec, Learner]]:
     """A trained run by its seed; or all seeds that are trained in a folder of several.
 
     Raises `UserError` as `load_learner` does, and where they differ in more than the seed.
@@ -541,7 +538,7 @@ def load_seeds(run: Path, **options: Any) -> dict[int, tuple[RunSettings, Proble
 
 
 def measure_seeds(
-    loaded: Mapping[int, tuple[RunSettings, Problem, Learner]], **options: Any
+    loaded: Mapping[int, tuple[RunSettings, TaskSpec, Learner]], **options: Any
 ) -> tuple[Result, dict[int, Result]]:
     """`measure` each seed on the same episodes: the `average` of several, or the result of one;
     and that of each."""

@@ -30,7 +30,7 @@ from jaxtyping import Array, Float
 from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.compilation import enable_compilation_cache
-from quickstudy.data.inputs import Inputs
+from quickstudy.data.inputs import Inputs, TokenShape
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Categorical
@@ -44,8 +44,8 @@ from quickstudy.runs.wiring import (
     skeleton,
 )
 from quickstudy.serving.inputs import read_queries, read_support
-from quickstudy.settings.learner import Problem, TokenShape
 from quickstudy.settings.run import RunSettings
+from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.task import Examples
 from quickstudy.terminal import warn
 
@@ -70,7 +70,7 @@ class Adapted:
     predictor: Predictor
     settings: RunSettings
     """Of the run; `inputs` in its tasks are those of the support set too."""
-    problem: Problem
+    problem: TaskSpec
     names: tuple[str, ...]
     """Of the classes: output k is for names[k]."""
     counts: tuple[int, ...]
@@ -249,7 +249,7 @@ def _header(adapted: Adapted) -> dict[str, Any]:
     }
 
 
-def _blank(settings: RunSettings, problem: Problem, counts: tuple[int, ...]) -> Any:
+def _blank(settings: RunSettings, problem: TaskSpec, counts: tuple[int, ...]) -> Any:
     """The structure of a predictor, with shapes for arrays."""
 
     def adapted(learner: Learner) -> Predictor:
@@ -261,7 +261,7 @@ def _blank(settings: RunSettings, problem: Problem, counts: tuple[int, ...]) -> 
     return eqx.filter_eval_shape(adapted, skeleton(settings, problem))
 
 
-def _served(settings: RunSettings, problem: Problem) -> Inputs:
+def _served(settings: RunSettings, problem: TaskSpec) -> Inputs:
     """The inputs of a run. Raises `UserError` where no file can be brought to them."""
     inputs = settings.tasks.inputs
     assert inputs is not None
@@ -275,7 +275,7 @@ def _served(settings: RunSettings, problem: Problem) -> Inputs:
     return inputs
 
 
-def _inductive(run: Path) -> tuple[RunSettings, Problem, Learner]:
+def _inductive(run: Path) -> tuple[RunSettings, TaskSpec, Learner]:
     """A trained run, by the option that makes predictions independent of each other where there is
     one."""
     settings, problem, learner = load_learner(run)
@@ -306,7 +306,7 @@ def _is_run(run: Path) -> None:
 
 
 def _unfit(
-    run: Path, settings: RunSettings, problem: Problem, support: Path, ways: int, error: ValueError
+    run: Path, settings: RunSettings, problem: TaskSpec, support: Path, ways: int, error: ValueError
 ) -> UserError:
     """What to say when the learner cannot serve the support set."""
     trained = problem.likelihood.size

@@ -26,7 +26,7 @@ from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.memory.in_context import InContext
 from quickstudy.likelihood import Categorical
 from quickstudy.runs.wiring import load_learner, shipped_learner
-from quickstudy.settings.learners.in_context import MOST_FEATURES
+from quickstudy.settings.learners.memory.in_context import MOST_FEATURES
 from quickstudy.task import Examples
 from quickstudy.terminal import warn
 

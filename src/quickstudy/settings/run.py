@@ -16,9 +16,11 @@ from quickstudy.data.modes import OPTIONS, Described, Mode, mode_of
 from quickstudy.data.options import DataOptions, data_options
 from quickstudy.data.registry import data_of, kind_of
 from quickstudy.errors import UserError
-from quickstudy.numbers import above, at_least
-from quickstudy.settings.learner import LearnerSettings, NetworkSettings
-from quickstudy.user_file import source_from_json, source_of
+from quickstudy.numbers import at_least
+from quickstudy.settings import saved
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.training import TrainingSettings, filled
+from quickstudy.user_file import source_of
 
 WAYS = 5
 """Classes in an episode where nothing is said."""
@@ -116,49 +118,6 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
-    """How to meta-train."""
-
-    steps: int | None = None
-    """Meta-steps; by default what suits the learner."""
-    meta_batch: int | None = None
-    """Tasks in a meta-step; by default what suits the learner."""
-    tasks_at_once: int | None = None
-    """How many tasks of a meta-batch are computed together: fewer take less memory."""
-    meta_optimizer: str | None = None
-    """Any optimiser that Optax has under this name and that takes a learning rate; by default
-    what suits the learner: Adam for all but Reptile."""
-    learning_rate: float | None = None
-    """The meta-learning rate; by default what suits the learner."""
-    clip: float | None = None
-    """The meta-gradient is shortened to this norm where it is longer."""
-    decay: Literal["none", "halve", "cosine", "linear"] | None = None
-    """How the meta-learning rate falls: not at all, by half every --halve-every steps, or to
-    zero along a cosine or a line. By default what suits the learner."""
-    halve_every: int = 2000
-    """Steps between halvings."""
-    seed: int = 0
-    """Everything random in training follows from it."""
-    validate_every: int | None = None
-    """Steps between looks at the validation classes; by default a twentieth of the steps."""
-    validation_episodes: int = 200
-    """Episodes in each of those looks."""
-
-    def __post_init__(self):
-        at_least(
-            self,
-            steps=0,
-            meta_batch=1,
-            tasks_at_once=1,
-            halve_every=1,
-            validate_every=1,
-            validation_episodes=2,
-            seed=0,
-        )
-        above(self, learning_rate=0, clip=0)
-
-
-@dataclass(frozen=True)
 class RunSettings:
     """One run: a learner, its tasks, its training."""
 
@@ -204,17 +163,16 @@ class RunSettings:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, from which `from_json` makes the settings again."""
-        learner = {"name": self.learner.name, **dataclasses.asdict(self.learner)}
         source = source_of(type(self.learner))
-        tasks = dataclasses.asdict(self.tasks)
+        tasks = saved.to_json(self.tasks)
         del tasks["inputs"], tasks["classes"]
         if self.tasks.ink == "auto":  # as before there was a choice
             del tasks["ink"]
         return {
-            "learner": learner,
+            "learner": saved.to_json(self.learner),
             "tasks": tasks,
-            "training": dataclasses.asdict(self.training),
-            "source": source and dataclasses.asdict(source),
+            "training": saved.to_json(self.training),
+            "source": source and saved.to_json(source),
         }
 
     @staticmethod
@@ -227,26 +185,12 @@ class RunSettings:
         from quickstudy.settings.registry import saved_learner_settings
 
         try:
-            options = dict(found["learner"])
-            cls = saved_learner_settings(options.pop("name"), source_from_json(found["source"]))
-            if "network" in options:
-                network = options["network"]
-                network = {**network, "hidden": tuple(network["hidden"])}
-                options["network"] = NetworkSettings(**network)
+            name = saved.name_in(found, "learner")
+            kind = saved_learner_settings(name, saved.source_in(found))
             return RunSettings(
-                cls(**options),
-                TaskSettings(**found["tasks"]),
-                TrainingSettings(**found["training"]),
+                saved.from_json(found, "learner", kind),
+                saved.from_json(found, "tasks", TaskSettings),
+                saved.from_json(found, "training", TrainingSettings),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise UserError(f"the run's config.json is not one of ours: {error}") from error
-
-
-def filled(settings: Any, values: dict[str, Any]) -> Any:
-    """`settings` with `values` for the fields that are None."""
-    missing = {
-        f.name: values[f.name]
-        for f in dataclasses.fields(settings)
-        if getattr(settings, f.name) is None and f.name in values
-    }
-    return dataclasses.replace(settings, **missing)

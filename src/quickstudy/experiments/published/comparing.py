@@ -11,20 +11,20 @@ from quickstudy.experiments.published.omniglot import (
     omniglot_test,
 )
 from quickstudy.experiments.published.recipe import Budget, Figure, Recipe, cosine_training
-from quickstudy.settings.learner import NetworkSettings
-from quickstudy.settings.learners.baseline import Pixels
-from quickstudy.settings.learners.comparing import ARC, Siamese
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import ARCSettings, PixelsSettings, SiameseSettings
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 
 def siamese_omniglot(budget: Budget) -> Recipe:
     """Siamese networks on the four columns: one trained model for all."""
     if budget == "full":
-        learner = Siamese()
+        learner = SiameseSettings()
         tasks = replace(OMNIGLOT, way=20, query=5, train_way=16, train_query=4)
         training = TrainingSettings(steps=200_000, decay="cosine", validate_every=5000)
     else:
-        learner = Siamese(network=NetworkSettings(filters=32), crossed=True)
+        learner = SiameseSettings(network=NetworkSettings(filters=32), crossed=True)
         tasks = replace(OMNIGLOT, way=20, query=1, train_way=40, train_query=1)
         training = cosine_training(6000, learning_rate=3e-3)
     run = RunSettings(learner, tasks, training)
@@ -52,13 +52,13 @@ def siamese_koch(budget: Budget) -> Recipe:
         tasks="omniglot", split="koch", rotations="none", within=True, way=20, query=1
     )
     if budget == "full":
-        learner = Siamese(network=NetworkSettings("koch"), penalty=1e-4)
+        learner = SiameseSettings(network=NetworkSettings("koch"), penalty=1e-4)
         tasks = replace(split, image_size=105, distort=True, train_way=16, train_query=4)
         training = TrainingSettings(
             steps=200_000, learning_rate=1e-4, decay="cosine", validate_every=5000
         )
     else:
-        learner = Siamese(crossed=True)
+        learner = SiameseSettings(crossed=True)
         tasks = replace(split, image_size=35, distort=True, train_way=20, train_query=1)
         training = TrainingSettings(
             steps=13_000,
@@ -72,7 +72,7 @@ def siamese_koch(budget: Budget) -> Recipe:
     verification = replace(tasks, verify=True, way=10, query=10)
     lake = TaskSettings(tasks="lake-runs", image_size=size)
     digits = TaskSettings(tasks="mnist", way=10, query=10, image_size=size)
-    pixels = RunSettings(Pixels(), split)
+    pixels = RunSettings(PixelsSettings(), split)
     nearest = "nearest neighbour on pixels"
     return Recipe(
         "Siamese networks on Koch's tests",
@@ -110,13 +110,13 @@ def siamese_koch(budget: Budget) -> Recipe:
 def arc_omniglot(budget: Budget) -> Recipe:
     """Attentive recurrent comparators at 20-way 1-shot."""
     if budget == "full":
-        learner = ARC()
+        learner = ARCSettings()
         tasks = replace(OMNIGLOT, way=20, query=5, train_way=16, train_query=4, image_size=32)
         training = TrainingSettings(
             steps=400_000, learning_rate=1e-4, decay="cosine", validate_every=10_000
         )
     else:
-        learner = ARC(controller=128)
+        learner = ARCSettings(controller=128)
         tasks = replace(OMNIGLOT, way=20, query=1, train_way=16, train_query=4)
         training = TrainingSettings(
             steps=24_000,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from quickstudy.experiments.published.recipe import Budget, Figure, Recipe, cosine_training
-from quickstudy.settings.learner import NetworkSettings
-from quickstudy.settings.learners.metric import ProtoNet, ZeroShot
+from quickstudy.settings.learners import ProtoNetSettings, ZeroShotSettings
+from quickstudy.settings.network import NetworkSettings
 from quickstudy.settings.run import RunSettings, TaskSettings
 
 
@@ -16,7 +16,7 @@ def zero_shot_glyphs(budget: Budget) -> Recipe:
 
     training = cosine_training(steps, learning_rate=3e-3)
 
-    def figure(label: str, learner: ZeroShot | ProtoNet) -> Figure:
+    def figure(label: str, learner: ZeroShotSettings | ProtoNetSettings) -> Figure:
         tasks = TaskSettings(
             way=20,
             shot=1,
@@ -31,8 +31,8 @@ def zero_shot_glyphs(budget: Budget) -> Recipe:
         "Zero-shot classification of glyphs from their stroke programs, 20-way",
         "no published figure; by chance 5 %",
         (
-            figure("0-shot, from the program", ZeroShot(network)),
-            figure("1-shot, from a drawing (prototypical networks)", ProtoNet(network)),
+            figure("0-shot, from the program", ZeroShotSettings(network)),
+            figure("1-shot, from a drawing (prototypical networks)", ProtoNetSettings(network)),
         ),
         f"both trained on {steps:,} 20-way episodes of the same glyphs"
         + (", with 32 filters and 2 queries a class" if small else ""),

@@ -6,22 +6,24 @@ from dataclasses import replace
 
 from quickstudy.experiments.published.omniglot import COLUMNS, OMNIGLOT
 from quickstudy.experiments.published.recipe import Budget, Figure, Recipe, same_budget
-from quickstudy.settings.learner import LearnerSettings, NetworkSettings
-from quickstudy.settings.learners.baseline import FineTuning
-from quickstudy.settings.learners.gradient import (
-    ANIL,
-    BOIL,
-    CAVIA,
-    MAML,
-    TAML,
-    MAMLPlusPlus,
-    MetaLSTM,
-    MetaSGD,
-    MTNet,
-    Reptile,
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.learners import (
+    ANILSettings,
+    BOILSettings,
+    CAVIASettings,
+    FineTuningSettings,
+    ImplicitMAMLSettings,
+    MAMLPlusPlusSettings,
+    MAMLSettings,
+    MetaLSTMSettings,
+    MetaSGDSettings,
+    MTNetSettings,
+    ReptileSettings,
+    TAMLSettings,
 )
-from quickstudy.settings.learners.gradient_estimates import ImplicitMAML
-from quickstudy.settings.run import RunSettings, TrainingSettings
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings
+from quickstudy.settings.training import TrainingSettings
 
 
 def maml_omniglot(budget: Budget) -> Recipe:
@@ -42,7 +44,7 @@ def maml_omniglot(budget: Budget) -> Recipe:
         if budget == "cpu":
             tasks = replace(tasks, train_query=5)
             training = replace(training, meta_batch=16, decay="cosine")
-        learner = MAML(
+        learner = MAMLSettings(
             network=NetworkSettings("conv4-stride"),
             inner_rate=0.4 if five else 0.1,
             inner_steps=1 if five else 5,
@@ -81,7 +83,7 @@ def reptile_omniglot(budget: Budget) -> Recipe:
         five = way == 5
         steps = (REPTILE_STEPS if cpu else {5: 100_000, 20: 200_000})[way]
         rate = ({5: 3e-3, 20: 4e-3} if cpu else {5: 1e-3, 20: 5e-4})[way]
-        learner = Reptile(
+        learner = ReptileSettings(
             NetworkSettings("conv4-flat", filters=64),
             inner_rate=rate,
             inner_steps=5 if five else 10,
@@ -130,25 +132,25 @@ def gradient_omniglot(budget: Budget) -> Recipe:
         OMNIGLOT, split="maml", rotations="episode", way=5, shot=1, query=15, train_query=5
     )
     learners: dict[str, LearnerSettings] = {
-        "MAML": MAML(network),
-        "first-order MAML": MAML(network, first_order=True),
-        "ANIL": ANIL(network),
-        "BOIL": BOIL(network),
-        "Meta-SGD": MetaSGD(network),
-        "MAML++": MAMLPlusPlus(network, annealing=200),
-        "CAVIA": CAVIA(network),
-        "T-net": MTNet(network, masks=False),
-        "MT-net": MTNet(network),
-        "TAML, entropy": TAML(network),
-        "TAML, Theil": TAML(network, measure="theil"),
-        "Reptile": Reptile(network),
-        "iMAML": ImplicitMAML(network, damping=0.0, extra_strength=0.0),
+        "MAML": MAMLSettings(network),
+        "first-order MAML": MAMLSettings(network, first_order=True),
+        "ANIL": ANILSettings(network),
+        "BOIL": BOILSettings(network),
+        "Meta-SGD": MetaSGDSettings(network),
+        "MAML++": MAMLPlusPlusSettings(network, annealing=200),
+        "CAVIA": CAVIASettings(network),
+        "T-net": MTNetSettings(network, masks=False),
+        "MT-net": MTNetSettings(network),
+        "TAML, entropy": TAMLSettings(network),
+        "TAML, Theil": TAMLSettings(network, measure="theil"),
+        "Reptile": ReptileSettings(network),
+        "iMAML": ImplicitMAMLSettings(network, damping=0.0, extra_strength=0.0),
     }
     adapted = same_budget(
         learners, tasks, 1500, meta_batch=8, decay="cosine", validation_episodes=200
     )
     tuned = RunSettings(
-        FineTuning(network),
+        FineTuningSettings(network),
         replace(tasks, train_query=128),
         replace(adapted[0].run.training, meta_batch=1),
     )
@@ -174,9 +176,9 @@ def meta_lstm_omniglot(budget: Budget) -> Recipe:
     def figures(shot: int, steps: int, inner_steps: int) -> tuple[Figure, ...]:
         """Each method, then its queries normalised by the support set."""
         learners: dict[str, LearnerSettings] = {
-            "MAML": MAML(network),
-            "first-order MAML": MAML(network, first_order=True),
-            "meta-learner LSTM": MetaLSTM(
+            "MAML": MAMLSettings(network),
+            "first-order MAML": MAMLSettings(network, first_order=True),
+            "meta-learner LSTM": MetaLSTMSettings(
                 network, inner_steps=inner_steps, inner_rate=0.4 if cpu else None
             ),
         }
@@ -242,7 +244,7 @@ def fixed_labels_omniglot(budget: Budget) -> Recipe:
         validation_episodes=50,
     )
     filters = 32 if budget == "cpu" else 64
-    learner = MAML(
+    learner = MAMLSettings(
         NetworkSettings("conv4-stride", filters=filters),
         inner_rate=0.1,
         inner_steps=1 if budget == "cpu" else 5,

@@ -12,9 +12,11 @@ from quickstudy.experiments.published.omniglot import (
     omniglot_test,
 )
 from quickstudy.experiments.published.recipe import Budget, Figure, Recipe, cosine_training
-from quickstudy.settings.learner import LearnerSettings, NetworkSettings
-from quickstudy.settings.learners.graph import GNN, ActiveGNN
-from quickstudy.settings.run import WAYS, Asking, RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.learners import ActiveGNNSettings, GNNSettings
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import WAYS, Asking, RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 SPLIT = "the vinyals split instead of a random one of 1,200 / 423 characters"
 
@@ -59,7 +61,7 @@ FEW_TASKS = "4 tasks with 3 queries a class in each of"
 def gnn_omniglot(budget: Budget) -> Recipe:
     """Graph networks, one trained model per column; on the small budget one for both shots."""
     published = (99.2, 99.7, 97.4, 99.0)
-    learner = GNN(**networks(budget))
+    learner = GNNSettings(**networks(budget))
     cpu = budget == "cpu"
     steps = 6000  # of the small budget
 
@@ -106,14 +108,14 @@ def gnn_semi_omniglot(budget: Budget) -> Recipe:
         return (
             Figure(
                 f"{share:.0%} labelled, the labelled alone",
-                graph_run(GNN(**options, unlabelled=False), alone, budget, steps),
+                graph_run(GNNSettings(**options, unlabelled=False), alone, budget, steps),
                 test,
                 without,
                 episodes=episodes,
             ),
             Figure(
                 f"{share:.0%} labelled, with the unlabelled",
-                graph_run(GNN(**options), test, budget, steps),
+                graph_run(GNNSettings(**options), test, budget, steps),
                 test,
                 with_them,
                 episodes=episodes,
@@ -143,7 +145,7 @@ def asking(
 ) -> Recipe:
     """One label is asked for: any, none, that of the least certain, the learned choice."""
     steps = 3000
-    run = graph_run(ActiveGNN(**networks(budget)), tasks, budget, steps, learning_rate=1e-3)
+    run = graph_run(ActiveGNNSettings(**networks(budget)), tasks, budget, steps, learning_rate=1e-3)
     questions = {
         "one at random": Asking("random"),
         "none": None,

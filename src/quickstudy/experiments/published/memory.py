@@ -7,17 +7,18 @@ from dataclasses import replace
 from quickstudy.experiments.published.omniglot import OMNIGLOT, PIXELS
 from quickstudy.experiments.published.recipe import Budget, Figure, Recipe
 from quickstudy.settings.learner import LearnerSettings
-from quickstudy.settings.learners.memory import LSTM, MANN
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import LSTMSettings, MANNSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 FIVE = replace(OMNIGLOT, way=5, sequence=50, image_size=20)
 FIFTEEN = replace(OMNIGLOT, way=15, sequence=100, image_size=20)
 NETWORKS: dict[str, LearnerSettings] = {
-    "MANN": MANN(),
-    "MANN, NTM addressing": MANN(addressing="ntm"),
-    "MANN, feed-forward controller": MANN(controller="feed-forward"),
-    "LSTM": LSTM(),
-    "feed-forward": LSTM(controller="feed-forward"),
+    "MANN": MANNSettings(),
+    "MANN, NTM addressing": MANNSettings(addressing="ntm"),
+    "MANN, feed-forward controller": MANNSettings(controller="feed-forward"),
+    "LSTM": LSTMSettings(),
+    "feed-forward": LSTMSettings(controller="feed-forward"),
     "nearest neighbour on pixels": PIXELS.learner,
 }
 Accuracies = tuple[float | None, ...]

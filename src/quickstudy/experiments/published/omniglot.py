@@ -12,14 +12,22 @@ from quickstudy.experiments.published.recipe import (
     cosine_training,
     same_budget,
 )
-from quickstudy.settings.learner import LearnerSettings, NetworkSettings
-from quickstudy.settings.learners.baseline import FineTuning, Pixels
-from quickstudy.settings.learners.metric import TADAM, MatchingNet, ProtoNet, TapNet
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.learners import (
+    FineTuningSettings,
+    MatchingNetSettings,
+    PixelsSettings,
+    ProtoNetSettings,
+    TADAMSettings,
+    TapNetSettings,
+)
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 OMNIGLOT = TaskSettings(tasks="omniglot", split="vinyals", rotations="classes")
 
-PIXELS = RunSettings(Pixels("cosine", invert=True), OMNIGLOT)
+PIXELS = RunSettings(PixelsSettings("cosine", invert=True), OMNIGLOT)
 """Nearest neighbours on pixels, beside which others are put."""
 
 COLUMNS = ((5, 1), (5, 5), (20, 1), (20, 5))
@@ -52,7 +60,9 @@ def pixels_omniglot(budget: Budget) -> Recipe:
 def finetune_omniglot(budget: Budget) -> Recipe:
     """A classifier of all training classes, its last layer tuned on the support set."""
     steps = 4000 if budget == "cpu" else 40000
-    run = RunSettings(FineTuning(), replace(OMNIGLOT, train_query=128), cosine_training(steps))
+    run = RunSettings(
+        FineTuningSettings(), replace(OMNIGLOT, train_query=128), cosine_training(steps)
+    )
     published = (86.0, 97.6, 72.9, 92.3)
     return Recipe(
         "Fine-tuning: softmax classifier of the training classes, new last layer",
@@ -71,7 +81,7 @@ def baselines_omniglot(budget: Budget) -> Recipe:
     cpu = budget == "cpu"
     steps = 8000 if cpu else 40000
     run = RunSettings(
-        FineTuning(NetworkSettings("conv4-stride" if cpu else "conv4")),
+        FineTuningSettings(NetworkSettings("conv4-stride" if cpu else "conv4")),
         replace(OMNIGLOT, train_query=128),
         cosine_training(steps),
     )
@@ -113,21 +123,21 @@ def matching_omniglot(budget: Budget) -> Recipe:
     longer = 10_000  # of the small budget
     published = (98.1, 98.9, 93.8, 98.5)
 
-    def run(learner: MatchingNet) -> RunSettings:
+    def run(learner: MatchingNetSettings) -> RunSettings:
         return RunSettings(learner, tasks, cosine_training(steps))
 
     rows: dict[str, tuple[RunSettings, tuple[float | None, ...], dict[str, Any]]] = {
-        "learned scale": (run(MatchingNet(network)), published, {}),
+        "learned scale": (run(MatchingNetSettings(network)), published, {}),
         "learned scale, fine-tuned": (
-            run(MatchingNet(network)),
+            run(MatchingNetSettings(network)),
             (97.9, 98.7, 93.5, 98.7),
             {"test_steps": 5, "test_rate": 0.1},
         ),
-        "scale 1, as published": (run(MatchingNet(network, scale=1.0)), published, {}),
-        "full context": (run(MatchingNet(network, full_context=True)), (None,) * 4, {}),
+        "scale 1, as published": (run(MatchingNetSettings(network, scale=1.0)), published, {}),
+        "full context": (run(MatchingNetSettings(network, full_context=True)), (None,) * 4, {}),
     }
     if cpu:
-        pooling = MatchingNet(NetworkSettings("conv4"))
+        pooling = MatchingNetSettings(NetworkSettings("conv4"))
         forty = RunSettings(pooling, replace(tasks, train_way=40), cosine_training(longer))
         rows["learned scale, 40-way"] = (forty, published, {})
     return Recipe(
@@ -173,7 +183,7 @@ def protonet_omniglot(budget: Budget) -> Recipe:
                 validate_every=1000,
                 validation_episodes=100,
             )
-        return RunSettings(ProtoNet(), tasks, training)
+        return RunSettings(ProtoNetSettings(), tasks, training)
 
     published = (98.8, 99.7, 96.0, 98.9)
     return Recipe(
@@ -196,7 +206,7 @@ def protonet_glyphs_to_omniglot(budget: Budget) -> Recipe:
     """Trained on glyphs alone, tested on real characters."""
     steps = 1200 if budget == "cpu" else 20000
     run = RunSettings(
-        ProtoNet(),
+        ProtoNetSettings(),
         TaskSettings(tasks="glyphs", train_way=40, train_query=2),
         TrainingSettings(
             steps=steps,
@@ -223,9 +233,9 @@ def metric_omniglot(budget: Budget) -> Recipe:
     tasks = replace(OMNIGLOT, way=5, shot=1, query=15, train_way=20, train_query=2 if small else 5)
     steps = 2000 if small else 30000
     learners: dict[str, LearnerSettings] = {
-        "prototypical networks": ProtoNet(network),
-        "TADAM": TADAM(network),
-        "TapNet": TapNet(network),
+        "prototypical networks": ProtoNetSettings(network),
+        "TADAM": TADAMSettings(network),
+        "TapNet": TapNetSettings(network),
     }
     return Recipe(
         "Metric learners on one budget, Omniglot 5-way 1-shot",

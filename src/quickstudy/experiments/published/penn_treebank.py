@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from quickstudy.experiments.published.recipe import Budget, Figure, Recipe
 from quickstudy.settings.learner import LearnerSettings
-from quickstudy.settings.learners.metric import MatchingNet, ProtoNet
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import MatchingNetSettings, ProtoNetSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 
 def matching_penn_treebank(budget: Budget) -> Recipe:
@@ -19,10 +20,10 @@ def matching_penn_treebank(budget: Budget) -> Recipe:
     )
     published = (32.4, 36.1, 38.2)
     rows: dict[str, tuple[LearnerSettings, tuple[float | None, ...]]] = {
-        "learned scale": (MatchingNet(), published),
-        "scale 1, as published": (MatchingNet(scale=1.0), published),
-        "full context": (MatchingNet(full_context=True), (None,) * 3),
-        "prototypical networks": (ProtoNet(), (None,) * 3),
+        "learned scale": (MatchingNetSettings(), published),
+        "scale 1, as published": (MatchingNetSettings(scale=1.0), published),
+        "full context": (MatchingNetSettings(full_context=True), (None,) * 3),
+        "prototypical networks": (ProtoNetSettings(), (None,) * 3),
     }
     return Recipe(
         "One-shot language modelling on Penn Treebank: matching networks, 5 words",

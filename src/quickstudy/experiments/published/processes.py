@@ -12,9 +12,9 @@ from quickstudy.experiments.published.omniglot import (
     omniglot_test,
 )
 from quickstudy.experiments.published.recipe import Budget, Figure, Recipe, cosine_training
-from quickstudy.settings.learner import LearnerSettings, NetworkSettings
-from quickstudy.settings.learners.metric import ProtoNet
-from quickstudy.settings.learners.processes import CNP, Statistician
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.learners import CNPSettings, ProtoNetSettings, StatisticianSettings
+from quickstudy.settings.network import NetworkSettings
 from quickstudy.settings.run import RunSettings
 
 SMALL = NetworkSettings("mlp", hidden=(256, 256))
@@ -51,9 +51,9 @@ def cnp_omniglot(budget: Budget) -> Recipe:
         training = cosine_training(steps[way], meta_batch=20 // way if cpu else 16)
         return RunSettings(learner, tasks, training)
 
-    prototypes = run(ProtoNet(network), 20)
+    prototypes = run(ProtoNetSettings(network), 20)
     runs = {
-        "CNP": {way: run(CNP(network), way) for way in steps},
+        "CNP": {way: run(CNPSettings(network), way) for way in steps},
         "ProtoNet, trained 20-way": {5: prototypes, 20: prototypes},
         "pixels": {5: PIXELS, 20: PIXELS},
     }
@@ -80,13 +80,13 @@ def statistician_omniglot(budget: Budget) -> Recipe:
     network = SMALL if cpu else NetworkSettings("conv4")
     sets = replace(OMNIGLOT, train_way=16, train_shot=1, train_query=4)
     if cpu:
-        learner = Statistician(network, halve_every_steps=1500)
+        learner = StatisticianSettings(network, halve_every_steps=1500)
     else:
-        learner = Statistician(network, context=512)
+        learner = StatisticianSettings(network, context=512)
     training = cosine_training(steps, meta_batch=1)
     runs = {
         "Statistician": RunSettings(learner, sets, training),
-        "ProtoNet, same training": RunSettings(ProtoNet(network), sets, training),
+        "ProtoNet, same training": RunSettings(ProtoNetSettings(network), sets, training),
         "pixels": PIXELS,
     }
     return Recipe(

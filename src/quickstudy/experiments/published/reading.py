@@ -13,10 +13,16 @@ from quickstudy.experiments.published.omniglot import (
     omniglot_test,
 )
 from quickstudy.experiments.published.recipe import Budget, Figure, Recipe, cosine_training
-from quickstudy.settings.learner import LearnerSettings, NetworkSettings
-from quickstudy.settings.learners.metric import ProtoNet
-from quickstudy.settings.learners.reading import SNAIL, MemoryModule, MetaNetworks
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.learners import (
+    MemoryModuleSettings,
+    MetaNetworksSettings,
+    ProtoNetSettings,
+    SNAILSettings,
+)
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 SPLIT = "the vinyals split instead of a random one of 1,200 / 432 characters"
 
@@ -55,7 +61,10 @@ def beside_prototypes(
     """On the small budget: a model for each number of classes, beside a prototypical network that
     was trained on the same episodes of five, and nearest neighbours on pixels."""
     rows: dict[str, tuple[dict[int, RunSettings], tuple[float | None, ...]]] = {
-        "prototypical networks": (dict.fromkeys(runs, small_run(ProtoNet(SMALL))), (None,) * 4),
+        "prototypical networks": (
+            dict.fromkeys(runs, small_run(ProtoNetSettings(SMALL))),
+            (None,) * 4,
+        ),
         called: (runs, published),
         "nearest neighbour on pixels": (dict.fromkeys(runs, PIXELS), (41.7, 63.2, 26.7, 42.6)),
     }
@@ -85,7 +94,7 @@ def snail_omniglot(budget: Budget) -> Recipe:
     if budget == "cpu":
         runs = {
             way: small_run(
-                SNAIL(SMALL, temporal_filters=32),
+                SNAILSettings(SMALL, temporal_filters=32),
                 way=way,
                 steps=steps[way],
                 learning_rate=3e-3,
@@ -100,7 +109,7 @@ def snail_omniglot(budget: Budget) -> Recipe:
             training = TrainingSettings(
                 steps=60_000, meta_batch=32, learning_rate=1e-4, decay="none", validate_every=3000
             )
-            return RunSettings(SNAIL(), tasks, training)
+            return RunSettings(SNAILSettings(), tasks, training)
 
         figures = each_column({(way, shot): run(way) for way, shot in COLUMNS}, published)
     return Recipe(
@@ -124,7 +133,7 @@ def memory_module_omniglot(budget: Budget) -> Recipe:
     """A memory of keys and classes, written one example after another."""
     published = (98.4, 99.6, 95.0, 98.6)
     if budget == "cpu":
-        one = small_run(MemoryModule(SMALL, margin=0.5), learning_rate=3e-3)
+        one = small_run(MemoryModuleSettings(SMALL, margin=0.5), learning_rate=3e-3)
         figures = beside_prototypes("memory module", {5: one, 20: one}, published)
     else:
 
@@ -138,7 +147,7 @@ def memory_module_omniglot(budget: Budget) -> Recipe:
                 decay="none",
                 validate_every=5000,
             )
-            return RunSettings(MemoryModule(), tasks, training)
+            return RunSettings(MemoryModuleSettings(), tasks, training)
 
         of_way = {5: run(5, 5), 20: run(20, 4)}
         figures = each_column({(way, shot): of_way[way] for way, shot in COLUMNS}, published)
@@ -162,7 +171,7 @@ def meta_networks_omniglot(budget: Budget) -> Recipe:
     published = (98.95, None, 97.00, None)
     steps = 6000  # of the small budget
     if budget == "cpu":
-        runs = {5: small_run(MetaNetworks(SMALL), steps=steps)}
+        runs = {5: small_run(MetaNetworksSettings(SMALL), steps=steps)}
         figures = beside_prototypes("meta networks", runs, published)
     else:
         training = TrainingSettings(
@@ -170,7 +179,7 @@ def meta_networks_omniglot(budget: Budget) -> Recipe:
         )
         of_column = {
             (way, 1): RunSettings(
-                MetaNetworks(), replace(OMNIGLOT, way=way, shot=1, train_query=3), training
+                MetaNetworksSettings(), replace(OMNIGLOT, way=way, shot=1, train_query=3), training
             )
             for way in (5, 20)
         }

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from quickstudy.settings.learner import LearnerSettings
-from quickstudy.settings.learners.gradient import TAML, Reptile
-from quickstudy.settings.run import Asking, RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import ReptileSettings, TAMLSettings
+from quickstudy.settings.run import Asking, RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 Budget = Literal["cpu", "full"]
 
@@ -73,9 +74,9 @@ def same_budget(
     meta_batch = training["meta_batch"]
 
     def training_of(learner: LearnerSettings) -> TrainingSettings:
-        if isinstance(learner, Reptile):
+        if isinstance(learner, ReptileSettings):
             return replace(common, decay=None)
-        if isinstance(learner, TAML) and learner.measure != "entropy":
+        if isinstance(learner, TAMLSettings) and learner.measure != "entropy":
             return replace(common, meta_batch=meta_batch // learner.group)
         return common
 

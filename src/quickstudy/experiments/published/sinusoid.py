@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from quickstudy.experiments.published.recipe import Budget, Figure, Recipe, same_budget
 from quickstudy.settings.learner import LearnerSettings
-from quickstudy.settings.learners.baseline import MultiTask
-from quickstudy.settings.learners.gradient import (
-    ANIL,
-    BOIL,
-    CAVIA,
-    MAML,
-    TAML,
-    MAMLPlusPlus,
-    MetaSGD,
-    MTNet,
-    Reptile,
+from quickstudy.settings.learners import (
+    ANILSettings,
+    BOILSettings,
+    CAVIASettings,
+    EvolutionMAMLSettings,
+    ImplicitMAMLSettings,
+    MAMLPlusPlusSettings,
+    MAMLSettings,
+    MetaSGDSettings,
+    MTNetSettings,
+    MultiTaskSettings,
+    ReptileSettings,
+    TAMLSettings,
 )
-from quickstudy.settings.learners.gradient_estimates import EvolutionMAML, ImplicitMAML
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 
 
 def maml_sinusoid(budget: Budget) -> Recipe:
     """MAML on sine curves: the full protocol on either budget."""
     run = RunSettings(
-        MAML(inner_steps=1, test_steps=5),
+        MAMLSettings(inner_steps=1, test_steps=5),
         TaskSettings(tasks="sinusoid", shot=5, query=100, train_shot=5, train_query=10),
         TrainingSettings(steps=70000, meta_batch=25, validate_every=2000, validation_episodes=500),
     )
@@ -51,7 +53,7 @@ def metasgd_sinusoid(budget: Budget) -> Recipe:
 
     def run(shot: int) -> RunSettings:
         return RunSettings(
-            MetaSGD(),
+            MetaSGDSettings(),
             TaskSettings(tasks="sinusoid", shot=shot, query=100, train_query=10),
             TrainingSettings(
                 steps=steps, meta_batch=4, validate_every=steps // 10, validation_episodes=500
@@ -74,23 +76,23 @@ def gradient_sinusoid(budget: Budget) -> Recipe:
     steps = 10_000 if budget == "cpu" else 60_000
     tasks = TaskSettings(tasks="sinusoid", shot=10, query=100, train_shot=10, train_query=10)
     learners: dict[str, LearnerSettings] = {
-        "MAML": MAML(),
-        "first-order MAML": MAML(first_order=True),
-        "ANIL": ANIL(),
-        "BOIL": BOIL(),
-        "Meta-SGD": MetaSGD(),
-        "MAML++": MAMLPlusPlus(annealing=1000, rate_speed=0.02),
-        "CAVIA": CAVIA(inner_steps=1),
-        "T-net": MTNet(masks=False),
-        "MT-net": MTNet(),
-        "TAML, Theil": TAML(measure="theil"),
-        "Reptile": Reptile(
+        "MAML": MAMLSettings(),
+        "first-order MAML": MAMLSettings(first_order=True),
+        "ANIL": ANILSettings(),
+        "BOIL": BOILSettings(),
+        "Meta-SGD": MetaSGDSettings(),
+        "MAML++": MAMLPlusPlusSettings(annealing=1000, rate_speed=0.02),
+        "CAVIA": CAVIASettings(inner_steps=1),
+        "T-net": MTNetSettings(masks=False),
+        "MT-net": MTNetSettings(),
+        "TAML, Theil": TAMLSettings(measure="theil"),
+        "Reptile": ReptileSettings(
             inner_steps=5, test_steps=32, inner_optimizer="sgd", inner_batch=10, test_batch=10
         ),
-        "iMAML": ImplicitMAML(inner_optimizer="adam", inner_rate=0.01),
-        "ES-MAML": EvolutionMAML(),
-        "joint training": MAML(inner_steps=0, test_steps=5),
-        "multi-task training": MultiTask(training_tasks=100, mean_head=True),
+        "iMAML": ImplicitMAMLSettings(inner_optimizer="adam", inner_rate=0.01),
+        "ES-MAML": EvolutionMAMLSettings(),
+        "joint training": MAMLSettings(inner_steps=0, test_steps=5),
+        "multi-task training": MultiTaskSettings(training_tasks=100, mean_head=True),
     }
     return Recipe(
         "Gradient-based methods on the sinusoid, 10-shot, mean squared error",
@@ -106,7 +108,7 @@ def gradient_sinusoid(budget: Budget) -> Recipe:
 def pretrained_sinusoid(budget: Budget) -> Recipe:
     """One network trained on all sine curves jointly, then fine-tuned."""
     run = RunSettings(
-        MAML(inner_steps=0, inner_rate=0.02, test_steps=5),
+        MAMLSettings(inner_steps=0, inner_rate=0.02, test_steps=5),
         TaskSettings(tasks="sinusoid", shot=5, query=100, train_shot=5, train_query=10),
         TrainingSettings(steps=70000, meta_batch=25, validate_every=2000, validation_episodes=500),
     )

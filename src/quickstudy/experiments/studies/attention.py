@@ -24,7 +24,7 @@ from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.studies.study import Map, Panel, Study, Trained
 from quickstudy.learners.memory.snail import SNAIL, Attention
 from quickstudy.runs.tasks import episode_tasks
-from quickstudy.settings.learners.reading import SNAIL as SNAILSettings
+from quickstudy.settings.learners import SNAILSettings
 from quickstudy.task import Episode
 
 EPISODES = 600

@@ -25,7 +25,7 @@ from quickstudy.experiments.studies.study import Panel, Study, Trained
 from quickstudy.learners.gradient.meta_lstm import MetaLSTM
 from quickstudy.networks import Conv4, WithHead
 from quickstudy.runs.tasks import episode_tasks
-from quickstudy.settings.learners.gradient import MetaLSTM as MetaLSTMSettings
+from quickstudy.settings.learners import MetaLSTMSettings
 from quickstudy.task import Episode, TaskDistribution
 
 EPISODES = 300

@@ -27,8 +27,9 @@ from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.distances import squared_distances
 from quickstudy.likelihood import HeteroscedasticGaussian, Likelihood, RealTargets
 from quickstudy.runs.tasks import episode_tasks
-from quickstudy.settings.learners.processes import CNP
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import CNPSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 from quickstudy.task import Examples
 from quickstudy.tasks.completion import Completion, places
 from quickstudy.tasks.gaussian_processes import GaussianProcesses, posterior
@@ -96,7 +97,7 @@ class Nearest(Learner):
         return NearestPoint(support)
 
 
-LEARNERS = {"CNP": CNP(), "CNP with attention": CNP(attention=True)}
+LEARNERS = {"CNP": CNPSettings(), "CNP with attention": CNPSettings(attention=True)}
 
 
 def each_learner(

@@ -25,7 +25,7 @@ from quickstudy.experiments.published.reading import memory_module_omniglot
 from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.studies.study import Panel, Study, Trained
 from quickstudy.learners.memory.memory_module import Memory, MemoryModule
-from quickstudy.settings.learners.reading import MemoryModule as MemoryModuleSettings
+from quickstudy.settings.learners import MemoryModuleSettings
 
 CLASSES = 1000
 EACH = 10

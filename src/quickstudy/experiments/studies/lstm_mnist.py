@@ -13,13 +13,11 @@ from quickstudy.experiments.race import race
 from quickstudy.experiments.studies.lstm_quadratics import adam_reached, ahead
 from quickstudy.experiments.studies.study import Panel, Study, Trained
 from quickstudy.runs.problems import problems_of
-from quickstudy.settings.optimizers import (
-    LSTMOptimizer,
-    OptimizerRun,
-    ProblemSettings,
-    UnrollSettings,
-)
-from quickstudy.settings.run import TrainingSettings
+from quickstudy.settings.optimizer_run import OptimizerRunSettings
+from quickstudy.settings.optimizers import LSTMOptimizerSettings
+from quickstudy.settings.problems import ProblemSettings
+from quickstudy.settings.training import TrainingSettings
+from quickstudy.settings.unrolling import UnrollSettings
 
 PROBLEMS = 100
 TUNING = 10
@@ -47,7 +45,7 @@ def cases(budget: Budget) -> dict[str, tuple[ProblemSettings, int]]:
     return made
 
 
-def training(budget: Budget, *activation: Literal["sigmoid", "relu"]) -> OptimizerRun:
+def training(budget: Budget, *activation: Literal["sigmoid", "relu"]) -> OptimizerRunSettings:
     """Of an optimiser on networks of 20 such units. The small budget goes from windows of 20 steps
     to whole trainings, and from sigmoid units to others."""
     long = TrainingSettings(
@@ -59,7 +57,9 @@ def training(budget: Budget, *activation: Literal["sigmoid", "relu"]) -> Optimiz
         validation_episodes=10,
     )
     problems = networks(budget)
-    windows = OptimizerRun(LSTMOptimizer(), problems, UnrollSettings(weights="linear"), long)
+    windows = OptimizerRunSettings(
+        LSTMOptimizerSettings(), problems, UnrollSettings(weights="linear"), long
+    )
     asked = replace(windows, problems=replace(problems, activation=activation))
     if budget == "full":
         return asked

@@ -8,22 +8,20 @@ from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.race import Race, race
 from quickstudy.experiments.studies.study import Panel, Study, Trained
 from quickstudy.runs.problems import problems_of
-from quickstudy.settings.optimizers import (
-    LSTMOptimizer,
-    OptimizerRun,
-    ProblemSettings,
-    UnrollSettings,
-)
-from quickstudy.settings.run import TrainingSettings
+from quickstudy.settings.optimizer_run import OptimizerRunSettings
+from quickstudy.settings.optimizers import LSTMOptimizerSettings
+from quickstudy.settings.problems import ProblemSettings
+from quickstudy.settings.training import TrainingSettings
+from quickstudy.settings.unrolling import UnrollSettings
 
 PROBLEMS = 1000
 TUNING = 10_000
 
 
-def training(budget: Budget) -> OptimizerRun:
+def training(budget: Budget) -> OptimizerRunSettings:
     """Of the optimiser."""
-    return OptimizerRun(
-        LSTMOptimizer(scale=0.1),
+    return OptimizerRunSettings(
+        LSTMOptimizerSettings(scale=0.1),
         ProblemSettings("quadratics"),
         UnrollSettings(weights="linear"),
         TrainingSettings(

@@ -27,10 +27,10 @@ from quickstudy.experiments.published.gradient import gradient_omniglot, maml_om
 from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.published.sinusoid import maml_sinusoid
 from quickstudy.experiments.studies.study import Panel, Study, Trained
-from quickstudy.settings.learner import NetworkSettings
-from quickstudy.settings.learners.gradient import MAML
-from quickstudy.settings.learners.metric import ProtoNet
-from quickstudy.settings.run import RunSettings, TrainingSettings
+from quickstudy.settings.learners import MAMLSettings, ProtoNetSettings
+from quickstudy.settings.network import NetworkSettings
+from quickstudy.settings.run import RunSettings
+from quickstudy.settings.training import TrainingSettings
 from quickstudy.tasks.distorted import Warped
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.sinusoid import Sinusoid
@@ -47,9 +47,9 @@ def on_omniglot(budget: Budget) -> dict[str, RunSettings]:
     """The learners, trained on the same classes with the same network."""
     small = budget == "cpu"
     maml = (gradient_omniglot if small else maml_omniglot)(budget).figures[0].run
-    assert isinstance(maml.learner, MAML)
+    assert isinstance(maml.learner, MAMLSettings)
     protonet = RunSettings(
-        ProtoNet(maml.learner.network, normalisation="batch"),
+        ProtoNetSettings(maml.learner.network, normalisation="batch"),
         replace(maml.tasks, train_way=20, train_query=5),
         TrainingSettings(
             steps=1500 if small else 30000,
@@ -68,7 +68,7 @@ def on_sinusoids(budget: Budget) -> dict[int, RunSettings]:
     training = replace(run.training, steps=20000 if budget == "cpu" else 70000)
     return {
         depth: RunSettings(
-            MAML(NetworkSettings("mlp", hidden=(40,) * depth), inner_steps=1, test_steps=5),
+            MAMLSettings(NetworkSettings("mlp", hidden=(40,) * depth), inner_steps=1, test_steps=5),
             run.tasks,
             training,
         )

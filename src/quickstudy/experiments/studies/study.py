@@ -15,7 +15,7 @@ from quickstudy.files import write_json
 from quickstudy.runs.evidence import provenance, require_results, run_folder
 from quickstudy.runs.optimizing import OPTIMIZER_FILE, load_trained, train_optimizer
 from quickstudy.runs.wiring import LEARNER_FILE, load_learner, train
-from quickstudy.settings.optimizers import OptimizerRun
+from quickstudy.settings.optimizer_run import OptimizerRunSettings
 from quickstudy.settings.run import RunSettings
 
 
@@ -71,7 +71,7 @@ def pictures(title: str, x: str, rows: dict[str, list[np.ndarray]], columns: lis
     )
 
 
-Trained = Callable[[RunSettings | OptimizerRun], Any]
+Trained = Callable[[RunSettings | OptimizerRunSettings], Any]
 """Trains what the settings say, unless it is there, and loads it: a `Learner`, or a
 `LearnedOptimizer`."""
 
@@ -106,10 +106,10 @@ def conduct(
     require_results(path)
     trainings: dict[str, Any] = {}
 
-    def trained(settings: RunSettings | OptimizerRun) -> Any:
+    def trained(settings: RunSettings | OptimizerRunSettings) -> Any:
         folder = run_folder(runs, settings)
         trainings[folder.name] = settings.resolved().to_json()
-        if isinstance(settings, OptimizerRun):
+        if isinstance(settings, OptimizerRunSettings):
             if not (folder / OPTIMIZER_FILE).exists():
                 train_optimizer(settings, folder, show_progress=show_progress)
             return load_trained(folder)[1]

@@ -17,18 +17,19 @@ from jaxtyping import Float, Int
 from quickstudy.evaluation import Estimate
 from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.studies.study import Map, Panel, Study, Trained
-from quickstudy.learners.memory.in_context import InContext as Learner
+from quickstudy.learners.memory.in_context import InContext
 from quickstudy.likelihood import Categorical
 from quickstudy.progress import progress
 from quickstudy.runs.wiring import shipped_learner
 from quickstudy.serving.scikit_learn import data_sets, opponents
 from quickstudy.serving.table_classifier import TableClassifier
-from quickstudy.settings.learners.in_context import InContext
-from quickstudy.settings.run import RunSettings, TaskSettings, TrainingSettings
+from quickstudy.settings.learners import InContextSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
+from quickstudy.settings.training import TrainingSettings
 from quickstudy.task import Examples
 
 SHIPPED = RunSettings(
-    InContext(),
+    InContextSettings(),
     TaskSettings("synthetic-tables", way=10, shot=8, query=3, features=30),
     TrainingSettings(validate_every=500, validation_episodes=300),
 )
@@ -81,7 +82,7 @@ def looks(x: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"]) -> Map:
     some = np.concatenate([rows[:SHOWN_EACH] for rows in of_class])
     told = np.concatenate([rows[SHOWN_EACH : 2 * SHOWN_EACH] for rows in of_class])
     learner = shipped_learner("tables")[2]
-    assert isinstance(learner, Learner)
+    assert isinstance(learner, InContext)
     support = Examples(jnp.asarray(x[some], jnp.float32), jnp.asarray(y[some]))
     read = learner.adapt(support, Categorical(len(of_class)), key=jax.random.key(0))
     return Map(

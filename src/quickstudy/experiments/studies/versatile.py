@@ -11,13 +11,11 @@ from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.race import ADAM, race
 from quickstudy.experiments.studies.study import Panel, Study, Trained
 from quickstudy.runs.problems import SEVERAL, TINY, problems_of
-from quickstudy.settings.optimizers import (
-    HierarchicalOptimizer,
-    OptimizerRun,
-    ProblemSettings,
-    UnrollSettings,
-)
-from quickstudy.settings.run import TrainingSettings
+from quickstudy.settings.optimizer_run import OptimizerRunSettings
+from quickstudy.settings.optimizers import HierarchicalOptimizerSettings
+from quickstudy.settings.problems import ProblemSettings
+from quickstudy.settings.training import TrainingSettings
+from quickstudy.settings.unrolling import UnrollSettings
 
 PROBLEMS = 50
 TUNING = 5
@@ -34,10 +32,10 @@ HELD_OUT = {
 """Kinds that training does not meet."""
 
 
-def training(budget: Budget) -> OptimizerRun:
+def training(budget: Budget) -> OptimizerRunSettings:
     """Of the optimiser, on all kinds of `SEVERAL` at once."""
-    return OptimizerRun(
-        HierarchicalOptimizer(),
+    return OptimizerRunSettings(
+        HierarchicalOptimizerSettings(),
         ProblemSettings("several"),
         UnrollSettings(horizon=STEPS, shortest=100),
         TrainingSettings(

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from quickstudy.settings.learner import (
-    Flat,
-    LearnerSettings,
-    NetworkSettings,
-    Problem,
-    at_least,
-    layers_at_most,
-)
+from quickstudy.numbers import MOST_LAYERS, at_least, at_most
+from quickstudy.settings.network import NetworkLearnerSettings
+from quickstudy.settings.task_spec import TaskSpec
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
 
-    from quickstudy.learner import Learner
-    from quickstudy.learners.metric.gnn import GNN as GraphNetwork
+    from quickstudy.learners.metric.gnn import GNN
 
 
 @dataclass(frozen=True)
-class Graph(LearnerSettings):
-    """What both graph networks are asked."""
+class GraphSettings(NetworkLearnerSettings):
+    """Options of both graph networks."""
 
     defaults: ClassVar[dict[str, Any]] = {
         "steps": 10000,
@@ -32,7 +26,6 @@ class Graph(LearnerSettings):
         "train_query": 3,
     }
 
-    network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)
     graph_layers: int = 2
     """Graph layers before the one that gives the logits."""
     graph_width: int = 48
@@ -45,19 +38,19 @@ class Graph(LearnerSettings):
 
     def __post_init__(self):
         at_least(self, graph_layers=1, graph_width=1, edge_width=1)
-        layers_at_most(self, "graph_layers")
+        at_most(self, graph_layers=MOST_LAYERS)
 
-    def graph(self, problem: Problem, key: PRNGKeyArray, **options: Any) -> GraphNetwork:
-        """The untrained network for the problem's classes."""
+    def graph(self, spec: TaskSpec, key: PRNGKeyArray, **options: Any) -> GNN:
+        """Make the untrained network for the classes of a task."""
         import jax
 
         from quickstudy.learners.metric.gnn import GNN
 
-        self.only_classifies(problem)
+        self.only_classifies(spec)
         for_network, for_graph = jax.random.split(key)
         return GNN(
-            self.network.build(problem.shape, for_network),
-            problem.likelihood.size,
+            self.network.build(spec.shape, for_network),
+            spec.likelihood.size,
             hidden_layers=self.graph_layers,
             width=self.graph_width,
             edge_width=self.edge_width,
@@ -68,7 +61,7 @@ class Graph(LearnerSettings):
 
 
 @dataclass(frozen=True)
-class GNN(Graph):
+class GNNSettings(GraphSettings):
     """Graph networks: labels flow from the support set to a query, along learned edges."""
 
     name: ClassVar[str] = "gnn"
@@ -76,20 +69,5 @@ class GNN(Graph):
     unlabelled: bool = True
     """Unlabelled support examples are nodes of the graph; otherwise they are left out."""
 
-    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
-        return self.graph(problem, key, unlabelled=self.unlabelled)
-
-
-@dataclass(frozen=True)
-class ActiveGNN(Graph):
-    """Graph networks that learn which unlabelled example to ask about."""
-
-    name: ClassVar[str] = "active-gnn"
-
-    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
-        import jax
-
-        from quickstudy.learners.metric.active_gnn import ActiveGNN
-
-        for_graph, for_attention = jax.random.split(key)
-        return ActiveGNN(self.graph(problem, for_graph), key=for_attention)
+    def build(self, spec, key):
+        return self.graph(spec, key, unlabelled=self.unlabelled)

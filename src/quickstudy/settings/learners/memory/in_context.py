@@ -1,30 +1,19 @@
-"""Options of the transformer that learns in context."""
-
-from __future__ import annotations
+"""Options of InContext."""
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from quickstudy.errors import UserError
-from quickstudy.settings.learner import (
-    LearnerSettings,
-    Problem,
-    at_least,
-    layers_at_most,
-)
-
-if TYPE_CHECKING:
-    from jaxtyping import PRNGKeyArray
-
-    from quickstudy.learner import Learner
+from quickstudy.numbers import MOST_LAYERS, at_least, at_most
+from quickstudy.settings.learner import LearnerSettings
 
 MOST_FEATURES = 1000
 """Each value is compared with that of every labelled row."""
 
 
 @dataclass(frozen=True)
-class InContext(LearnerSettings):
+class InContextSettings(LearnerSettings):
     """A transformer that reads a labelled table and predicts the labels of other rows."""
 
     name: ClassVar[str] = "in-context"
@@ -47,14 +36,14 @@ class InContext(LearnerSettings):
 
     def __post_init__(self):
         at_least(self, width=1, layers=1, heads=1)
-        layers_at_most(self, "layers")
+        at_most(self, layers=MOST_LAYERS)
 
-    def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
+    def build(self, spec, key):
         from quickstudy.learners.memory import in_context
 
-        self.only_classifies(problem)
-        self.only_reads_numbers(problem)
-        if (features := math.prod(problem.shape)) > MOST_FEATURES:
+        self.only_classifies(spec)
+        self.only_reads_numbers(spec)
+        if (features := math.prod(spec.shape)) > MOST_FEATURES:
             raise UserError(
                 f"in-context takes up to {MOST_FEATURES} features; these inputs have {features}: "
                 "make them smaller, or take protonet"

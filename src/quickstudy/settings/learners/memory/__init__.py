@@ -1,0 +1,1 @@
+"""Options of the learners that read the support set."""

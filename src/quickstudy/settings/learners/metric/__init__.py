@@ -1,0 +1,1 @@
+"""Options of the learners that compare inputs in a learned space."""
