@@ -120,13 +120,6 @@ class MultiTask(LearnerSettings):
     mean_head: bool = False
     """Start a new head from the mean of all instead of from zero."""
 
-    @property
-    def exempt(self) -> dict[str, str]:
-        """From promises of the contract suite."""
-        if not self.mean_head:
-            return {}
-        return {"test_labels_are_names_only": "the mean head has its own idea of each label"}
-
     def __post_init__(self):
         at_least(self, training_tasks=1, head_steps=0, head_rate=0)
 

@@ -185,10 +185,6 @@ class Reptile(InnerLoop):
     }
     default_rates: ClassVar[tuple[float, float]] = (1e-3, 2e-2)
     default_test_steps: ClassVar[int | None] = 5
-    exempt: ClassVar[dict[str, str]] = {
-        "test_the_meta_gradient_is_the_slope_of_the_meta_objective": "its direction is a "
-        "difference of parameters, and no objective's slope",
-    }
 
     inner_steps: int = 3
     """Inner steps in training."""
@@ -343,16 +339,6 @@ class MTNet(InnerLoop):
 
     masks: bool = True
     """Learn which rows of the weights adapt; without, this is T-net."""
-
-    @property
-    def exempt(self) -> dict[str, str]:
-        """From promises of the contract suite."""
-        if not self.masks:
-            return {}
-        return {
-            "test_the_meta_gradient_is_the_slope_of_the_meta_objective": "masks are drawn from a "
-            "distribution, and their gradient is that of a relaxation"
-        }
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import optax

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from quickstudy.learner import Learner
 
-OWN_HEAD = "the last layer is part of the initialisation, as in MAML"
-
 
 @dataclass(frozen=True)
 class ImplicitMAML(InnerLoop):
@@ -23,11 +21,6 @@ class ImplicitMAML(InnerLoop):
     name: ClassVar[str] = "imaml"
     default_rates: ClassVar[tuple[float, float]] = (0.1, 0.02)
     default_test_steps: ClassVar[int | None] = None
-    exempt: ClassVar[dict[str, str]] = {
-        "test_labels_are_names_only": OWN_HEAD,
-        "test_the_meta_gradient_is_the_slope_of_the_meta_objective": "it is the damped slope at "
-        "the inner optimum, which 16 steps do not reach; see tests/oracles/test_implicit.py",
-    }
 
     inner_steps: int = 16
     """Inner steps in training; memory does not grow with them."""
@@ -70,7 +63,6 @@ class EvolutionMAML(InnerLoop):
 
     name: ClassVar[str] = "es-maml"
     default_test_steps: ClassVar[int | None] = None
-    exempt: ClassVar[dict[str, str]] = {"test_labels_are_names_only": OWN_HEAD}
 
     adaptation: Literal["gradient", "hill-climbing"] = "gradient"
     """Inner steps down the gradient, or to the best of a few random perturbations of all

@@ -31,17 +31,6 @@ class Reading(LearnerSettings):
     def __post_init__(self):
         at_least(self, width=1)
 
-    @property
-    def exempt(self) -> dict[str, str]:
-        """What the contract suite may not ask of it, and why."""
-        return {
-            "test_the_order_of_the_support_set_does_not_matter": "it is read in its order",
-            "test_labels_are_names_only": "each label has weights of its own, where it comes in "
-            "and where it goes out",
-            "test_trained_it_learns_from_labels_and_not_from_shuffled_ones": "to bind labels to "
-            "examples is learned over thousands of steps",
-        }
-
     def make_controller(self, problem: Problem, read: int, key: PRNGKeyArray) -> Controller:
         """For inputs beside a label, and `read` numbers from a memory. Raises `UserError` where
         tasks are not classification, or inputs are tokens."""
@@ -59,13 +48,6 @@ class LSTM(Reading):
     """A recurrent network that is told labels as inputs, and learns by its activations."""
 
     name: ClassVar[str] = "lstm"
-
-    @property
-    def exempt(self) -> dict[str, str]:
-        if self.controller == "lstm":
-            return super().exempt
-        reason = "it keeps nothing but the newest label"
-        return {**super().exempt, "test_unlabelled_support_examples_do_not_count": reason}
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax

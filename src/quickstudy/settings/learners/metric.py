@@ -223,16 +223,6 @@ class MatchingNet(LearnerSettings):
         at_least(self, read_steps=0, test_steps=0, test_rate=0)
         above(self, scale=0)
 
-    @property
-    def exempt(self) -> dict[str, str]:
-        """What the contract suite may not ask of it, and why."""
-        if not self.full_context:
-            return {}
-        return {
-            "test_the_order_of_the_support_set_does_not_matter": "an LSTM reads the support set "
-            "in its order"
-        }
-
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax
         import optax

@@ -46,15 +46,6 @@ class CNP(LearnerSettings):
         if self.attention and self.width % self.heads:
             raise UserError(f"--heads {self.heads}: --width {self.width} is no multiple of it")
 
-    @property
-    def exempt(self) -> dict[str, str]:
-        """From promises of the contract suite."""
-        return {
-            "test_labels_are_names_only": "each label has weights of its own in the decoder",
-            "test_trained_it_learns_from_labels_and_not_from_shuffled_ones": "to compare a query "
-            "with means that lie beside each other is learned over thousands of steps",
-        }
-
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax
 

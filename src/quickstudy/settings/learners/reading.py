@@ -61,17 +61,6 @@ class SNAIL(LearnerSettings):
         sets = (tasks.way * tasks.shot, tasks.train_way * tasks.train_shot)
         return {"length": max(SHORTEST, max(sets) + 1, tasks.sequence)}
 
-    @property
-    def exempt(self) -> dict[str, str]:
-        """What the contract suite may not ask of it, and why."""
-        return {
-            "test_the_order_of_the_support_set_does_not_matter": "it is read in its order",
-            "test_labels_are_names_only": "each label has weights of its own, where it comes in "
-            "and where it goes out",
-            "test_trained_it_learns_from_labels_and_not_from_shuffled_ones": "to bind labels to "
-            "examples is learned over hundreds of steps",
-        }
-
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax
 
@@ -118,14 +107,6 @@ class MemoryModule(LearnerSettings):
         at_least(self, key_width=1, slots=1, neighbours=2)
         above(self, margin=0)
 
-    @property
-    def exempt(self) -> dict[str, str]:
-        """What the contract suite may not ask of it, and why."""
-        return {
-            "test_the_order_of_the_support_set_does_not_matter": "an example is merged with the "
-            "key that is nearest when it comes",
-        }
-
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax
 
@@ -164,13 +145,6 @@ class MetaNetworks(LearnerSettings):
 
     def __post_init__(self):
         at_least(self, base_width=1)
-
-    @property
-    def exempt(self) -> dict[str, str]:
-        """What the contract suite may not ask of it, and why."""
-        return {
-            "test_labels_are_names_only": "each label has slow weights of its own",
-        }
 
     def build(self, problem: Problem, key: PRNGKeyArray) -> Learner:
         import jax
