@@ -153,11 +153,42 @@ class Learner(Learnable):
         normalisation."""
         return None
 
+    # Promises: the contract suite holds a learner to each.
+
     @property
     def transductive(self) -> bool:
         """Whether the prediction for one query may depend on the other queries. By default it does
         where they are normalised by their own statistics."""
         return self.normalised_by == "batch"
+
+    @property
+    def uses_unlabelled(self) -> bool:
+        """Whether predictions depend on the inputs of unlabelled support examples. By default they
+        do where the support set is normalised by its own statistics."""
+        return self.normalised_by in ("batch", "support")
+
+    @property
+    def order_matters(self) -> bool:
+        """Whether predictions depend on the order of the support examples."""
+        return False
+
+    @property
+    def labels_are_names(self) -> bool:
+        """Whether other names for the classes give the same predictions under these names. False
+        where a label has parameters of its own: then these have to be renamed too."""
+        return True
+
+    @property
+    def absent_last(self) -> bool:
+        """Whether a class without a labelled example is put behind the others
+        (`likelihood.absent_last`). False where parameters give each class its logit."""
+        return True
+
+    @property
+    def has_slope(self) -> bool:
+        """Whether the gradient of `loss` by back-propagation is its slope. False where terms are
+        left out (first-order gradients), or replaced by those of a relaxation."""
+        return True
 
 
 class AskingLearner(Learner):

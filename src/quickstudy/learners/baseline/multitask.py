@@ -80,6 +80,14 @@ class MultiTask(EmbeddingLearner):
     def embedding(self) -> Embedding:
         return Embedding(self.network.body, self.population)
 
+    @property
+    def labels_are_names(self) -> bool:
+        return not self.mean_head
+
+    @property
+    def absent_last(self) -> bool:
+        return False
+
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """Of the task's own head, without adapting."""
         if not isinstance(task, Numbered):

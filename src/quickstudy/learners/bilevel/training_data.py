@@ -131,6 +131,14 @@ class LearnedData(Learner):
     data: TrainingData
     rate: float = eqx.field(static=True, default=0.1)
 
+    @property
+    def labels_are_names(self) -> bool:
+        return False
+
+    @property
+    def absent_last(self) -> bool:
+        return False
+
     def adapt(
         self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> NetworkPredictor:

@@ -128,6 +128,10 @@ class MemoryModule(EmbeddingLearner):
     def embedding(self) -> Embedding:
         return Embedding(self.network, self.population)
 
+    @property
+    def order_matters(self) -> bool:
+        return True
+
     def keys_of(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
         """q, normalised by the training tasks; while they are not known, by the batch itself."""
         return unit(self.embedding(x))

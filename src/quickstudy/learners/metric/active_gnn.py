@@ -103,6 +103,18 @@ class ActiveGNN(AskingLearner):
     def normalised_by(self) -> Normalisation | None:
         return self.gnn.normalised_by
 
+    @property
+    def uses_unlabelled(self) -> bool:
+        return self.gnn.uses_unlabelled
+
+    @property
+    def labels_are_names(self) -> bool:
+        return False
+
+    @property
+    def absent_last(self) -> bool:
+        return False
+
 
 def some_of(allowed: Bool[Array, " n"], count: int, *, key: PRNGKeyArray) -> Int[Array, " count"]:
     """The places of `count` different ones of those allowed, all choices alike; of others only
