@@ -24,7 +24,7 @@ from quickstudy.evaluation import (
 )
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian
-from quickstudy.optimization import final_loss
+from quickstudy.optimization import Trials, minimise_many
 from quickstudy.optimizers.momentum import LearnedMomentum
 from quickstudy.task import Episode, Examples, FixedTasks, TaskDistribution
 from quickstudy.tasks.problems.quadratics import Quadratics
@@ -385,10 +385,22 @@ def test_a_summary_is_plain_json_values():
 
 
 def test_an_optimiser_claims_nothing_and_its_figure_has_no_calibration():
-    result = final_loss(LearnedMomentum(), Quadratics(2), steps=3, episodes=4)
+    result = evaluate(LearnedMomentum(), Trials(Quadratics(2), steps=3), episodes=4)
     assert result.bins is None
     assert result.calibration_error is None
     summary = result.summary()
     assert set(summary) == {"final loss", "interval", "protocol", "seconds"}
-    words = {"problems": "quadratics", "dimensions": 2, "steps": 3, "count": 4, "seed": 0}
+    words = {"problems": "quadratics", "dimensions": 2, "steps": 3, "episodes": 4, "seed": 0}
     assert summary["protocol"] == words
+
+
+def test_an_optimiser_meets_the_problems_of_its_curves():
+    """Also the initial points and the minibatches, with more problems than one call takes."""
+    result = evaluate(LearnedMomentum(), Trials(Quadratics(2), steps=3), episodes=60, seed=1)
+    curves = minimise_many(LearnedMomentum(), Quadratics(2), steps=3, count=60, seed=1)
+    np.testing.assert_allclose(result.metrics["final loss"], curves.losses[:, -1], rtol=1e-5)
+
+
+def test_an_optimiser_that_diverges_is_not_taken_for_one_without_a_figure():
+    result = evaluate(LearnedMomentum(1e9), Trials(Quadratics(2), steps=40), episodes=3)
+    assert result.estimate().mean == np.inf

@@ -24,10 +24,9 @@ from scipy.special import stdtrit
 
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.errors import UserError
-from quickstudy.learner import Learner
-from quickstudy.likelihood import CALIBRATION_BINS
+from quickstudy.learner import Figures, Learnable
 from quickstudy.progress import progress
-from quickstudy.task import Episode, TaskDistribution, task_keys
+from quickstudy.task import TaskDistribution, task_keys
 
 NORMAL_QUANTILE = 1.959964
 """z with P(|Z| ≤ z) = 95 %."""
@@ -316,39 +315,31 @@ class Result:
 
 
 @eqx.filter_jit
-def _some_episodes(
-    learner: Learner, tasks: TaskDistribution[Episode], key: PRNGKeyArray, indices: Int[Array, " n"]
-) -> tuple[dict[str, Float[Array, " n"]], Float[Array, "n bins 3"]]:
-    """Metrics and calibration of the episodes with these numbers, one after the other. A metric is
-    missing, NaN, where any predictions would miss it; where these are no numbers, it is the worst
-    there is."""
+def _some_tasks(
+    learner: Learnable,
+    tasks: TaskDistribution,
+    key: PRNGKeyArray,
+    indices: Int[Array, " n"],
+    at_once: int,
+) -> Figures:
+    """Of the tasks with these numbers, along a leading axis; `at_once` side by side."""
 
-    def one(index):
+    def one(index: Int[Array, ""]) -> Figures:
         for_task, for_learner = task_keys(key, index)
-        task = tasks.numbered(for_task, index)
-        predictions = learner.predictions(task, key=for_learner)
-        figures, there = task.metrics(predictions), task.metrics(jnp.zeros_like(predictions))
-        higher = {task.likelihood.headline: task.likelihood.higher_is_better}
-        figures = {
-            name: jnp.where(
-                jnp.isnan(x) & ~jnp.isnan(there[name]), -jnp.inf if higher.get(name) else jnp.inf, x
-            )
-            for name, x in figures.items()
-        }
-        return figures, task.likelihood.calibration(predictions, task.query.y)
+        return learner.figures(tasks.numbered(for_task, index), key=for_learner)
 
-    return jax.lax.map(one, indices)
+    return jax.lax.map(one, indices, batch_size=at_once if at_once > 1 else None)
 
 
 def evaluate(
-    learner: Learner,
-    tasks: TaskDistribution[Episode],
+    learner: Learnable,
+    tasks: TaskDistribution,
     *,
     episodes: int = 1000,
     seed: int = 0,
     show_progress: bool = False,
 ) -> Result:
-    """Adapt to `episodes` tasks and predict their queries.
+    """Take the `figures` of a learner, or of an optimiser, on `episodes` tasks.
 
     Episode i is drawn with `jax.random.fold_in(jax.random.key(seed), i)`, whatever the learner. Of
     a fixed list of tasks each is met once, or the first `episodes`, whatever the seed.
@@ -365,25 +356,23 @@ def evaluate(
     episodes = min(episodes, tasks.listed or episodes)
     met = Met.of(tasks, episodes=episodes, seed=seed)
     per_call = min(EPISODES_PER_CALL, episodes)
-    started = time.monotonic()
-    metrics: list[dict[str, np.ndarray]] = []
-    bins = np.zeros((CALIBRATION_BINS, 3))
-    likelihood = jax.eval_shape(tasks.sample, jax.random.key(0)).likelihood
+    at_once = min(per_call, learner.tasks_at_once(tasks))
+    started, parts = time.monotonic(), []
     with progress("evaluating", episodes, show=show_progress) as reporter:
         for start in range(0, episodes, per_call):
             count = min(per_call, episodes - start)
-            values, counts = jax.device_get(
-                _some_episodes(learner, tasks, jax.random.key(seed), start + jnp.arange(per_call))
-            )
-            metrics.append({name: np.asarray(v)[:count] for name, v in values.items()})
-            bins += np.asarray(counts, np.float64)[:count].sum(0)
+            numbers = start + jnp.arange(per_call)
+            found = _some_tasks(learner, tasks, jax.random.key(seed), numbers, at_once)
+            parts.append(jax.tree.map(lambda x, n=count: np.asarray(x)[:n], found))
             reporter.at(start + count)
-    joined = {name: np.concatenate([m[name] for m in metrics]) for name in metrics[0]}
+    first: Figures = parts[0]
     return Result(
-        metrics=joined,
-        bins=bins,
-        headline=likelihood.headline,
-        higher_is_better=likelihood.higher_is_better,
+        metrics={m: np.concatenate([part.metrics[m] for part in parts]) for m in first.metrics},
+        bins=None
+        if first.bins is None
+        else np.sum([part.bins.sum(0, dtype=np.float64) for part in parts], axis=0),
+        headline=first.headline,
+        higher_is_better=first.higher_is_better,
         tasks=met,
         learner={w: v for w, v in tasks.protocol().items() if w not in met.protocol},
         trained=any(map(eqx.is_inexact_array, jax.tree.leaves(learner))),
@@ -455,8 +444,8 @@ class Comparison:
 
 
 def compare(
-    learners: Mapping[str, Learner],
-    tasks: TaskDistribution[Episode],
+    learners: Mapping[str, Learnable],
+    tasks: TaskDistribution,
     *,
     episodes: int = 1000,
     seed: int = 0,

@@ -7,7 +7,7 @@ The array leaves of a learner are the meta-parameters ω, and meta-learning lear
 """
 
 import abc
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from quickstudy.likelihood import Categorical, Likelihood, absent_last
-from quickstudy.task import Episode, Examples, Sequence, TaskDistribution
+from quickstudy.task import Episode, Examples, TaskDistribution
 
 Metrics = dict[str, Float[Array, ""]]
 
@@ -31,12 +31,40 @@ class Predictor(eqx.Module):
         """Predictions for n inputs, as the task's likelihood reads them."""
 
 
+class Figures(eqx.Module):
+    """What is measured on one task.
+
+    >>> Figures({"return": jnp.asarray(7.5)}, headline="return", higher_is_better=True).bins
+    """
+
+    metrics: Metrics
+    """By name: NaN where the task does not have the figure, infinite where what was learned has
+    diverged."""
+    headline: str = eqx.field(static=True)
+    """Which metric chooses between models."""
+    higher_is_better: bool = eqx.field(static=True)
+    """Whether that metric should be large."""
+    bins: Float[Array, "bins 3"] | None = None
+    """The sums of a reliability diagram (`Likelihood.calibration`); None where no probability is
+    claimed."""
+
+
 class Learnable(eqx.Module):
     """What meta-training trains: a module whose floating-point leaves are the meta-parameters ω.
     A `Learner`, or an optimiser (`quickstudy.optimizers`).
 
     It never sees a batch of tasks: `vmap` adds that axis.
     """
+
+    @abc.abstractmethod
+    def figures(self, task: Any, *, key: PRNGKeyArray) -> Figures:
+        """Measure what becomes of one task, for evaluation and validation. The names of the
+        metrics, and what is `Figures.headline`, are the same for all tasks of a distribution."""
+
+    def tasks_at_once(self, tasks: TaskDistribution) -> int:
+        """How many tasks are measured side by side: by default each alone, as fits images on a
+        CPU."""
+        return 1
 
     def at_step(self, step: Int[Array, ""]) -> "Learnable":
         """What training step number `step` trains (from 0), where the meta-objective changes as
@@ -61,19 +89,41 @@ class Learner(Learnable):
         with another number of classes.
         """
 
+    def answers(self, likelihood: Likelihood) -> Likelihood:
+        """How this learner's predictions are to be read in a task with this likelihood: by default
+        by that likelihood. A learner that answers with a mixture, or with an interval, gives a
+        likelihood of its own, in which a prediction may have another number of outputs."""
+        return likelihood
+
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """The meta-objective on one task, and figures to watch: by default the query loss of
-        the adapted predictor, -1/|D_ts| Σ log p(y | f_ω(D_tr)(x))."""
+        the adapted predictor, -1/|D_ts| Σ log p(y | f_ω(D_tr)(x)), as `answers` reads it."""
         predictions = self.predictions(task, key=key)
-        loss = task.likelihood.mean_loss(predictions, task.query.y)
-        return loss, task.likelihood.metrics(predictions, task.query.y)
+        answers = self.answers(task.likelihood)
+        loss = answers.mean_loss(predictions, task.query.y)
+        return loss, answers.metrics(predictions, task.query.y)
 
     def predictions(self, task: Episode, *, key: PRNGKeyArray) -> Float[Array, "n size"]:
-        """For the queries of a task, after adapting to its support set; of a `Sequence`, for each
-        example in its turn."""
-        if isinstance(task, Sequence):
+        """Predict the queries of a task after adapting to its support set, or each in its turn
+        where the task says so. `answers` says how to read the predictions."""
+        if task.in_turn:
             return self.in_turn(task.query, task.likelihood, key=key)
         return self.adapt(task.support, task.likelihood, key=key)(task.query.x)
+
+    def figures(self, task: Episode, *, key: PRNGKeyArray) -> Figures:
+        """Those of the predictions for the queries, and their calibration. A figure is missing
+        where any predictions would miss it; where these are no numbers, it is the worst there
+        is."""
+        predictions, answers = self.predictions(task, key=key), self.answers(task.likelihood)
+        found = task.metrics(predictions, answers)
+        there = task.metrics(jnp.zeros_like(predictions), answers)
+        worst = {answers.headline: -jnp.inf if answers.higher_is_better else jnp.inf}
+        metrics = {
+            name: jnp.where(jnp.isnan(x) & ~jnp.isnan(there[name]), worst.get(name, jnp.inf), x)
+            for name, x in found.items()
+        }
+        bins = answers.calibration(predictions, task.query.y)
+        return Figures(metrics, answers.headline, answers.higher_is_better, bins)
 
     def in_turn(
         self, examples: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
@@ -103,11 +153,42 @@ class Learner(Learnable):
         normalisation."""
         return None
 
+    # Promises: the contract suite holds a learner to each.
+
     @property
     def transductive(self) -> bool:
         """Whether the prediction for one query may depend on the other queries. By default it does
         where they are normalised by their own statistics."""
         return self.normalised_by == "batch"
+
+    @property
+    def uses_unlabelled(self) -> bool:
+        """Whether predictions depend on the inputs of unlabelled support examples. By default they
+        do where the support set is normalised by its own statistics."""
+        return self.normalised_by in ("batch", "support")
+
+    @property
+    def order_matters(self) -> bool:
+        """Whether predictions depend on the order of the support examples."""
+        return False
+
+    @property
+    def labels_are_names(self) -> bool:
+        """Whether other names for the classes give the same predictions under these names. False
+        where a label has parameters of its own: then these have to be renamed too."""
+        return True
+
+    @property
+    def absent_last(self) -> bool:
+        """Whether a class without a labelled example is put behind the others
+        (`likelihood.absent_last`). False where parameters give each class its logit."""
+        return True
+
+    @property
+    def has_slope(self) -> bool:
+        """Whether the gradient of `loss` by back-propagation is its slope. False where terms are
+        left out (first-order gradients), or replaced by those of a relaxation."""
+        return True
 
 
 class AskingLearner(Learner):

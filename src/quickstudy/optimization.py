@@ -1,5 +1,5 @@
 """How well an optimiser does on problems that it has never seen, and whether it does better than
-another: what `evaluation` is for learners.
+another, step by step: `Curves` are to optimisers what a `Result` is to learners.
 
 Problems, initial points and minibatches are functions of a seed, so that two optimisers meet the
 same ones and are compared problem by problem.
@@ -14,17 +14,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.compilation import enable_compilation_cache
-from quickstudy.evaluation import Estimate, Met, Result
-from quickstudy.metagradients.unrolling import key_of
-from quickstudy.optimizers.learned import LearnedOptimizer
+from quickstudy.evaluation import Estimate, Met
+from quickstudy.optimizers.learned import (
+    COORDINATES_AT_ONCE,
+    AnyOptimizer,
+    Trial,
+    coordinates,
+    minimise,
+)
 from quickstudy.progress import progress
-from quickstudy.task import Optimizee, Problems, task_keys
-
-AnyOptimizer = optax.GradientTransformation | LearnedOptimizer
+from quickstudy.task import Problems, TaskDistribution, task_keys
 
 
 @dataclass(frozen=True)
@@ -55,21 +57,22 @@ class Curves:
         return Estimate.of(self.losses[:, step], other.losses[:, step])
 
 
-def minimise(
-    optimizer: AnyOptimizer, problem: Optimizee, steps: int, key: PRNGKeyArray
-) -> Float[Array, " steps+1"]:
-    """f(θ_0) … f(θ_steps), each on the minibatch of its step."""
-    parameters = problem.init(jax.random.fold_in(key, 0))
+class Trials(TaskDistribution[Trial]):
+    """Problems to minimise in `steps` steps each: the tasks that `evaluate` takes for an optimiser.
 
-    def one(carry, t: Int[Array, ""]):
-        parameters, state = carry
-        loss, gradients = jax.value_and_grad(problem.loss)(parameters, key_of(key, t))
-        updates, state = optimizer.update(gradients, state, parameters)
-        return (optax.apply_updates(parameters, updates), state), loss
+    >>> result = evaluate(optimizer, Trials(Quadratics(), steps=100))
+    >>> result.metrics["final loss"].shape
+    (20,)
+    """
 
-    start = (parameters, optimizer.init(parameters))
-    (parameters, _), losses = jax.lax.scan(one, start, jnp.arange(steps))
-    return jnp.append(losses, problem.loss(parameters, key_of(key, jnp.asarray(steps))))
+    problems: Problems
+    steps: int = eqx.field(static=True)
+
+    def sample(self, key: PRNGKeyArray) -> Trial:
+        return Trial(self.problems.sample(key), key, self.steps)
+
+    def protocol(self) -> dict[str, Any]:
+        return {**self.problems.protocol(), "steps": self.steps}
 
 
 @eqx.filter_jit
@@ -89,15 +92,9 @@ def _some_curves(
     return jax.vmap(one)(indices)
 
 
-COORDINATES_AT_ONCE = 20_000
-"""Parameters that are updated side by side, of as many problems as have them together."""
-
-
 def together(problems: Problems, count: int) -> int:
     """How many of `count` problems are minimised side by side."""
-    shapes = jax.eval_shape(lambda key: problems.sample(key).init(key), jax.random.key(0))
-    size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-    return max(1, min(count, COORDINATES_AT_ONCE // max(size, 1)))
+    return max(1, min(count, COORDINATES_AT_ONCE // coordinates(problems.sample)))
 
 
 def minimise_many(
@@ -130,17 +127,3 @@ def minimise_many(
     losses[~np.isfinite(losses)] = np.inf
     met = Met.of(problems, steps=steps, count=count, seed=seed)
     return Curves(losses, met, time.monotonic() - started)
-
-
-def final_loss(
-    optimizer: LearnedOptimizer,
-    problems: Problems,
-    *,
-    steps: int,
-    episodes: int = 1000,
-    seed: int = 0,
-) -> Result:
-    """The loss after `steps` steps, as `Validation` takes it."""
-    curves = minimise_many(optimizer, problems, steps=steps, count=episodes, seed=seed)
-    metrics = {"final loss": curves.losses[:, -1]}
-    return Result(metrics, None, "final loss", False, curves.problems, seconds=curves.seconds)

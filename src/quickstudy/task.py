@@ -1,11 +1,10 @@
 """Tasks and where they come from."""
 
 import abc
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from quickstudy.likelihood import Likelihood
@@ -29,75 +28,22 @@ class Examples(eqx.Module):
 
 class Episode(eqx.Module):
     """One task: a support set to learn from, a query set to be tested on, and the likelihood
-    that says what a good prediction is.
+    that says what a good prediction is. A method that needs more has a subclass beside its tasks.
     """
 
     support: Examples
     query: Examples
     likelihood: Likelihood
+    in_turn: ClassVar[bool] = False
+    """Whether the queries come one after the other, and the label of each is told once it has been
+    predicted."""
 
-    def metrics(self, predictions: Float[Array, "n size"]) -> dict[str, Float[Array, ""]]:
-        """Figures of predictions for the queries."""
-        return self.likelihood.metrics(predictions, self.query.y)
-
-
-PRESENTATIONS = 10
-"""Up to which presentation of a class predictions are counted apart."""
-
-
-class Sequence(Episode):
-    """Examples that come one after the other, each to be predicted from those before it: the label
-    of an example is told once it has been predicted (Santoro et al. 2016, section 2). They are the
-    queries; the support set is empty.
-    """
-
-    def presentations(self) -> Int[Array, " n"]:
-        """How often the class of each example has come up by then: 1 for the first time."""
-        y = self.query.y.reshape(len(self.query.y), -1)
-        return jnp.sum(jnp.tril(jnp.all(y[:, None] == y, -1)), axis=1)
-
-    def metrics(self, predictions: Float[Array, "n size"]) -> dict[str, Float[Array, ""]]:
-        """Beside the figures of all examples the accuracy of those that are of their class the
-        k-th, `accuracy@1` … `accuracy@10`: NaN where there are none."""
-        figures = super().metrics(predictions)
-        presentations, y = self.presentations(), self.query.y
-        for k in range(1, PRESENTATIONS + 1):
-            now = presentations == k
-            only = jnp.where(now.reshape(-1, *[1] * (y.ndim - 1)), y, -1)
-            accuracy = self.likelihood.metrics(predictions, only)["accuracy"]
-            figures[f"accuracy@{k}"] = jnp.where(jnp.any(now), accuracy, jnp.nan)
-        return figures
-
-
-class NumberedEpisode(Episode):
-    """An episode whose support examples are some of a fixed list, for learners that keep
-    something for each of these."""
-
-    numbers: Int[Array, " n"]
-    """The place in that list of each support example."""
-
-
-class CotrainedEpisode(Episode):
-    """An episode with a batch of ordinary classification beside it, for learners that train on
-    both."""
-
-    batch: Examples
-    """Labelled by their places among the training classes."""
-
-
-class NumberedTask(Episode):
-    """An episode of one of a fixed list of tasks, for learners that keep something for each."""
-
-    number: Int[Array, ""]
-    """The place of the task in that list."""
-
-
-class ActiveEpisode(Episode):
-    """An episode some of whose support examples are unlabelled, with what one would be told who
-    asks for their labels."""
-
-    answers: Int[Array, " n"]
-    """The true label of each support example; -1 where it is of none of the task's classes."""
+    def metrics(
+        self, predictions: Float[Array, "n size"], likelihood: Likelihood
+    ) -> dict[str, Float[Array, ""]]:
+        """Figures of predictions for the queries, as `likelihood` reads them; NaN where the
+        episode does not have a figure."""
+        return likelihood.metrics(predictions, self.query.y)
 
 
 class Optimizee(eqx.Module):

@@ -13,7 +13,8 @@ from quickstudy.learners.metric.gnn import GNN, graph_convolution, softmax_over_
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.likelihood import Categorical, Gaussian
 from quickstudy.networks import MLP
-from quickstudy.task import ActiveEpisode, Examples
+from quickstudy.task import Examples
+from quickstudy.tasks.partly_labelled import ActiveEpisode
 
 KEY = jax.random.key(0)
 WAY, SHOT, INPUTS, FEATURES = 3, 3, 5, 6

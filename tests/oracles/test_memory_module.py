@@ -9,7 +9,8 @@ from quickstudy.experiments.studies.lifelong import by_presentation, remembered
 from quickstudy.learners.memory.memory_module import Memory, MemoryModule
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP
-from quickstudy.task import Episode, Examples, Sequence
+from quickstudy.task import Episode, Examples
+from quickstudy.tasks.sequences import Sequence
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)

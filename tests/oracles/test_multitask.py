@@ -11,10 +11,10 @@ from quickstudy.learners.baseline.multitask import MultiTask
 from quickstudy.likelihood import Categorical, Gaussian
 from quickstudy.metagradients import Backpropagation
 from quickstudy.networks import MLP, WithHead
-from quickstudy.task import Episode, NumberedTask
+from quickstudy.task import Episode
 from quickstudy.tasks.arrays import ArraySource
 from quickstudy.tasks.few_shot import FewShot
-from quickstudy.tasks.finite import Finite
+from quickstudy.tasks.finite import Finite, NumberedTask
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.training import meta_train
 

@@ -10,7 +10,8 @@ from quickstudy.experiments.studies.attention import attended, shares
 from quickstudy.learners.memory.snail import SNAIL, Attention, Dense
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP
-from quickstudy.task import Episode, Examples, Sequence
+from quickstudy.task import Episode, Examples
+from quickstudy.tasks.sequences import Sequence
 
 KEY = jax.random.key(0)
 WAY, INPUTS, LENGTH = 3, 4, 8

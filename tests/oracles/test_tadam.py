@@ -12,8 +12,8 @@ from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP, Conv4, ResNet12
 from quickstudy.networks.layers import BatchNorm
 from quickstudy.networks.network import Normalisation, modulated, normalisations
-from quickstudy.task import CotrainedEpisode, Episode, Examples
-from quickstudy.tasks.cotraining import CoTraining
+from quickstudy.task import Episode, Examples
+from quickstudy.tasks.cotraining import CotrainedEpisode, CoTraining
 from quickstudy.tasks.few_shot import FewShot
 
 KEY = jax.random.key(0)

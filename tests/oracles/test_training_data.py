@@ -20,8 +20,8 @@ from quickstudy.learners.bilevel.training_data import (
 from quickstudy.likelihood import Categorical
 from quickstudy.metagradients import Backpropagation
 from quickstudy.networks import MLP, WithHead
-from quickstudy.task import Episode, Examples, NumberedEpisode
-from quickstudy.tasks.mislabelled import Mislabelled, flipped
+from quickstudy.task import Episode, Examples
+from quickstudy.tasks.mislabelled import Mislabelled, NumberedEpisode, flipped
 from quickstudy.training import meta_train
 
 KEY = jax.random.key(0)

@@ -11,8 +11,8 @@ from quickstudy.learners.baseline.nearest import NearestNeighbour
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.likelihood import Categorical, Letters
 from quickstudy.networks import MLP
-from quickstudy.task import Examples, Sequence
-from quickstudy.tasks.sequences import Sequences, words
+from quickstudy.task import Examples
+from quickstudy.tasks.sequences import Sequence, Sequences, words
 
 WAY, LENGTH = 3, 12
 KEY = jax.random.key(0)
@@ -78,7 +78,8 @@ def test_accuracy_by_presentation_counts_those_alone():
     y = jnp.asarray([1, 0, 1, 1, 2, 0])
     guessed = jnp.asarray([1, 0, 0, 1, 0, 0])
     examples = Examples(jnp.zeros((6, 2)), y)
-    figures = Sequence(examples, examples, Categorical(3)).metrics(jax.nn.one_hot(guessed, 3))
+    sequence = Sequence(examples, examples, Categorical(3))
+    figures = sequence.metrics(jax.nn.one_hot(guessed, 3), sequence.likelihood)
     found = [float(figures[f"accuracy@{k}"]) for k in (1, 2, 3, 4)]
     np.testing.assert_allclose(found, [2 / 3, 1 / 2, 1, np.nan])
     assert float(figures["accuracy"]) == pytest.approx(4 / 6)

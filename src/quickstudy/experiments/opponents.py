@@ -21,7 +21,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.evaluation import Estimate, Met
 from quickstudy.files import read_json, write_json
-from quickstudy.optimization import minimise, together
+from quickstudy.optimization import together
+from quickstudy.optimizers.learned import minimise
 from quickstudy.progress import progress
 from quickstudy.task import Problems, task_keys
 from quickstudy.training import VALIDATION_SEED

@@ -14,7 +14,8 @@ from quickstudy import memory
 from quickstudy.evaluation import NORMAL_QUANTILE, Estimate
 from quickstudy.experiments.opponents import UNTUNED, Tuned, tuned_once
 from quickstudy.experiments.studies.study import Panel
-from quickstudy.optimization import AnyOptimizer, Curves, minimise_many
+from quickstudy.optimization import Curves, minimise_many
+from quickstudy.optimizers.learned import AnyOptimizer
 from quickstudy.task import Problems
 
 ADAM = "Adam"

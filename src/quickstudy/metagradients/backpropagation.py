@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
-from quickstudy.learner import Learner, Metrics
+from quickstudy.learner import Metrics
 from quickstudy.metagradients.metagradient import Carried, Estimate, MetaGradient, PlacesKeys, Step
-from quickstudy.task import Episode, TaskDistribution, TaskKeys
+from quickstudy.task import TaskDistribution, TaskKeys
 
 
 class LossGradient(MetaGradient[Carried]):
@@ -67,7 +67,7 @@ class Backpropagation(LossGradient[tuple[()]]):
         for_task, for_learner = keys
         return loss_and_metrics(learner, tasks.sample(for_task), for_learner), carried
 
-    def of_task(self, learner: Learner, task: Episode, key: PRNGKeyArray) -> tuple[PyTree, Metrics]:
+    def of_task(self, learner: Any, task: Any, key: PRNGKeyArray) -> tuple[PyTree, Metrics]:
         """Differentiate the loss on a task at hand; return the gradient and the metrics."""
         gradient, metrics, _ = derivative(
             lambda learner: (loss_and_metrics(learner, task, key), ()), learner
@@ -75,7 +75,7 @@ class Backpropagation(LossGradient[tuple[()]]):
         return gradient, metrics
 
 
-def loss_and_metrics(learner: Learner, task: Episode, key: PRNGKeyArray) -> Metrics:
+def loss_and_metrics(learner: Any, task: Any, key: PRNGKeyArray) -> Metrics:
     """Return the learner's metrics on one task, with `loss` among them."""
     loss, metrics = learner.loss(task, key=key)
     return {"loss": loss, **metrics}

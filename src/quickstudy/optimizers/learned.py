@@ -8,16 +8,18 @@ takes it as it takes Adam; meta-training learns φ from what becomes of many pro
 """
 
 import abc
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from quickstudy.learner import Learnable
-from quickstudy.task import Optimizee
+from quickstudy.learner import Figures, Learnable
+from quickstudy.metagradients.unrolling import key_of
+from quickstudy.task import Optimizee, TaskDistribution
 
 
 class Minimisation(NamedTuple):
@@ -27,6 +29,19 @@ class Minimisation(NamedTuple):
     """θ_t"""
     state: PyTree
     """h_t"""
+
+
+class Trial(eqx.Module):
+    """The task that an optimiser is measured on: to minimise a problem in so many steps."""
+
+    problem: Optimizee
+    key: PRNGKeyArray
+    """The initial point and the minibatches follow from it."""
+    steps: int = eqx.field(static=True)
+
+
+COORDINATES_AT_ONCE = 20_000
+"""Parameters that are updated side by side, of as many problems as have them together."""
 
 
 class LearnedOptimizer(Learnable):
@@ -58,6 +73,16 @@ class LearnedOptimizer(Learnable):
             lambda updates, state, params=None: held.update(updates, state, params),
         )
 
+    def figures(self, task: Trial, *, key: PRNGKeyArray) -> Figures:
+        """The loss after the last step; infinite once it is no number."""
+        loss = minimise(self, task.problem, task.steps, task.key)[-1]
+        loss = jnp.where(jnp.isfinite(loss), loss, jnp.inf)
+        return Figures({"final loss": loss}, "final loss", higher_is_better=False)
+
+    def tasks_at_once(self, tasks: TaskDistribution[Trial]) -> int:
+        """As many as have `COORDINATES_AT_ONCE` parameters together."""
+        return COORDINATES_AT_ONCE // coordinates(lambda key: tasks.sample(key).problem)
+
     def begin(self, task: Optimizee, key: PRNGKeyArray) -> Minimisation:
         parameters = task.init(key)
         return Minimisation(parameters, self.init(parameters))
@@ -80,6 +105,32 @@ class LearnedOptimizer(Learnable):
             loss, gradients = held[0] + inner(held[1], difference(theta, held[2])), held[1]
         updates, inside = self.update(gradients, state.state, theta)
         return Minimisation(optax.apply_updates(theta, updates), inside), loss
+
+
+AnyOptimizer = optax.GradientTransformation | LearnedOptimizer
+
+
+def minimise(
+    optimizer: AnyOptimizer, problem: Optimizee, steps: int, key: PRNGKeyArray
+) -> Float[Array, " steps+1"]:
+    """f(θ_0) … f(θ_steps), each on the minibatch of its step."""
+    parameters = problem.init(jax.random.fold_in(key, 0))
+
+    def one(carry, t: Int[Array, ""]):
+        parameters, state = carry
+        loss, gradients = jax.value_and_grad(problem.loss)(parameters, key_of(key, t))
+        updates, state = optimizer.update(gradients, state, parameters)
+        return (optax.apply_updates(parameters, updates), state), loss
+
+    start = (parameters, optimizer.init(parameters))
+    (parameters, _), losses = jax.lax.scan(one, start, jnp.arange(steps))
+    return jnp.append(losses, problem.loss(parameters, key_of(key, jnp.asarray(steps))))
+
+
+def coordinates(problem: Callable[[PRNGKeyArray], Optimizee]) -> int:
+    """How many parameters a problem has that is drawn so, at least 1."""
+    shapes = jax.eval_shape(lambda key: problem(key).init(key), jax.random.key(0))
+    return max(1, sum(leaf.size for leaf in jax.tree.leaves(shapes)))
 
 
 def inner(a: PyTree, b: PyTree) -> Float[Array, ""]:

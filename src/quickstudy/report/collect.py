@@ -26,7 +26,7 @@ from quickstudy.report.page import require_page, write_report
 from quickstudy.runs import wiring
 from quickstudy.runs.evidence import provenance
 from quickstudy.settings.run import WAYS, TaskSettings
-from quickstudy.task import PRESENTATIONS
+from quickstudy.tasks.sequences import PRESENTATIONS
 
 INNER_STEPS = (0, 1, 2, 3, 5, 10)
 SHOTS = (1, 2, 3, 5, 10)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import optax
 from quickstudy import checkpoint, memory
 from quickstudy.devices import is_first_process
 from quickstudy.errors import UserError, nearest
-from quickstudy.optimization import final_loss
+from quickstudy.optimization import Trials
 from quickstudy.optimizers import LearnedOptimizer
 from quickstudy.record import Record
 from quickstudy.runs.evidence import provenance, run_folder
@@ -81,10 +80,9 @@ def train_optimizer(
         devices=devices,
         seed=training.seed,
         validation=Validation(
-            problems,
+            Trials(problems, settings.unrolling.horizon),
             training.validate_every,
             training.validation_episodes,
-            partial(final_loss, steps=settings.unrolling.horizon),
         ),
         meta_gradient=settings.unrolling.meta_gradient(training.steps),
         folder=run,

@@ -157,14 +157,13 @@ def trains_on(learner: Learner, made: Plan) -> Any:
 
 
 def predicts(learner: Learner, made: Plan) -> Any:
-    """The shapes of the predictions for a validation task, and of their figures, once the learner
-    is settled. Raises `ValueError` where it does not take the task."""
+    """The shapes of the figures of a validation task, once the learner is settled. Raises
+    `ValueError` where it does not take the task."""
 
     def program(learner: Learner, key: PRNGKeyArray):
         task = made.validation.sample(key)
         settled = cast(Learner, learner.settle(made.training, key=key))
-        predictions = settled.predictions(task, key=key)
-        return predictions, task.metrics(predictions)
+        return settled.figures(task, key=key)
 
     return eqx.filter_eval_shape(program, learner, jax.random.key(0))
 

@@ -6,9 +6,17 @@ import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
 
-from quickstudy.task import CotrainedEpisode, TaskDistribution
+from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.tasks.any_shot import AnyShot
 from quickstudy.tasks.few_shot import Batches, FewShot
+
+
+class CotrainedEpisode(Episode):
+    """An episode with a batch of ordinary classification beside it, for learners that train on
+    both."""
+
+    batch: Examples
+    """Labelled by their places among the training classes."""
 
 
 class CoTraining(TaskDistribution[CotrainedEpisode]):

@@ -5,9 +5,16 @@ from typing import Any
 
 import equinox as eqx
 import jax
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
-from quickstudy.task import Episode, NumberedTask, TaskDistribution
+from quickstudy.task import Episode, TaskDistribution
+
+
+class NumberedTask(Episode):
+    """An episode of one of a fixed list of tasks, for learners that keep something for each."""
+
+    number: Int[Array, ""]
+    """The place of the task in that list."""
 
 
 class Redrawn(TaskDistribution[Episode]):

@@ -9,7 +9,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from quickstudy.likelihood import Categorical
-from quickstudy.task import Examples, NumberedEpisode, TaskDistribution
+from quickstudy.task import Episode, Examples, TaskDistribution
+
+
+class NumberedEpisode(Episode):
+    """An episode whose support examples are some of a fixed list, for learners that keep
+    something for each of these."""
+
+    numbers: Int[Array, " n"]
+    """The place in that list of each support example."""
 
 
 class Mislabelled(TaskDistribution[NumberedEpisode]):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from quickstudy.task import ActiveEpisode, Examples
+from quickstudy.task import Episode, Examples
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.finite import Redrawn
 from quickstudy.tasks.source import distinct
@@ -18,6 +18,14 @@ ANYWHERE = 2**31 - 1
 
 DISTRACTORS = 2**31 - 2
 """Folded into the key of other examples: those of distractors. Small numbers are the classes'."""
+
+
+class ActiveEpisode(Episode):
+    """An episode some of whose support examples are unlabelled, with the answers to whoever asks
+    for their labels."""
+
+    answers: Int[Array, " n"]
+    """The true label of each support example; -1 where it is of none of the task's classes."""
 
 
 class PartlyLabelled(Redrawn):

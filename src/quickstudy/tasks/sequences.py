@@ -1,15 +1,46 @@
 """Sequences whose labels are told one step late (Santoro et al. 2016, section 2)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.likelihood import LETTERS, Categorical, Letters, Likelihood
-from quickstudy.task import Episode, Examples, Sequence, TaskDistribution
+from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.tasks.source import ClassSource, distinct
+
+PRESENTATIONS = 10
+"""Up to which presentation of a class predictions are counted apart."""
+
+
+class Sequence(Episode):
+    """Examples that come one after the other, each to be predicted from those before it: the label
+    of an example is told once it has been predicted (Santoro et al. 2016, section 2). They are the
+    queries; the support set is empty.
+    """
+
+    in_turn: ClassVar[bool] = True
+
+    def presentations(self) -> Int[Array, " n"]:
+        """How often the class of each example has come up by then: 1 for the first time."""
+        y = self.query.y.reshape(len(self.query.y), -1)
+        return jnp.sum(jnp.tril(jnp.all(y[:, None] == y, -1)), axis=1)
+
+    def metrics(
+        self, predictions: Float[Array, "n size"], likelihood: Likelihood
+    ) -> dict[str, Float[Array, ""]]:
+        """Beside the figures of all examples the accuracy of those that are of their class the
+        k-th, `accuracy@1` … `accuracy@10`: NaN where there are none."""
+        figures = super().metrics(predictions, likelihood)
+        presentations, y = self.presentations(), self.query.y
+        for k in range(1, PRESENTATIONS + 1):
+            now = presentations == k
+            only = jnp.where(now.reshape(-1, *[1] * (y.ndim - 1)), y, -1)
+            accuracy = likelihood.metrics(predictions, only)["accuracy"]
+            figures[f"accuracy@{k}"] = jnp.where(jnp.any(now), accuracy, jnp.nan)
+        return figures
 
 
 class Sequences(TaskDistribution[Episode]):

@@ -5,7 +5,7 @@ where it is time to, and stops after a signal.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import equinox as eqx
@@ -15,7 +15,7 @@ from jaxtyping import Float, PyTree
 
 from quickstudy.devices import is_first_process, largest_of_all, replicate
 from quickstudy.errors import UserError
-from quickstudy.evaluation import Result, evaluate
+from quickstudy.evaluation import evaluate
 from quickstudy.progress import Reporter, progress
 from quickstudy.record import Record
 from quickstudy.signals import Signals
@@ -39,8 +39,6 @@ class Validation:
     tasks: TaskDistribution
     every: int
     episodes: int = 200
-    measure: Callable[..., Result] = evaluate
-    """Called as `evaluate` is, without progress."""
 
 
 class TrainingStopped(Exception):
@@ -213,7 +211,7 @@ class Loop:
         step = int(state.step)
         if validation is None or (step % validation.every and step != self.steps):
             return
-        result = validation.measure(
+        result = evaluate(
             self.program.settled(run.of, state.trained),
             validation.tasks,
             episodes=validation.episodes,

@@ -26,7 +26,8 @@ from quickstudy.experiments.studies.study import Map, Panel, Study, Trained
 from quickstudy.learners.memory.mann import MANN, Slots
 from quickstudy.likelihood import Categorical
 from quickstudy.runs.tasks import episode_tasks
-from quickstudy.task import PRESENTATIONS, Examples, Sequence
+from quickstudy.task import Examples
+from quickstudy.tasks.sequences import PRESENTATIONS, Sequence
 
 EPISODES = 600
 SHOWN_SEED = 1

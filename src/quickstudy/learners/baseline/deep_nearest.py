@@ -50,6 +50,10 @@ class DeepNearestNeighbour(FineTuning):
         super().__init__(classifier, optimizer, steps, whole_network=True)
         self.distance = distance
 
+    @property
+    def absent_last(self) -> bool:
+        return True
+
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> OnFeatures:
         tuned = Embedding(self.tuned(support, likelihood, key=key).body, self.population)
         neighbours = NearestNeighbour(self.distance).adapt(

@@ -54,6 +54,10 @@ class FineTuning(EmbeddingLearner):
     def embedding(self) -> Embedding:
         return Embedding(self.classifier.body, self.population)
 
+    @property
+    def absent_last(self) -> bool:
+        return False
+
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """The classifier's loss on a batch of training examples; there is nothing to adapt to."""
         logits, _ = self.classifier(task.query.x)

@@ -11,11 +11,13 @@ A task's support and query sets are both examples to train on. The new head is f
 features grow in training, and a rate of plain gradient descent that is safe for all tasks is slow.
 """
 
+from typing import Protocol, runtime_checkable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.learner import Metrics
 from quickstudy.learners.adapted import NetworkPredictor
@@ -25,7 +27,15 @@ from quickstudy.likelihood import Likelihood
 from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.layers import Linear
 from quickstudy.networks.network import Statistics, WithHead
-from quickstudy.task import Episode, Examples, NumberedTask
+from quickstudy.task import Episode, Examples
+
+
+@runtime_checkable
+class Numbered(Protocol):
+    """An episode of one of a fixed list of tasks."""
+
+    number: Int[Array, ""]
+    """The place of the task in that list."""
 
 
 class MultiTask(EmbeddingLearner):
@@ -70,9 +80,17 @@ class MultiTask(EmbeddingLearner):
     def embedding(self) -> Embedding:
         return Embedding(self.network.body, self.population)
 
+    @property
+    def labels_are_names(self) -> bool:
+        return not self.mean_head
+
+    @property
+    def absent_last(self) -> bool:
+        return False
+
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """Of the task's own head, without adapting."""
-        if not isinstance(task, NumberedTask):
+        if not isinstance(task, Numbered):
             raise ValueError("a head for each task needs numbered tasks: a NumberedTask")
         head = jax.tree.map(lambda x: x[task.number], self.network.head)
         network = eqx.tree_at(lambda n: n.head, self.network, head)

@@ -18,6 +18,8 @@ Differences from the papers: weights sum to one within a batch, as in Ren et al.
 step to step, as in Shu et al.; w and φ move at once, where the papers move φ first.
 """
 
+from typing import Protocol, runtime_checkable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -31,7 +33,7 @@ from quickstudy.likelihood import Likelihood
 from quickstudy.networks.layers import Linear
 from quickstudy.networks.network import Network
 from quickstudy.networks.resampling import resampled
-from quickstudy.task import Episode, Examples, NumberedEpisode
+from quickstudy.task import Episode, Examples
 
 
 class TrainingData(eqx.Module):
@@ -109,6 +111,14 @@ class WarpedInputs(TrainingData):
         return jax.vmap(warped)(x, jax.random.normal(key, (len(x), 4), x.dtype))
 
 
+@runtime_checkable
+class Numbered(Protocol):
+    """An episode whose support examples are some of a fixed list."""
+
+    numbers: Int[Array, " n"]
+    """The place in that list of each support example."""
+
+
 class LearnedData(Learner):
     """A network, and the training data that it is trained on.
 
@@ -121,6 +131,14 @@ class LearnedData(Learner):
     data: TrainingData
     rate: float = eqx.field(static=True, default=0.1)
 
+    @property
+    def labels_are_names(self) -> bool:
+        return False
+
+    @property
+    def absent_last(self) -> bool:
+        return False
+
     def adapt(
         self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> NetworkPredictor:
@@ -131,7 +149,7 @@ class LearnedData(Learner):
         return NetworkPredictor(self.network, None)
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        if not isinstance(task, NumberedEpisode):
+        if not isinstance(task, Numbered):
             raise ValueError("learned training data needs numbered examples: a NumberedEpisode")
         numbers = task.numbers
         likelihood, query = task.likelihood, task.query

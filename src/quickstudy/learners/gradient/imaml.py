@@ -51,6 +51,11 @@ class ImplicitMAML(InnerLoop):
     extra_strength: float = eqx.field(static=True, kw_only=True, default=10.0)
     normalisation: Normalisation = eqx.field(static=True, kw_only=True, default="batch")
 
+    @property
+    def has_slope(self) -> bool:
+        """Damped, and where the steps stop short of the optimum, it is near the slope."""
+        return False
+
     def adapted_network(
         self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
     ) -> Network:

@@ -83,6 +83,14 @@ class InnerLoop(Learner):
     def normalised_by(self) -> Normalisation | None:
         return self.normalisation if self.network.normalises else None
 
+    @property
+    def labels_are_names(self) -> bool:
+        return False
+
+    @property
+    def absent_last(self) -> bool:
+        return False
+
 
 def loss_on(examples: Examples, likelihood: Likelihood) -> Callable[[Network], Float[Array, ""]]:
     """network ↦ L(network, examples), normalised by these examples' own statistics."""

@@ -44,6 +44,10 @@ class MAML(InnerLoop):
     rematerialise: bool = eqx.field(static=True, default=False)
     normalisation: Normalisation = eqx.field(static=True, kw_only=True, default="batch")
 
+    @property
+    def has_slope(self) -> bool:
+        return not self.first_order and self.truncate is None
+
     def adapted_network(
         self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
     ) -> Network:

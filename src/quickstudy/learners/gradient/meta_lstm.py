@@ -130,6 +130,10 @@ class MetaLSTM(InnerLoop):
     first_order: bool = eqx.field(static=True, kw_only=True, default=True)
     normalisation: Normalisation = eqx.field(static=True, kw_only=True, default="batch")
 
+    @property
+    def has_slope(self) -> bool:
+        return not self.first_order
+
     def adapted_network(
         self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
     ) -> Network:

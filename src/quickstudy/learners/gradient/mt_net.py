@@ -72,6 +72,10 @@ class MTNet(InnerLoop):
         self.test_steps = test_steps
         self.normalisation = normalisation
 
+    @property
+    def has_slope(self) -> bool:
+        return self.logits is None
+
     def adapted_network(
         self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
     ) -> Network:

@@ -61,6 +61,11 @@ class Reptile(InnerLoop):
     moments: optax.OptState | None = eqx.field(kw_only=True, default=None)
     """What the optimiser remembers when `adapt` begins; None before `settle`: nothing."""
 
+    @property
+    def has_slope(self) -> bool:
+        """It is trained by differences of parameters, which are no objective's slope."""
+        return False
+
     def initial_moments(self) -> optax.OptState:
         """What the optimiser remembers before the first task."""
         return self.optimizer.init(eqx.filter(self.network, eqx.is_inexact_array))

@@ -168,6 +168,14 @@ class CNP(EmbeddingLearner):
     def embedding(self) -> Embedding:
         return Embedding(self.network, self.population)
 
+    @property
+    def labels_are_names(self) -> bool:
+        return False
+
+    @property
+    def absent_last(self) -> bool:
+        return False
+
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Conditioned:
         classifies = isinstance(likelihood, Categorical)
         if likelihood.size != self.decoder.outputs or classifies != (self.groups > 1):

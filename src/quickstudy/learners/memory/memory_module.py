@@ -36,7 +36,7 @@ from quickstudy.learners.embedding import EmbeddingLearner, inputs_of
 from quickstudy.likelihood import Categorical, Likelihood, absent_last
 from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.network import Network, Statistics
-from quickstudy.task import Episode, Examples, Sequence
+from quickstudy.task import Episode, Examples
 
 INVERSE_TEMPERATURE = 40.0
 NOT_THERE = -1.0
@@ -128,6 +128,10 @@ class MemoryModule(EmbeddingLearner):
     def embedding(self) -> Embedding:
         return Embedding(self.network, self.population)
 
+    @property
+    def order_matters(self) -> bool:
+        return True
+
     def keys_of(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
         """q, normalised by the training tasks; while they are not known, by the batch itself."""
         return unit(self.embedding(x))
@@ -177,7 +181,7 @@ class MemoryModule(EmbeddingLearner):
         of_support, of_queries, for_stream = jax.random.split(key, 3)
         known, asked = len(task.support.y), len(task.query.y)
         order = jnp.arange(asked)
-        if not isinstance(task, Sequence):
+        if not task.in_turn:
             order = jax.random.permutation(of_queries, asked)
         order = jnp.concatenate([jax.random.permutation(of_support, known), known + order])
         q = self.keys_of(inputs_of(task))[order]

@@ -164,6 +164,14 @@ class MetaNetworks(Learner):
     def normalised_by(self) -> Normalisation | None:
         return "support" if self.network.normalises else None
 
+    @property
+    def labels_are_names(self) -> bool:
+        return False
+
+    @property
+    def absent_last(self) -> bool:
+        return False
+
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> "Adapted":
         if not isinstance(likelihood, Categorical) or likelihood.size != self.way:
             raise ValueError(f"these meta networks tell {self.way} classes apart, no more or fewer")

@@ -152,6 +152,18 @@ class Recurrent(Learner):
         self.head = Linear(controller.width + read, size, key=key)
         self.size = size
 
+    @property
+    def order_matters(self) -> bool:
+        return True
+
+    @property
+    def labels_are_names(self) -> bool:
+        return False
+
+    @property
+    def absent_last(self) -> bool:
+        return False
+
     def start(self) -> PyTree:
         """Everything that is kept, before the first input."""
         return self.controller.start()

@@ -219,6 +219,18 @@ class SNAIL(EmbeddingLearner):
         support = Examples(task.support.x[order], task.support.y[order])
         return super().loss(eqx.tree_at(lambda t: t.support, task, support), key=key)
 
+    @property
+    def order_matters(self) -> bool:
+        return True
+
+    @property
+    def labels_are_names(self) -> bool:
+        return False
+
+    @property
+    def absent_last(self) -> bool:
+        return False
+
 
 class Read(Predictor):
     """What is kept of a support set. The examples are read once, whatever is asked then."""

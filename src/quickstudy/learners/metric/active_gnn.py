@@ -22,6 +22,8 @@ answer; here questions are compared, and how it asks does not change what the ne
 the paper's g sees x^(1) alone.
 """
 
+from typing import Protocol, runtime_checkable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -32,9 +34,17 @@ from quickstudy.learners.metric.gnn import GNN, Graph
 from quickstudy.likelihood import Likelihood, entropy
 from quickstudy.networks.layers import Linear
 from quickstudy.networks.network import Normalisation
-from quickstudy.task import ActiveEpisode, Episode, Examples, TaskDistribution
+from quickstudy.task import Episode, Examples, TaskDistribution
 
 QUESTIONS = 3
+
+
+@runtime_checkable
+class Answered(Protocol):
+    """An episode that knows the labels that can be asked for."""
+
+    answers: Int[Array, " n"]
+    """The true label of each support example, -1 where there is none."""
 
 
 class ActiveGNN(AskingLearner):
@@ -70,7 +80,7 @@ class ActiveGNN(AskingLearner):
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
         """That of the queries once a label has been asked for, where there is one to ask for: the
         mean over the questions tried, and how much better than it the attention would have them."""
-        if not isinstance(task, ActiveEpisode):
+        if not isinstance(task, Answered):
             return self.gnn.loss(task, key=key)
         support, likelihood = task.support, task.likelihood
         questions = some_of(support.y < 0, QUESTIONS, key=key)
@@ -92,6 +102,18 @@ class ActiveGNN(AskingLearner):
     @property
     def normalised_by(self) -> Normalisation | None:
         return self.gnn.normalised_by
+
+    @property
+    def uses_unlabelled(self) -> bool:
+        return self.gnn.uses_unlabelled
+
+    @property
+    def labels_are_names(self) -> bool:
+        return False
+
+    @property
+    def absent_last(self) -> bool:
+        return False
 
 
 def some_of(allowed: Bool[Array, " n"], count: int, *, key: PRNGKeyArray) -> Int[Array, " count"]:

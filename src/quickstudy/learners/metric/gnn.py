@@ -223,3 +223,15 @@ class GNN(EmbeddingLearner):
             new = jax.nn.leaky_relu(jax.nn.standardize(layer(x, present)))
             x = jnp.concatenate([x, new], -1)
         return x
+
+    @property
+    def uses_unlabelled(self) -> bool:
+        return self.unlabelled or super().uses_unlabelled
+
+    @property
+    def labels_are_names(self) -> bool:
+        return False
+
+    @property
+    def absent_last(self) -> bool:
+        return False

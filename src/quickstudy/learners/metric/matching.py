@@ -159,6 +159,10 @@ class MatchingNet(EmbeddingLearner):
     def embedding(self) -> Embedding:
         return Embedding(self.network, self.population)
 
+    @property
+    def order_matters(self) -> bool:
+        return self.context is not None
+
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Matched:
         network = self.network
         if self.test_steps:

@@ -20,6 +20,8 @@ takes the root); γ and β also turn the normalisation of shortcuts; classificat
 one step on the sum of their losses instead of two steps; no weight decay; ReLU, not swish.
 """
 
+from typing import Protocol, runtime_checkable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -38,7 +40,7 @@ from quickstudy.networks.network import (
     modulated,
     normalisations,
 )
-from quickstudy.task import CotrainedEpisode, Episode, Examples, TaskDistribution
+from quickstudy.task import Episode, Examples, TaskDistribution
 
 DECAY = 0.9
 """What the probability of co-training is multiplied with, again and again."""
@@ -103,10 +105,18 @@ class ScaledPrototypes(Predictor):
         return absent_last(logits, self.seen)
 
 
+@runtime_checkable
+class Cotrained(Protocol):
+    """An episode with a batch of ordinary classification beside it."""
+
+    batch: Examples
+    """Labelled by their places among the training classes."""
+
+
 class TADAM(EmbeddingLearner):
     """A network that reads the task before it reads the task's examples.
 
-    With a `CotrainedEpisode` its loss includes classification; with any other episode not.
+    With a `Cotrained` episode its loss includes classification; with any other episode not.
 
     >>> learner = TADAM(ResNet12((28, 28, 1), key=a), training_classes=1000, key=b)
     >>> meta_train(learner, CoTraining(episodes, 64, 1000), optax.adam(1e-3), steps=1000)
@@ -193,7 +203,7 @@ class TADAM(EmbeddingLearner):
         loss, metrics = super().loss(task, key=key)
         for ten in self.conditioners:
             loss += PENALTY / 2 * (ten.scale_by**2 + ten.shift_by**2)
-        if isinstance(task, CotrainedEpisode):
+        if isinstance(task, Cotrained):
             probability = DECAY ** (self.step // self.every + 1)
             loss += jax.lax.cond(
                 jax.random.bernoulli(key, probability),
