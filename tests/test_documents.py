@@ -63,7 +63,7 @@ def test_own_data_and_tasks_as_their_page_tells(tmp_path):
     assert "data counts" in counts
     unnamed = of_user("quickstudy evaluate runs/polygons", tmp_path)
     assert unnamed.returncode == 2
-    assert "add --tasks polygons.py if you trust that file" in unnamed.stderr
+    assert "if you name it: add --tasks FILE.py" in unnamed.stderr
     with (tmp_path / "polygons.py").open("a") as file:
         file.write("\n# another file\n")
     changed = of_user("quickstudy evaluate runs/polygons --tasks polygons.py", tmp_path)

@@ -87,9 +87,11 @@ def _line(error: BaseException, path: Path) -> str:
 
 
 def named_class(name: str) -> Any:
-    """What a file defines that the user has named; None where this one has not been named."""
-    found = [defined for path, _, defined in _NAMED if path == Path(name).resolve()]
-    return found[-1] if found else None
+    """What a file defines that the user has named; None where neither this file nor another one
+    of its name has been named."""
+    same = [defined for path, _, defined in _NAMED if path == Path(name).resolve()]
+    alike = [defined for path, _, defined in _NAMED if path.name == Path(name).name]
+    return next(iter([*same[::-1], *alike[::-1]]), None)
 
 
 def source_of(defined: type | None) -> Source | None:

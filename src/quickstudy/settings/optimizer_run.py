@@ -83,7 +83,7 @@ class OptimizerRunSettings:
                 saved.from_json(found, "unrolling", UnrollSettings),
                 saved.from_json(found, "training", TrainingSettings),
                 start,
-                saved.source_in(found),
+                saved.source_in(found, "source"),
             )
         except ValueError as error:
             raise UserError(f"this is no optimiser's configuration: {error}") from error

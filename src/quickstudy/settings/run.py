@@ -20,7 +20,7 @@ from quickstudy.numbers import at_least
 from quickstudy.settings import saved
 from quickstudy.settings.learner import LearnerSettings
 from quickstudy.settings.training import TrainingSettings, filled
-from quickstudy.user_file import source_of
+from quickstudy.user_file import class_from, source_of
 
 WAYS = 5
 """Classes in an episode where nothing is said."""
@@ -168,7 +168,9 @@ class RunSettings:
         del tasks["inputs"], tasks["classes"]
         if self.tasks.ink == "auto":  # as before there was a choice
             del tasks["ink"]
+        own = source_of(kind_of(self.tasks.tasks))
         return {
+            **({"tasks_source": saved.to_json(own)} if own else {}),
             "learner": saved.to_json(self.learner),
             "tasks": tasks,
             "training": saved.to_json(self.training),
@@ -179,14 +181,16 @@ class RunSettings:
     def from_json(found: dict[str, Any]) -> RunSettings:
         """The settings in a `config.json`. No code runs that they name.
 
-        Raises `UserError` where they are not ours, and for a learner of the user's own whose file
-        is not named or has changed (see `registry.saved_learner_settings`).
+        Raises `UserError` where they are not ours, and for a learner or data of the user's own
+        whose file is not named or has changed (see `registry.saved_learner_settings`).
         """
         from quickstudy.settings.registry import saved_learner_settings
 
         try:
             name = saved.name_in(found, "learner")
-            kind = saved_learner_settings(name, saved.source_in(found))
+            kind = saved_learner_settings(name, saved.source_in(found, "source"))
+            if (own := saved.source_in(found, "tasks_source")) is not None:
+                class_from(own, "--tasks")  # refuses a file that is not named, or has changed
             return RunSettings(
                 saved.from_json(found, "learner", kind),
                 saved.from_json(found, "tasks", TaskSettings),

@@ -50,12 +50,12 @@ def name_in(found: Any, part: str) -> str:
     return from_json(from_json(found, part, dict[str, Any]), "name", str)
 
 
-def source_in(found: dict[str, Any]) -> Source | None:
+def source_in(found: dict[str, Any], part: str) -> Source | None:
     """Read which file of the user's own `found` needs. Raises `ValueError` for anything else."""
-    source = found.get("source")
+    source = found.get(part)
     if isinstance(source, str):  # earlier versions kept a path alone
         return Source(Path(source).name, None) if source else None
-    return None if source is None else from_json(found, "source", Source)
+    return None if source is None else from_json(found, part, Source)
 
 
 def _require_known(found: dict[str, Any], known: dict[str, Any], where: str) -> None:
