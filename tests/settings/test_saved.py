@@ -83,7 +83,9 @@ def test_settings_come_back_from_json_with_tuples_and_runs_inside(settings):
 def test_a_field_that_is_missing_has_its_default():
     found = RunSettings(PixelsSettings()).to_json()
     del found["learner"]["invert"]
-    assert RunSettings.from_json(found) == RunSettings(PixelsSettings())
+    settings = RunSettings.from_json(found)
+    assert settings == RunSettings(PixelsSettings())
+    assert vars(settings.learner) == vars(PixelsSettings())
 
 
 @pytest.mark.parametrize(

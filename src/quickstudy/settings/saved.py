@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -39,9 +39,10 @@ def from_json(found: Any, part: str, kind: Any) -> Any:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
         raise ValueError(f"{part}{where.rstrip('`')}: {what}") from error
-    if dataclasses.is_dataclass(made):
-        _require_known(found[part], to_json(made), part)
-    return made
+    if not dataclasses.is_dataclass(made):
+        return made
+    _require_known(found[part], to_json(made), part)
+    return dataclasses.replace(cast(Any, made))  # `vars` of it has fields at their defaults, too
 
 
 def name_in(found: Any, part: str) -> str:
