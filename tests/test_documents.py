@@ -24,7 +24,7 @@ def blocks(document: Path, language: str) -> list[str]:
 
 def test_a_learner_in_one_file_as_contributing_tells_it(tmp_path):
     contributing = ROOT / "CONTRIBUTING.md"
-    (source,) = blocks(contributing, "python")
+    source, _ = blocks(contributing, "python")
     (tmp_path / "diagonal_means.py").write_text(source)
     for name in ("tests", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -43,6 +43,14 @@ def test_a_learner_in_one_file_as_contributing_tells_it(tmp_path):
             said += done.stdout
     assert "from the best" in said
     assert re.search(r"\d+ passed", said)
+
+
+def test_networks_of_ones_own_as_contributing_tells_it(tmp_path):
+    _, use = blocks(ROOT / "CONTRIBUTING.md", "python")
+    said = re.findall(r": (\d+\.\d+) before training, (\d+\.\d+) after", said_by(use, tmp_path))
+    assert len(said) == 3
+    for before, after in said:
+        assert float(after) < 0.9 * float(before)
 
 
 def test_own_data_and_tasks_as_their_page_tells(tmp_path):

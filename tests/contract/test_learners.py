@@ -27,6 +27,7 @@ from quickstudy.evaluation import evaluate
 from quickstudy.learner import Learner
 from quickstudy.likelihood import Categorical
 from quickstudy.metagradients import Backpropagation
+from quickstudy.networks import Network
 from quickstudy.settings.learner import LearnerSettings
 from quickstudy.settings.network import NetworkSettings
 from quickstudy.settings.registry import LEARNERS, learner_settings
@@ -366,6 +367,13 @@ def test_a_query_sees_the_others_if_and_only_if_the_learner_is_transductive(case
         assert np.max(np.abs(before - after)) > 1e-3
     else:
         np.testing.assert_allclose(before, after, **CLOSE)
+
+
+def test_a_learner_with_batch_normalisation_says_whose_statistics_it_takes(case: Case):
+    is_network = lambda x: isinstance(x, Network)  # noqa: E731
+    parts = jax.tree.leaves(case.learner, is_leaf=is_network)
+    normalises = any(is_network(part) and part.normalises for part in parts)
+    assert (case.learner.normalised_by is not None) == normalises
 
 
 WITHOUT_CLASS_1 = Examples(SUPPORT.x, jnp.where(SUPPORT.y == 1, -1, SUPPORT.y))

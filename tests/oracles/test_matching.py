@@ -203,7 +203,7 @@ def test_fine_tuning_takes_its_steps_at_test_and_none_in_training():
 
     @eqx.filter_jit
     def figures(learner):
-        network = learner.adapt(SUPPORT, Categorical(WAY), key=KEY).network
+        network = learner.adapt(SUPPORT, Categorical(WAY), key=KEY).embedding.network
         within = learner.loss_within(network, SUPPORT, Categorical(WAY))
         return within, learner.loss(task, key=KEY)[0]
 

@@ -110,7 +110,9 @@ class InequalityTAML(TAML):
 
 
 def entropy(logits: Float[Array, "n size"]) -> Float[Array, ""]:
-    """Of the predicted classes, in nats, a mean over queries: -1/n Σ_i Σ_k p_ik log p_ik."""
+    """Compute the mean entropy of the predicted classes over queries, in nats:
+    -1/n Σ_i Σ_k p_ik log p_ik. Unlike `likelihood.entropy` it has a finite slope where a
+    probability is 0."""
     log_p = jax.nn.log_softmax(logits)
     return -jnp.mean(jnp.sum(jnp.exp(log_p) * log_p, axis=-1))
 

@@ -88,7 +88,8 @@ class Attention(eqx.Module):
         group: Int[Array, " n"],
         count: int,
     ) -> Float[Array, "m count width"]:
-        """For each query the mean of each of `count` groups, 0 of an empty one."""
+        """Compute, for each query, the weighted mean of each of `count` groups; 0 for an empty
+        group."""
 
         def split(z: Float[Array, "n width"]) -> Float[Array, "n heads part"]:
             return z.reshape(len(z), self.heads, z.shape[1] // self.heads)

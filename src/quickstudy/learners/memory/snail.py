@@ -45,21 +45,21 @@ from quickstudy.task import Episode, Examples
 
 
 class Block(eqx.Module):
-    """Reads rows, each as if it came at its `time`, after a sequence that it has kept what it needs
-    of."""
+    """A layer that reads query rows, each as if it were appended to the support sequence at the
+    position `time`. `keep` returns what the block needs of that sequence."""
 
     added: eqx.AbstractVar[int]
     """How much wider its outputs are than its inputs."""
 
     @abc.abstractmethod
     def keep(self, x: Float[Array, "n c"], present: Bool[Array, " n"]) -> Any:
-        """What it needs of a sequence; absent places hold zeros."""
+        """Return what the block needs of a sequence; absent places hold zeros."""
 
     @abc.abstractmethod
     def __call__(
         self, x: Float[Array, "r c"], time: Int[Array, " r"], kept: Any
     ) -> Float[Array, "r d"]:
-        """Its outputs for rows, with what it has kept."""
+        """Compute the outputs of query rows from what `keep` returned."""
 
 
 class Dense(Block):

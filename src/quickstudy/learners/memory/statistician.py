@@ -57,11 +57,11 @@ from quickstudy.networks.network import Statistics
 from quickstudy.task import Episode, Examples
 
 MOST_LOG_VARIANCE = 8.0
-"""Of the distributions that networks give, up and down: no exponential overflows."""
+"""Bound on |log σ²| of the distributions that networks give, so that no exponential overflows."""
 
 
 def normal(network: Network, *inputs: Float[Array, "n _"]) -> Normal:
-    """What a network says of inputs that are put beside each other."""
+    """Compute the normal distribution that a network gives for concatenated inputs."""
     mean, log_variance = jnp.split(network(jnp.concatenate(inputs, axis=1))[0], 2, axis=1)
     return Normal(mean, MOST_LOG_VARIANCE * jnp.tanh(log_variance / MOST_LOG_VARIANCE))
 
@@ -170,7 +170,7 @@ class Statistician(EmbeddingLearner):
 
     @property
     def alpha(self) -> Float[Array, ""]:
-        """By how much reconstruction counts more."""
+        """α, the extra weight of the reconstruction."""
         return 2.0 ** (-self.step / self.halve_every)
 
     def contexts(self, h: Float[Array, "n d"], sets: Int[Array, " n"], count: int) -> Normal:

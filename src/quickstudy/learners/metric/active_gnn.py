@@ -78,8 +78,9 @@ class ActiveGNN(AskingLearner):
         return second(jax.nn.leaky_relu(first(seen)))[:, 0]
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """That of the queries once a label has been asked for, where there is one to ask for: the
-        mean over the questions tried, and how much better than it the attention would have them."""
+        """The query loss after one label is revealed, a mean over `QUESTIONS` candidates, plus a
+        term that trains the attention alone: the attention-weighted loss minus that mean. On an
+        episode without answers, the loss of the graph network."""
         if not isinstance(task, Answered):
             return self.gnn.loss(task, key=key)
         support, likelihood = task.support, task.likelihood

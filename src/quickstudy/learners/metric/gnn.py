@@ -87,7 +87,8 @@ class EdgeNetwork(eqx.Module):
         return self.layers[-1](h)[..., 0]
 
     def between_all(self, x: Float[Array, "v d"]) -> Float[Array, "v v"]:
-        """Of every two nodes. Each pair is looked at once: |x_i - x_j| does not tell which is i."""
+        """Compute the score of every pair of nodes. Each pair is computed once: |x_i - x_j| is
+        symmetric."""
         one, other = np.triu_indices(len(x))
         number = np.zeros((len(x), len(x)), int)
         number[one, other] = number[other, one] = np.arange(len(one))

@@ -36,7 +36,8 @@ from quickstudy.networks.network import Network, Normalisation, Statistics
 from quickstudy.task import Episode, Examples
 
 RIDGE = 1e-5
-"""Added to ‖ε‖² so that errors which are 0, or say the same, have a projector and a gradient."""
+"""Added to ‖ε‖²: keeps the projector and its gradient finite where errors are 0 or linearly
+dependent."""
 
 
 class Projection(Predictor):
