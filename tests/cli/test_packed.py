@@ -9,7 +9,7 @@ from PIL import Image
 
 from quickstudy.cli import main
 from quickstudy.runs import sources
-from quickstudy.runs.wiring import load_learner
+from quickstudy.runs.saved import SavedRun
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_packed_pictures_serve_as_the_folder_does_and_damaged_ones_do_not(run, t
         to = tmp_path / tasks.partition(":")[0]
         folder = to.with_name(f"run-{to.name}")
         run("train", "protonet", "--tasks", tasks, "--image-size", 16, "--run", folder, *options)
-        learners.append(jax.tree.leaves(load_learner(folder)[2]))
+        learners.append(jax.tree.leaves(SavedRun.open(folder).learner()))
     for a, b in zip(*learners, strict=True):
         np.testing.assert_array_equal(a, b)
     found = json.loads(run("evaluate", tmp_path / "run-packed", "--episodes", 4, "--json"))
