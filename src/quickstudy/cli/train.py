@@ -51,11 +51,13 @@ def usage() -> str:
 
 def arguments_of(settings: type[LearnerSettings | OptimizerSettings]) -> Any:
     """The options of `train` for one learner or optimiser, as a dataclass type."""
-    own = [("seeds", Annotated[int | None, tyro.conf.arg(help=SEEDS)], None)]
     parts: dict[str, type] = {"tasks": TaskSettings}
+    own: list[tuple[str, Any, Any]] = [
+        ("seeds", Annotated[int | None, tyro.conf.arg(help=SEEDS)], None)
+    ]
     if issubclass(settings, OptimizerSettings):
-        own.append(("start", Annotated[str | None, tyro.conf.arg(help=START)], None))
         parts = {"problems": ProblemSettings, "unrolling": UnrollSettings}
+        own.append(("start", Annotated[str | None, tyro.conf.arg(help=START)], None))
     parts |= {"training": TrainingSettings, "method": settings, "machines": Machines}
     nested = [
         (name, Annotated[part, Flat], dataclasses.field(default_factory=part))
