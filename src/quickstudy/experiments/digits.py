@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -147,11 +146,6 @@ def build(settings: DigitsRun, examples: int, seed: int) -> LearnedData:
     return LearnedData(network, made[settings.learned](), settings.rate_ahead)
 
 
-def prepared(settings: DigitsRun, folders: Collection[Path]) -> Prepared:
-    """The settings are whole, and no data is kept."""
-    return Prepared(settings)
-
-
 def training(ready: Prepared, start: Start | None) -> Training:
     """Put together the network, the images, and Adam for each of the two parts."""
     settings: DigitsRun = ready.settings
@@ -195,7 +189,7 @@ def structure(settings: DigitsRun, header: dict[str, Any]) -> Any:
     return eqx.filter_eval_shape(lambda: build(settings, header["examples"], 0))
 
 
-KINDS[DigitsRun] = Kind("learner.qs", "--tasks", prepared, training, from_header, structure)
+KINDS[DigitsRun] = Kind("learner.qs", "hidden and batch", training, from_header, structure)
 
 
 @eqx.filter_jit

@@ -10,15 +10,14 @@ from quickstudy.settings.run import RunSettings
 LEARNER = Kind(
     file="learner.qs",
     sizes="--hidden, --filters, --train-way, --train-shot and --train-query",
-    prepared=learning.prepared,
     training=learning.training,
     from_header=learning.from_header,
     structure=learning.structure,
+    prepared=learning.prepared,
 )
 OPTIMIZER = Kind(
     file="optimizer.qs",
     sizes="--dimensions, --hidden, --kernels and --batch",
-    prepared=optimizing.prepared,
     training=optimizing.training,
     from_header=optimizing.from_header,
     structure=optimizing.structure,

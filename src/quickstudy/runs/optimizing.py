@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,6 @@ from quickstudy.training import Validation
 def build(settings: OptimizerSettings, seed: int) -> LearnedOptimizer:
     """Build the untrained optimiser."""
     return settings.build(jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
-
-
-def prepared(settings: OptimizerRunSettings, folders: Collection[Path]) -> Prepared:
-    """Resolve the settings: problems follow from a seed, and a run keeps no data."""
-    return Prepared(settings.resolved())
 
 
 def training(ready: Prepared, start: Start | None) -> Training:

@@ -24,30 +24,24 @@ class Run(Protocol):
     @property
     def name(self) -> str:
         """The name of the method. Folders of kept trainings begin with it."""
-        ...
 
     @property
     def training(self) -> TrainingSettings:
         """How to meta-train."""
-        ...
 
     @property
     def start(self) -> Any:
         """What the training begins with: another `Run`, which is trained first; a saved run by its
         name, folder or file; or None."""
-        ...
 
     def resolved(self) -> Self:
         """Return the settings with a value for every option that has a default."""
-        ...
 
     def with_seed(self, seed: int) -> Self:
         """Return the settings with another seed of training."""
-        ...
 
     def to_json(self) -> dict[str, Any]:
         """Describe the settings in plain JSON values, as `config.json` keeps them."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -87,6 +81,11 @@ class Start(NamedTuple):
     """The learner or optimiser that it gave."""
 
 
+def without_data(settings: Run, folders: Collection[Path]) -> Prepared:
+    """Resolve the settings of a run that keeps no data of the user's own."""
+    return Prepared(settings.resolved())
+
+
 @dataclass(frozen=True)
 class Kind:
     """How runs of one kind are trained, saved and loaded."""
@@ -95,14 +94,14 @@ class Kind:
     """The name of the file that holds what was trained."""
     sizes: str
     """The options that decide how much memory a training needs."""
-    prepared: Callable[[Any, Collection[Path]], Prepared]
-    """Resolves settings for a training in these folders."""
     training: Callable[[Prepared, Start | None], Training]
     """Puts together what is trained. Raises `UserError` for what the user can put right."""
     from_header: Callable[[Path, dict[str, Any]], Any]
     """Reads the settings from a file's header; the path names the run in messages."""
     structure: Callable[[Any, dict[str, Any]], Any]
     """Gives the structure of what was trained, with shapes for arrays, from settings and header."""
+    prepared: Callable[[Any, Collection[Path]], Prepared] = without_data
+    """Resolves settings for a training in these folders."""
 
 
 def outer_optimizer(training: TrainingSettings) -> optax.GradientTransformation:
