@@ -24,24 +24,30 @@ class Run(Protocol):
     @property
     def name(self) -> str:
         """The name of the method. Folders of kept trainings begin with it."""
+        ...
 
     @property
     def training(self) -> TrainingSettings:
         """How to meta-train."""
+        ...
 
     @property
     def start(self) -> Any:
         """What the training begins with: another `Run`, which is trained first; a saved run by its
         name, folder or file; or None."""
+        ...
 
     def resolved(self) -> Self:
         """Return the settings with a value for every option that has a default."""
+        ...
 
     def with_seed(self, seed: int) -> Self:
         """Return the settings with another seed of training."""
+        ...
 
     def to_json(self) -> dict[str, Any]:
         """Describe the settings in plain JSON values, as `config.json` keeps them."""
+        ...
 
 
 @dataclass(frozen=True)
