@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quickstudy import load_optimizer
+from quickstudy import load_optimizer, user_file
 from quickstudy.cli import main
 from quickstudy.errors import UserError
 from quickstudy.report.opened import Run
@@ -18,7 +18,6 @@ from quickstudy.runs.problems import problems_of
 from quickstudy.runs.saved import SavedRun, open_seeds
 from quickstudy.serving import adapted
 from quickstudy.serving.table_classifier import TableClassifier
-from quickstudy.settings import user_file
 from quickstudy.settings.optimizer_run import OptimizerRunSettings
 from quickstudy.settings.registry import learner_settings
 from quickstudy.settings.run import RunSettings

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from quickstudy.cli import main
-from quickstudy.runs import sources
+from quickstudy.data.registry import _data_of
 from quickstudy.runs.saved import SavedRun
 
 
@@ -55,7 +55,7 @@ def test_packed_pictures_serve_as_the_folder_does_and_damaged_ones_do_not(run, t
     assert "whole: 60 pictures of 20 classes" in run("data", f"packed:{out}")
     x = np.load(out / "x.npy")
     np.save(out / "x.npy", 255 - x)
-    sources._data.cache_clear()  # this process has read the pictures already
+    _data_of.cache_clear()  # this process has read the pictures already
     jax.clear_caches()
     for words in (
         ["data", f"packed:{out}"],

@@ -10,13 +10,12 @@ from quickstudy.runs.evidence import run_folder
 from quickstudy.runs.kinds import OPTIMIZER
 from quickstudy.runs.saved import SavedRun
 from quickstudy.runs.train import train
-from quickstudy.settings.optimizers import (
-    MomentumOptimizer,
-    OptimizerRun,
-    ProblemSettings,
-    UnrollSettings,
-)
-from quickstudy.settings.run import RunSettings, TrainingSettings
+from quickstudy.settings.optimizer_run import OptimizerRunSettings
+from quickstudy.settings.optimizers import MomentumOptimizerSettings
+from quickstudy.settings.problems import ProblemSettings
+from quickstudy.settings.run import RunSettings
+from quickstudy.settings.training import TrainingSettings
+from quickstudy.settings.unrolling import UnrollSettings
 
 QUICK = ("--dimensions", "2", "--unroll", "5", "--horizon", "10", "--steps", "4")
 QUICK = (*QUICK, "--meta-batch", "2", "--validation-episodes", "4")
@@ -42,11 +41,13 @@ def test_several_seeds_of_an_optimiser_are_those_of_each_alone(tmp_path, capsys)
 
 
 def test_a_run_that_another_begins_with_is_trained_first_and_beside_it(tmp_path):
-    def run(steps: int, start: OptimizerRun | str | None = None) -> OptimizerRun:
+    def run(steps: int, start: OptimizerRunSettings | str | None = None) -> OptimizerRunSettings:
         training = TrainingSettings(steps=steps, meta_batch=2, validation_episodes=4)
         unrolling = UnrollSettings(unroll=5, horizon=10)
         problems = ProblemSettings(dimensions=2)
-        return OptimizerRun(MomentumOptimizer(), problems, unrolling, training, start)
+        return OptimizerRunSettings(
+            MomentumOptimizerSettings(), problems, unrolling, training, start
+        )
 
     second = train(run(3, run(2)), tmp_path / "second", show_progress=False)
     first = run_folder(tmp_path, run(2))
