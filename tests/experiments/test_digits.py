@@ -14,6 +14,7 @@ from quickstudy.experiments import augmentation, digits, example_weights
 from quickstudy.experiments.digits import DigitsRun, training_of
 from quickstudy.experiments.reproduce import reproduce
 from quickstudy.experiments.results_page import table
+from quickstudy.runs.kinds import KINDS
 from quickstudy.runs.saved import SavedRun
 from quickstudy.runs.train import train_unless_done
 
@@ -77,12 +78,17 @@ def digits_saved(run: DigitsRun, folder: Path) -> SavedRun:
 def test_strengths_are_learned_first_and_then_held(tmp_path):
     runs = augmentation.runs()
     run, as_at_first = (small(runs[f"noise, {how}"]) for how in ("learned", "as at the start"))
-    _, learned = augmentation.measured(digits_saved(run, tmp_path / "learned"))
-    _, held = augmentation.measured(digits_saved(as_at_first, tmp_path / "held"))
-    assert held["strengths"] == [0.05]
-    assert learned["strengths"] != held["strengths"]
+    learned, held = (
+        digits_saved(one, tmp_path / name)
+        for one, name in ((run, "learned"), (as_at_first, "held"))
+    )
+    assert augmentation.measured(held)[1] == {"strengths": [0.05]}
+    at_start = held.learner().data.log_deviation
+    after = learned.learner().data.log_deviation
+    assert after != at_start
     [first] = (tmp_path / "learned").glob("digits-noise-*/config.json")
     assert DigitsRun.from_json(json.loads(first.read_text())) == run.start
+    assert SavedRun.open(first.parent, KINDS[DigitsRun]).learner().data.log_deviation == after
 
 
 def test_settings_survive_json():
