@@ -18,7 +18,7 @@ from jax.experimental import multihost_utils
 
 from quickstudy.devices import from_first_process, largest_of_all, task_mesh
 from quickstudy.errors import UserError
-from quickstudy.runs.wiring import load_learner
+from quickstudy.runs.saved import SavedRun
 
 COMMAND = [sys.executable, "-m", "quickstudy", "train", "maml", "--tasks", "sinusoid"]
 OPTIONS = ["--meta-batch", "4", "--steps", "1000", "--validation-episodes", "10"]
@@ -151,7 +151,7 @@ def test_one_of_two_processes_is_killed_and_the_run_ends_as_one_process_with_two
     assert begun_at(tmp_path / "two")[0] == 0
     assert begun_at(tmp_path / "two")[1] >= max(before)
     assert alone.wait() == 0
-    (_, _, one), (_, _, two) = (load_learner(tmp_path / name) for name in ("one", "two"))
+    one, two = (SavedRun.open(tmp_path / name).learner() for name in ("one", "two"))
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
         np.testing.assert_array_equal(a, b)
 

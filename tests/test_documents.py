@@ -133,9 +133,9 @@ def test_links_lead_somewhere(document):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_exist(document):
     from quickstudy.cli.main import COMMANDS
-    from quickstudy.experiments.published import EXPERIMENTS, RECIPES
+    from quickstudy.experiments.published import RECIPES
 
     for command in re.findall(r"(?:`|^ *)quickstudy ([a-z]+)", document.read_text(), re.MULTILINE):
         assert command in COMMANDS
     for recipe in re.findall(r"quickstudy reproduce ([a-z-]+)", document.read_text()):
-        assert recipe in {**RECIPES, **EXPERIMENTS}
+        assert recipe in RECIPES

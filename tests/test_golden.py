@@ -12,7 +12,8 @@ import pytest
 from quickstudy import checkpoint
 from quickstudy.errors import UserError
 from quickstudy.likelihood import Categorical
-from quickstudy.runs.wiring import load_learner_file, problem_from_json
+from quickstudy.runs.problem_json import problem_from_json
+from quickstudy.runs.saved import SavedRun
 from quickstudy.serving import adapted
 from quickstudy.task import Examples
 
@@ -28,14 +29,15 @@ def numbers(*shape: int) -> np.ndarray:
 
 
 def logits_of_protonet() -> np.ndarray:
-    _, _, learner = load_learner_file(GOLDEN / "protonet.qs")
+    learner = SavedRun.open(GOLDEN / "protonet.qs").learner()
     support = Examples(jnp.asarray(numbers(3, 5)), jnp.asarray([0, 1, 1]))
     predictor = learner.adapt(support, Categorical(2), key=jax.random.key(0))
     return np.asarray(predictor(jnp.asarray(numbers(7, 5)[3:])))
 
 
 def outputs_of_maml() -> np.ndarray:
-    _, problem, learner = load_learner_file(GOLDEN / "maml.qs")
+    saved = SavedRun.open(GOLDEN / "maml.qs")
+    problem, learner = saved.problem, saved.learner()
     support = Examples(jnp.asarray(numbers(4, 1)), jnp.asarray(2 * numbers(9, 1)[5:]))
     predictor = learner.adapt(support, problem.likelihood, key=jax.random.key(0))
     return np.asarray(predictor(jnp.asarray(numbers(10, 1)[4:])))

@@ -66,19 +66,32 @@ def read_header(path: Path) -> dict[str, Any]:
     return _read(path, with_leaves=False)[0]
 
 
+def read(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """The header and the leaves in order. Raises `UserError` where there is no file, `DamagedFile`
+    where it does not hold exactly what was written."""
+    return _read(path, with_leaves=True)
+
+
 def load(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
     """Read leaves into the structure of `like` (arrays, or shapes of them), and the header.
 
-    Raises `UserError` where there is no file, `DamagedFile` where it does not hold exactly
-    what was written, or holds leaves of other shapes.
+    Raises as `read` and `fitted` do.
     """
-    header, leaves = _read(path, with_leaves=True)
+    header, leaves = read(path)
+    return fitted(path, header, leaves, like), header
+
+
+def fitted(path: Path, header: dict[str, Any], leaves: list[np.ndarray], like: Tree) -> Tree:
+    """Put leaves that were `read` into the structure of `like` (arrays, or shapes of them).
+
+    Raises `DamagedFile` where they have other shapes.
+    """
     wanted, rest = eqx.partition(like, lambda x: eqx.is_array(x) or _is_shape(x))
     flat, structure = jax.tree.flatten(wanted)
     if describe(flat) != header["leaves"]:
         raise DamagedFile(f"{path} holds other parameters than its configuration describes")
     loaded = [_as(leaf, wanted) for leaf, wanted in zip(leaves, flat, strict=True)]
-    return eqx.combine(jax.tree.unflatten(structure, loaded), rest), header
+    return eqx.combine(jax.tree.unflatten(structure, loaded), rest)
 
 
 def _as(leaf: np.ndarray, wanted: Any) -> Any:

@@ -18,7 +18,10 @@ from quickstudy.errors import UserError
 from quickstudy.experiments import race
 from quickstudy.likelihood import Categorical, Gaussian
 from quickstudy.numbers import require_numbers
-from quickstudy.runs import optimizing, wiring
+from quickstudy.runs import measure as measuring
+from quickstudy.runs import optimizing
+from quickstudy.runs import plan as planning
+from quickstudy.runs import train as training_runs
 from quickstudy.settings.registry import LEARNERS, OPTIMIZERS
 from quickstudy.settings.task_spec import TaskSpec
 
@@ -83,9 +86,8 @@ def place(tmp_path_factory):
 def attempt(place, monkeypatch, capfd):
     """Say some words to the command line; how they ended where that is a fault, or None."""
     monkeypatch.chdir(place)
-    monkeypatch.setattr(wiring, "meta_train_seeds", accept)
-    monkeypatch.setattr(wiring, "evaluate", accept)
-    monkeypatch.setattr(optimizing, "meta_train", accept)
+    monkeypatch.setattr(training_runs, "meta_train_seeds", accept)
+    monkeypatch.setattr(measuring, "evaluate", accept)
     monkeypatch.setattr(race, "tuned_once", accept)
 
     def attempt(words: list[str]) -> str | None:
@@ -186,7 +188,7 @@ def test_a_learner_of_any_sizes_is_built_or_refused(name):
             try:
                 settings = LEARNERS[name](**options)
                 require_numbers(settings)
-                eqx.filter_eval_shape(lambda s=settings, p=problem: wiring.build(s, p, 0))
+                eqx.filter_eval_shape(lambda s=settings, p=problem: planning.build(s, p, 0))
             except UserError:
                 continue
             except Exception as error:

@@ -10,7 +10,7 @@ from PIL import Image
 from quickstudy import checkpoint
 from quickstudy.cli import main
 from quickstudy.data.inputs import Inputs
-from quickstudy.runs.wiring import load_learner
+from quickstudy.runs.saved import SavedRun
 from quickstudy.serving.inputs import read_queries
 
 EPISODES = ("--way", 2, "--shot", 1, "--query", 2)
@@ -212,7 +212,7 @@ def test_a_run_of_an_older_quickstudy_says_what_it_does(run, pixels, tmp_path: P
     path = folder / "learner.qs"
     header = checkpoint.read_header(path)
     del header["inputs"]
-    checkpoint.save(path, load_learner(folder)[2], header)
+    checkpoint.save(path, SavedRun.open(folder).learner(), header)
     light = letters(tmp_path / "light", 0)
     _, said = run("adapt", folder, "--support", light, "--out", tmp_path / "new.qs")
     assert f"{folder} does not say what is ink" in said

@@ -424,19 +424,19 @@ def test_json_has_the_digits_that_mean_something(tmp_path, capsys):
 def test_runs_that_did_not_meet_the_same_tasks_are_not_compared(tmp_path, monkeypatch, capsys):
     import dataclasses
 
-    from quickstudy.runs import wiring
+    from quickstudy.runs import measure as measuring
 
     a, b = tmp_path / "a", tmp_path / "b"
     for run in (a, b):
         assert main(["train", "pixels", "--run", str(run)]) == 0
-    measured, count = wiring.measure_seeds, iter(range(2))
+    measured, count = measuring.measure_seeds, iter(range(2))
 
     def of_other_tasks(*words, **options):
         result, each = measured(*words, **options)
         other = dataclasses.replace(result.tasks, fingerprint=str(next(count)))
         return dataclasses.replace(result, tasks=other), each
 
-    monkeypatch.setattr(wiring, "measure_seeds", of_other_tasks)
+    monkeypatch.setattr(measuring, "measure_seeds", of_other_tasks)
     assert main(["compare", str(a), str(b), "--episodes", "2"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert f"{a} and {b} cannot be compared: not the same tasks" in said

@@ -16,7 +16,7 @@ from quickstudy.data.registry import _data_of
 from quickstudy.data.seen import warn_of_seen_classes
 from quickstudy.datasets import packed
 from quickstudy.datasets.kept import SPLITS
-from quickstudy.runs.wiring import load_learner
+from quickstudy.runs.saved import SavedRun
 
 TWENTY = [f"c{i:02}" for i in range(20)]
 SMALL = ("--way", "2", "--query", "2")
@@ -125,7 +125,7 @@ KINDS = {
 def now_in(folder) -> dict[str, list[str]]:
     """What `evaluate` would take for each part now, by the settings of the trained run."""
     _data_of.cache_clear()
-    tasks = load_learner(folder)[0].tasks
+    tasks = SavedRun.open(folder).settings.tasks
     return {part: list(tasks.data.grouped(part).names) for part in SPLITS}
 
 
@@ -208,7 +208,7 @@ def test_a_resumed_training_goes_on_with_its_classes_bit_for_bit(well, mistake, 
     write_npz(tmp_path / "own.npz", ["aa", *TWENTY])
     assert "1 class that the run does not know, 'aa'" in well(*words, cut)[0]
     assert (cut / "split.json").read_bytes() == kept
-    learners = [jax.tree.leaves(load_learner(folder)[2]) for folder in (whole, cut)]
+    learners = [jax.tree.leaves(SavedRun.open(folder).learner()) for folder in (whole, cut)]
     for a, b in zip(*learners, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -299,7 +299,7 @@ def test_a_run_that_kept_no_names_is_split_as_it_was_and_said_so(well, tmp_path)
 
     def forget() -> None:
         (folder / "split.json").unlink()
-        _, _, learner = load_learner(folder)
+        learner = SavedRun.open(folder).learner()
         header = checkpoint.read_header(folder / "learner.qs")
         del header["split"]
         checkpoint.save(folder / "learner.qs", learner, header)
@@ -324,7 +324,7 @@ def test_names_in_a_damaged_header_are_refused(well, mistake, tmp_path):
     folder = tmp_path / "run"
     words = ("--tasks", f"npz:{tmp_path / 'own.npz'}", *SMALL)
     well("train", "pixels", *words, "--run", folder)
-    _, _, learner = load_learner(folder)
+    learner = SavedRun.open(folder).learner()
     header = checkpoint.read_header(folder / "learner.qs")
     for classes in (["c00"], {"train": ["c00"]}, {**header["split"], "test": ["c00", 3]}, 7):
         checkpoint.save(folder / "learner.qs", learner, {**header, "split": classes})
@@ -334,7 +334,7 @@ def test_names_in_a_damaged_header_are_refused(well, mistake, tmp_path):
 def test_built_in_data_keeps_no_names(well, tmp_path):
     well("train", "pixels", "--run", tmp_path / "run")
     assert not (tmp_path / "run" / "split.json").exists()
-    tasks = load_learner(tmp_path / "run")[0].tasks
+    tasks = SavedRun.open(tmp_path / "run").settings.tasks
     assert tasks.classes is None
     assert tasks.data.class_name("test")(0) == "glyph 1100000"
 
@@ -354,7 +354,7 @@ def test_few_classes_are_trained_on_or_one_line_says_what_to_do(classes, run, tm
         return
     assert status == 0, said
     kept = json.loads((folder / "split.json").read_text())
-    t = load_learner(folder)[0].tasks
+    t = SavedRun.open(folder).settings.tasks
     assert t.way == min(len(kept["validation"]), len(kept["test"]))
     assert t.train_way == len(kept["train"])
     assert f"episodes have {t.way} classes in place of 5 (--way)" in said
@@ -371,7 +371,8 @@ def test_few_classes_suit_other_learners(learner, well, tmp_path):
     write_npz(tmp_path / "few.npz", [f"c{i}" for i in range(6)])
     options = ("--query", 2, "--train-query", 2, "--steps", 0, "--run", tmp_path / "run")
     well("train", learner, "--tasks", f"npz:{tmp_path / 'few.npz'}", *options)
-    settings, problem, _ = load_learner(tmp_path / "run")
+    saved = SavedRun.open(tmp_path / "run")
+    settings, problem = saved.settings, saved.problem
     assert settings.tasks.way == problem.likelihood.size == 2
 
 

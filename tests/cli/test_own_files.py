@@ -13,9 +13,9 @@ from quickstudy import load_optimizer, user_file
 from quickstudy.cli import main
 from quickstudy.errors import UserError
 from quickstudy.report.opened import Run
-from quickstudy.runs.optimizing import load_trained
+from quickstudy.runs.kinds import OPTIMIZER
 from quickstudy.runs.problems import problems_of
-from quickstudy.runs.wiring import load_learner, load_seeds
+from quickstudy.runs.saved import SavedRun, open_seeds
 from quickstudy.serving import adapted
 from quickstudy.serving.table_classifier import TableClassifier
 from quickstudy.settings.optimizer_run import OptimizerRunSettings
@@ -134,8 +134,8 @@ def test_no_command_and_no_function_runs_a_file_that_a_run_names(here, said):
         assert "belongs to another configuration" in said(*train, "run")
         run, evil_file, examples = here / "run", here / "evil.qs", here / "feat.npz"
         for load, *given in (
-            (load_learner, run),
-            (load_seeds, run),
+            (SavedRun.open, run),
+            (open_seeds, run),
             (Run.open, run),
             (adapted.load, evil_file),
             (adapted.predict, evil_file, [examples]),
@@ -153,13 +153,13 @@ def test_no_command_and_no_function_runs_problems_that_an_optimiser_names(here, 
     few = ["--meta-batch", "1", "--validation-episodes", "2", "--run", "run"]
     assert main(["train", "momentum-optimizer", *words, *few]) == 0
     Path("evil.py").write_text(PROBLEMS)
-    settings, _ = load_trained(here / "run")
+    settings = SavedRun.open(here / "run", OPTIMIZER).settings
     for name in ("evil.py", str(here / "evil.py")):
         problems = settings.to_json()["problems"] | {"tasks": name}
         plant(here / "run/optimizer.qs", problems=problems)
         assert "runs only if you name it: add --tasks FILE.py" in said("optimize", "run")
         load_optimizer(here / "run")
-        found, _ = load_trained(here / "run")
+        found = SavedRun.open(here / "run", OPTIMIZER).settings
         assert OptimizerRunSettings.from_json(found.to_json()) == found
         with pytest.raises(UserError, match=r"--tasks FILE\.py if you trust that file"):
             problems_of(found.problems)
@@ -196,7 +196,7 @@ def test_a_learner_of_ones_own_is_named_again_and_is_as_it_was(here, said, monke
     assert main(["predict", "--learner=elsewhere/copy.py", "new.qs", "feat.npz"]) == 0
     another_process()
     learner_settings(str(moved))
-    assert load_learner(here / "run")[0].name == "mine"
+    assert SavedRun.open(here / "run").settings.name == "mine"
 
     another_process()
     mine.write_text(LEARNER + "# changed\n")
@@ -228,7 +228,9 @@ def test_problems_of_ones_own_are_named_again_and_are_as_they_were(here, said):
     train = ["train", "momentum-optimizer", *words, *few]
     assert main(train) == 0
     sha256 = hashlib.sha256(PROBLEMS.encode()).hexdigest()
-    assert load_trained(here / "run")[0].source == user_file.Source("own.py", sha256)
+    assert SavedRun.open(here / "run", OPTIMIZER).settings.source == user_file.Source(
+        "own.py", sha256
+    )
     user_file._NAMED.clear()
     ran()
     assert "add --tasks FILE.py" in said("optimize", "run")

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from quickstudy.cli import main
-from quickstudy.runs import sources
-from quickstudy.runs.wiring import load_learner
+from quickstudy.data.registry import _data_of
+from quickstudy.runs.saved import SavedRun
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_packed_pictures_serve_as_the_folder_does_and_damaged_ones_do_not(run, t
         to = tmp_path / tasks.partition(":")[0]
         folder = to.with_name(f"run-{to.name}")
         run("train", "protonet", "--tasks", tasks, "--image-size", 16, "--run", folder, *options)
-        learners.append(jax.tree.leaves(load_learner(folder)[2]))
+        learners.append(jax.tree.leaves(SavedRun.open(folder).learner()))
     for a, b in zip(*learners, strict=True):
         np.testing.assert_array_equal(a, b)
     found = json.loads(run("evaluate", tmp_path / "run-packed", "--episodes", 4, "--json"))
@@ -55,7 +55,7 @@ def test_packed_pictures_serve_as_the_folder_does_and_damaged_ones_do_not(run, t
     assert "whole: 60 pictures of 20 classes" in run("data", f"packed:{out}")
     x = np.load(out / "x.npy")
     np.save(out / "x.npy", 255 - x)
-    sources._data.cache_clear()  # this process has read the pictures already
+    _data_of.cache_clear()  # this process has read the pictures already
     jax.clear_caches()
     for words in (
         ["data", f"packed:{out}"],

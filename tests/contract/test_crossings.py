@@ -1,6 +1,6 @@
 """Any learner × any network × any tasks: a crossing works, or it is one clear `UserError`.
 
-Settings go through `wiring.plan`, as those of `quickstudy train` do, and nothing is computed: the
+Settings go through `plan.plan`, as those of `quickstudy train` do, and nothing is computed: the
 learner is built, tasks are drawn, and a training step, the settled learner and its predictions are
 traced, by shapes alone. What is crossed:
 
@@ -37,7 +37,7 @@ from quickstudy.data.registry import _data_of
 from quickstudy.datasets import penn_treebank
 from quickstudy.errors import UserError
 from quickstudy.networks import koch, layers
-from quickstudy.runs import wiring
+from quickstudy.runs import plan as planning
 from quickstudy.settings.network import NetworkKind, NetworkSettings
 from quickstudy.settings.registry import LEARNERS
 from quickstudy.settings.run import RunSettings, TaskSettings
@@ -108,7 +108,7 @@ class Alike(TaskDistribution):
 
 @functools.cache
 def traced_once() -> tuple[Callable, Callable]:
-    """`wiring.trains_on` and `wiring.predicts`, of which each looks at a learner and tasks of the
+    """`plan.trains_on` and `plan.predicts`, of which each looks at a learner and tasks of the
     same shapes once; and a task distribution is drawn from once."""
     drawn: dict[str, Alike] = {}
 
@@ -121,7 +121,7 @@ def traced_once() -> tuple[Callable, Callable]:
         seen: dict[str, ValueError | None] = {}
 
         def try_once(learner, plan):
-            plan = wiring.Plan(plan.problem, alike(plan.training), alike(plan.validation))
+            plan = planning.Plan(plan.problem, alike(plan.training), alike(plan.validation))
             key = repr((learner, *plan[1:]))
             if key not in seen:
                 try:
@@ -134,7 +134,7 @@ def traced_once() -> tuple[Callable, Callable]:
 
         return try_once
 
-    return once(wiring.trains_on), once(wiring.predicts)
+    return once(planning.trains_on), once(planning.predicts)
 
 
 @pytest.fixture(autouse=True)
@@ -143,8 +143,8 @@ def quickly(monkeypatch):
     checked elsewhere."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     trains_on, predicts = traced_once()
-    monkeypatch.setattr(wiring, "trains_on", trains_on)
-    monkeypatch.setattr(wiring, "predicts", predicts)
+    monkeypatch.setattr(planning, "trains_on", trains_on)
+    monkeypatch.setattr(planning, "predicts", predicts)
     by_columns = functools.partial(layers.convolution_by_xla, stride=1)
     monkeypatch.setattr(layers, "convolution_by_columns", by_columns)
     monkeypatch.setattr(layers, "convolution_by_patches", layers.convolution_by_xla)
@@ -155,7 +155,7 @@ def refusal(learner: Any, tasks: dict[str, Any]) -> str | None:
     of one line that this project wrote is raised."""
     options = {"way": WAY, "shot": SHOT, "query": QUERY, **tasks}
     try:
-        wiring.plan(RunSettings(learner, TaskSettings(**options)).resolved())
+        planning.plan(RunSettings(learner, TaskSettings(**options)).resolved())
     except UserError as error:
         found = error
     else:

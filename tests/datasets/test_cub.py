@@ -9,8 +9,10 @@ import pytest
 
 from quickstudy.datasets import cub
 from quickstudy.errors import UserError
-from quickstudy.runs import wiring
+from quickstudy.runs.measure import measure
+from quickstudy.runs.saved import SavedRun
 from quickstudy.runs.tasks import episode_tasks
+from quickstudy.runs.train import train
 from quickstudy.settings.learners import ZeroShotSettings
 from quickstudy.settings.network import NetworkSettings
 from quickstudy.settings.run import RunSettings, TaskSettings
@@ -92,10 +94,11 @@ def test_a_zero_shot_run_is_trained_loaded_and_measured(folder: Path, tmp_path: 
     )
     learner = ZeroShotSettings(NetworkSettings("mlp", hidden=()), 8, description_layers=0)
     training = TrainingSettings(steps=2, validation_episodes=2)
-    wiring.train(RunSettings(learner, tasks, training), tmp_path / "run", show_progress=False)
-    settings, problem, loaded = wiring.load_learner(tmp_path / "run")
+    train(RunSettings(learner, tasks, training), tmp_path / "run", show_progress=False)
+    saved = SavedRun.open(tmp_path / "run")
+    settings, problem, loaded = saved.settings, saved.problem, saved.learner()
     assert (problem.shape, problem.description) == ((FEATURES,), (TOLD,))
-    result = wiring.measure(settings, loaded, episodes=3, show_progress=False)
+    result = measure(settings, loaded, episodes=3, show_progress=False)
     assert result.protocol["shot"] == 0
     assert result.protocol["support"] == "descriptions of classes"
 

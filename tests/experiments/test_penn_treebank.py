@@ -8,8 +8,10 @@ from quickstudy.data.inputs import TokenShape
 from quickstudy.data.registry import _data_of
 from quickstudy.datasets import penn_treebank
 from quickstudy.errors import UserError
-from quickstudy.runs import wiring
+from quickstudy.runs.measure import measure
+from quickstudy.runs.saved import SavedRun
 from quickstudy.runs.tasks import episode_tasks
+from quickstudy.runs.train import train
 from quickstudy.settings.learners import FineTuningSettings
 from quickstudy.settings.network import NetworkSettings
 from quickstudy.settings.run import RunSettings, TaskSettings
@@ -49,11 +51,12 @@ def test_no_word_that_is_tested_is_an_answer_in_training():
 
 def test_a_learner_of_tokens_is_trained_kept_and_measured(tmp_path):
     settings = RunSettings(FineTuningSettings(match="cosine"), TASKS, TRAINING)
-    wiring.train(settings, tmp_path / "run", show_progress=False)
-    loaded, problem, trained = wiring.load_learner(tmp_path / "run")
+    train(settings, tmp_path / "run", show_progress=False)
+    saved = SavedRun.open(tmp_path / "run")
+    loaded, problem, trained = saved.settings, saved.problem, saved.learner()
     assert isinstance(problem.shape, TokenShape)
     assert problem.shape.vocabulary == 62
-    result = wiring.measure(loaded, trained, episodes=3, show_progress=False)
+    result = measure(loaded, trained, episodes=3, show_progress=False)
     assert result.protocol["data"] == "penn-treebank"
     assert result.protocol["words left out"] == 0
 

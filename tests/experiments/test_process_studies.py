@@ -6,6 +6,7 @@ import numpy as np
 from scipy import stats
 
 from quickstudy.evaluation import Estimate
+from quickstudy.experiments.diagrams import Panel, pictures
 from quickstudy.experiments.studies.gaussian_processes import (
     SHOWN_PIXELS,
     Exact,
@@ -13,7 +14,6 @@ from quickstudy.experiments.studies.gaussian_processes import (
     Nearest,
     one_digit,
 )
-from quickstudy.experiments.studies.study import Panel, pictures
 from quickstudy.likelihood import HeteroscedasticGaussian
 from quickstudy.report.figures import diagrams
 from quickstudy.task import Examples

@@ -8,7 +8,8 @@ import pytest
 
 from quickstudy.experiments import published
 from quickstudy.experiments.published.recipe import Figure, Recipe
-from quickstudy.experiments.reproduce import reproduce, table
+from quickstudy.experiments.reproduce import reproduce
+from quickstudy.experiments.results_page import table
 from quickstudy.settings.learners import PixelsSettings
 from quickstudy.settings.run import Asking, RunSettings, TaskSettings
 

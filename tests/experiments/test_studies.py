@@ -11,10 +11,11 @@ import pytest
 
 from quickstudy.cli.main import main
 from quickstudy.evaluation import Estimate
+from quickstudy.experiments.diagrams import Map, Panel
 from quickstudy.experiments.studies.feature_reuse import cka, frozen, representations
 from quickstudy.experiments.studies.gates import SPREAD, gates, lines
 from quickstudy.experiments.studies.memory import by_presentation, of_class, origins
-from quickstudy.experiments.studies.study import Map, Panel, Study, conduct
+from quickstudy.experiments.studies.study import Study, conduct
 from quickstudy.experiments.studies.unrolls import bias_and_variance, bytes_needed, estimators
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.gradient.meta_lstm import GatedUpdate, MetaLSTM

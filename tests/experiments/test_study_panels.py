@@ -22,7 +22,7 @@ from quickstudy.experiments.studies import (
 from quickstudy.likelihood import Categorical, Gaussian
 from quickstudy.networks import WithHead
 from quickstudy.optimization import Curves
-from quickstudy.runs import wiring
+from quickstudy.runs.plan import build
 from quickstudy.settings.optimizer_run import OptimizerRunSettings
 from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.tasks.distorted import Warped
@@ -39,7 +39,7 @@ def untrained(settings: Any) -> Any:
         return SimpleNamespace(run=settings)
     settings = settings.resolved()
     problem = CURVES if settings.tasks.tasks == "sinusoid" else PICTURES
-    return wiring.build(settings.learner, problem, 0)
+    return build(settings.learner, problem, 0)
 
 
 def noted(learner, tasks, **options):

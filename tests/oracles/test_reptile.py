@@ -12,7 +12,8 @@ from quickstudy import checkpoint
 from quickstudy.learners.gradient.reptile import Reptile, mini_batches
 from quickstudy.metagradients import ReptileGradient
 from quickstudy.networks import MLP, WithHead
-from quickstudy.runs import wiring
+from quickstudy.runs import train as runs_train
+from quickstudy.runs.saved import SavedRun
 from quickstudy.settings.learners import ReptileSettings
 from quickstudy.settings.network import NetworkSettings
 from quickstudy.settings.run import RunSettings, TaskSettings
@@ -172,8 +173,8 @@ def test_a_saved_run_keeps_its_moments(tasks, tmp_path):
         TaskSettings(tasks, way=3 if tasks == "glyphs" else None, query=2, train_query=2),
         TrainingSettings(steps=1, meta_batch=2, validation_episodes=2),
     )
-    trained = wiring.train(settings, tmp_path / "run", show_progress=False)
-    _, _, loaded = wiring.load_learner(tmp_path / "run")
+    trained = runs_train.train(settings, tmp_path / "run", show_progress=False)
+    loaded = SavedRun.open(tmp_path / "run").learner()
     assert isinstance(trained, Reptile)
     assert trained.moments is not None
     for a, b in zip(jax.tree.leaves(trained), jax.tree.leaves(loaded), strict=True):

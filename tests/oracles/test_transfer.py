@@ -15,7 +15,7 @@ from quickstudy.learners.baseline.transfer import by_layer, groups, slanted_tria
 from quickstudy.learners.descent import descend
 from quickstudy.networks import MLP, Conv4, WithHead
 from quickstudy.runs.search import search
-from quickstudy.runs.wiring import train
+from quickstudy.runs.train import train
 from quickstudy.settings.learners import FineTuningSettings
 from quickstudy.settings.network import NetworkSettings
 from quickstudy.settings.run import RunSettings, TaskSettings

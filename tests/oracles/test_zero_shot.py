@@ -11,7 +11,7 @@ from quickstudy.errors import UserError
 from quickstudy.learners.metric.zero_shot import ZeroShotProtoNet
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP, WithHead
-from quickstudy.runs import wiring
+from quickstudy.runs.train import train
 from quickstudy.settings.learners import ProtoNetSettings, ZeroShotSettings
 from quickstudy.settings.network import NetworkSettings
 from quickstudy.settings.run import RunSettings, TaskSettings
@@ -134,7 +134,7 @@ STEPS = TrainingSettings(steps=2, validation_episodes=2)
 def test_tasks_that_do_not_suit_are_refused(learner, tasks, message, tmp_path):
     settings = RunSettings(learner, TaskSettings(image_size=16, **tasks), STEPS)
     with pytest.raises(UserError, match=message):
-        wiring.train(settings, tmp_path / "run", show_progress=False)
+        train(settings, tmp_path / "run", show_progress=False)
 
 
 def test_shots_of_nothing_are_refused():

@@ -15,7 +15,7 @@ from quickstudy.report.collect import collect, compare_report, write, write_comp
 from quickstudy.report.data import CurveEpisode, ImageEpisode
 from quickstudy.report.drawn import drawn, embedded
 from quickstudy.report.opened import Run
-from quickstudy.runs.wiring import train, train_seeds
+from quickstudy.runs.train import train, train_seeds
 from quickstudy.settings.learner import LearnerSettings
 from quickstudy.settings.learners import (
     LSTMSettings,

@@ -15,7 +15,7 @@ from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.memory.meta_networks import MetaNetworks
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.networks import MLP, Embedding, Network, WithHead
-from quickstudy.runs.wiring import batch_norm_words
+from quickstudy.runs.measure import batch_norm_words
 
 KEY = jax.random.key(0)
 BATCH, SUPPORT, TRAINING = (

@@ -21,8 +21,10 @@ from quickstudy.experiments.opponents import RATES, tune, tuned_once
 from quickstudy.experiments.race import first_below, race
 from quickstudy.optimization import minimise_many
 from quickstudy.report.figures import diagrams
-from quickstudy.runs.optimizing import load_trained, shipped, train_optimizer
+from quickstudy.runs.kinds import OPTIMIZER
 from quickstudy.runs.problems import own_problems, problems_of
+from quickstudy.runs.saved import SavedRun, shipped_optimizers
+from quickstudy.runs.train import train
 from quickstudy.settings.optimizer_run import OptimizerRunSettings
 from quickstudy.settings.optimizers import LSTMOptimizerSettings, MomentumOptimizerSettings
 from quickstudy.settings.problems import ProblemSettings
@@ -126,8 +128,9 @@ def small(steps: int = 30, **training) -> OptimizerRunSettings:
 
 def test_training_lowers_the_loss_and_the_file_holds_what_was_trained(tmp_path):
     settings = small()
-    trained = train_optimizer(settings, tmp_path / "run", show_progress=False)
-    found, loaded = load_trained(tmp_path / "run")
+    trained = train(settings, tmp_path / "run", show_progress=False)
+    saved = SavedRun.open(tmp_path / "run", OPTIMIZER)
+    found, loaded = saved.settings, saved.learner()
     assert found == settings.resolved()
     for a, b in zip(jax.tree.leaves(trained), jax.tree.leaves(loaded), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -145,7 +148,7 @@ def test_training_lowers_the_loss_and_the_file_holds_what_was_trained(tmp_path):
 
 def test_a_clipped_meta_gradient_moves_no_further_than_it_may(tmp_path):
     settings = small(steps=1, clip=1e-3, meta_optimizer="sgd")
-    trained = train_optimizer(settings, tmp_path / "run", show_progress=False)
+    trained = train(settings, tmp_path / "run", show_progress=False)
     start = settings.optimizer.build(KEY)
     after, before = (eqx.filter(x, eqx.is_array) for x in (trained, start))
     moved = jax.tree.leaves(jax.tree.map(jnp.subtract, after, before))
@@ -258,7 +261,7 @@ def test_cifar10_is_read_from_its_binary_archive(archive):
         cifar10.load()
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", shipped_optimizers())
 def test_the_optimisers_that_come_along_minimise(name):
     problems = problems_of(ProblemSettings("logistic", dimensions=4))
     curves = minimise_many(quickstudy.load_optimizer(name), problems, steps=60, count=10)
@@ -267,4 +270,4 @@ def test_the_optimisers_that_come_along_minimise(name):
 
 
 def test_there_are_two_of_them():
-    assert shipped() == ["hierarchical", "lstm"]
+    assert shipped_optimizers() == ["hierarchical", "lstm"]

@@ -17,8 +17,9 @@ from quickstudy.likelihood import (
     Letters,
     Likelihood,
 )
-from quickstudy.runs import wiring
-from quickstudy.runs.wiring import kinds_of, problem_from_json, problem_to_json
+from quickstudy.runs import plan as planning
+from quickstudy.runs import train as training_runs
+from quickstudy.runs.problem_json import kinds_of, problem_from_json, problem_to_json
 from quickstudy.settings.learners import MAMLSettings
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.settings.task_spec import TaskSpec
@@ -117,8 +118,8 @@ def test_older_runs_that_say_the_size_alone_load_as_before():
 
 
 def test_what_could_not_be_loaded_again_is_not_trained(monkeypatch, tmp_path):
-    monkeypatch.setattr(wiring, "problem_of", lambda _: TaskSpec((1,), Learned(1), None))
+    monkeypatch.setattr(planning, "problem_of", lambda _: TaskSpec((1,), Learned(1), None))
     settings = RunSettings(MAMLSettings(), TaskSettings("sinusoid"), TrainingSettings(steps=1))
     with pytest.raises(UserError, match="Learned cannot be saved"):
-        wiring.train(settings, tmp_path / "run", show_progress=False)
+        training_runs.train(settings, tmp_path / "run", show_progress=False)
     assert not (tmp_path / "run").exists()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from quickstudy.runs.wiring import train
+from quickstudy.runs.train import train
 from quickstudy.settings.learner import LearnerSettings
 from quickstudy.settings.learners import MAMLSettings, PixelsSettings, ProtoNetSettings
 from quickstudy.settings.network import NetworkSettings

@@ -18,7 +18,7 @@ from quickstudy.errors import UserError
 from quickstudy.evaluation import Estimate
 from quickstudy.experiments.studies.tables import SHIPPED, draw
 from quickstudy.likelihood import Categorical
-from quickstudy.runs.wiring import TRAINED, shipped_learner
+from quickstudy.runs.saved import TABLES, SavedRun
 from quickstudy.serving.scikit_learn import opponents
 from quickstudy.serving.table_classifier import TableClassifier
 from quickstudy.task import Examples
@@ -39,9 +39,10 @@ def fitted(birds) -> TableClassifier:
 
 
 def test_the_shipped_weights_are_small_and_were_trained_as_the_study_says():
-    settings, _, learner = shipped_learner("tables")
+    saved = SavedRun.shipped()
+    settings, learner = saved.settings, saved.learner()
     assert settings == SHIPPED.resolved()
-    with resources.as_file(TRAINED / "tables.qs") as file:
+    with resources.as_file(TABLES) as file:
         assert file.stat().st_size < 2_000_000
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(learner) if hasattr(x, "dtype"))
 
@@ -61,7 +62,7 @@ def test_it_is_the_learner_whatever_its_shapes_are_filled_up_with(birds):
     x, y = np.pad(x, [(0, 0), (0, 1)]), np.searchsorted(np.sort(NAMES), y)
     x[:, 4] = np.random.default_rng(0).normal(size=60)  # five features
     found = TableClassifier().fit(x[:11], y[:11]).predict_proba(x[11:20])
-    learner = shipped_learner("tables")[2]
+    learner = SavedRun.shipped().learner()
 
     @eqx.filter_jit
     def log_p(learner, x, y):

@@ -10,8 +10,9 @@ from quickstudy.data import mnist as kinds
 from quickstudy.datasets import mnist
 from quickstudy.errors import UserError
 from quickstudy.likelihood import HeteroscedasticGaussian
+from quickstudy.runs.plan import problem_of
+from quickstudy.runs.problem_json import problem_from_json, problem_to_json
 from quickstudy.runs.tasks import episode_tasks
-from quickstudy.runs.wiring import problem_from_json, problem_of, problem_to_json
 from quickstudy.settings.learners import MultiTaskSettings
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.task import Examples

@@ -63,10 +63,11 @@ def run(words: list[str]) -> int:
         raise UserError("compare takes two different runs or more")
 
     from quickstudy.evaluation import Comparison
-    from quickstudy.runs.wiring import load_seeds, measure_seeds
+    from quickstudy.runs.measure import measure_seeds
+    from quickstudy.runs.saved import open_seeds
 
-    loaded = {str(path): load_seeds(path) for path in options.runs}
-    first = next(iter(loaded[str(options.runs[0])].values()))[0]
+    saved = {str(path): open_seeds(path) for path in options.runs}
+    first = next(iter(saved[str(options.runs[0])].values())).settings
     tasks = test_tasks(options.test, first)
     comparison = Comparison(
         {
@@ -79,7 +80,7 @@ def run(words: list[str]) -> int:
                 asking=asking_of(options.test),
                 called=name,
             )[0]
-            for name, seeds in loaded.items()
+            for name, seeds in saved.items()
         }
     )
     one, *others = comparison.results.items()

@@ -68,7 +68,9 @@ def run(words: list[str]) -> int:
     from quickstudy.devices import join
     from quickstudy.evaluation import Comparison
     from quickstudy.report.page import require_page
-    from quickstudy.runs.wiring import load_learner, measure, train
+    from quickstudy.runs.measure import measure
+    from quickstudy.runs.saved import SavedRun
+    from quickstudy.runs.train import train
     from quickstudy.training import TrainingStopped
 
     join()
@@ -85,8 +87,8 @@ def run(words: list[str]) -> int:
             train(RunSettings(learner, tasks, training), runs[name])
         except TrainingStopped as stopped:
             return complain(str(stopped), status=128 + stopped.signum)
-        settings, _, trained = load_learner(runs[name])
-        results[name] = measure(settings, trained, episodes=options.episodes)
+        saved = SavedRun.open(runs[name])
+        results[name] = measure(saved.settings, saved.learner(), episodes=options.episodes)
     comparison = Comparison(results)
     show_comparison(
         "5-way 1-shot: five characters never seen before, one example of each", comparison

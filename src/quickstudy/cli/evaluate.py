@@ -113,9 +113,12 @@ def run(words: list[str]) -> int:
     options = read(Evaluate, words, "quickstudy evaluate")
 
     from quickstudy.runs.evidence import command, provenance
+    from quickstudy.runs.measure import measure_seeds
+    from quickstudy.runs.saved import open_seeds
     from quickstudy.runs.search import best_options
-    from quickstudy.runs.wiring import load_seeds, measure_seeds
 
+    saved = open_seeds(options.run)
+    settings = next(iter(saved.values())).settings
     fixed = best_options(options.run) if options.searched else {}
     if options.test_steps is not None:
         fixed["test_steps"] = options.test_steps
@@ -123,10 +126,9 @@ def run(words: list[str]) -> int:
     results: list[Result] = []
     shown: list[tuple[str, Result]] = []
     for variant in variants:
-        loaded = load_seeds(options.run, **variant)
-        settings = next(iter(loaded.values()))[0]
         result, each = measure_seeds(
-            loaded,
+            saved,
+            variant,
             tasks=test_tasks(options.test, settings),
             part=options.test.part,
             episodes=options.test.episodes,

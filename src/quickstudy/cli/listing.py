@@ -9,7 +9,7 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.data.registry import KINDS
-from quickstudy.experiments.published import EXPERIMENTS, RECIPES
+from quickstudy.experiments.published import RECIPES
 from quickstudy.experiments.studies.registry import STUDIES
 from quickstudy.settings.registry import LEARNERS, OPTIMIZERS
 
@@ -38,7 +38,7 @@ def run(words: list[str]) -> int:
         "learned optimisers": sentences(OPTIMIZERS),
         "tasks": {name: kind.about for name, kind in KINDS.items()},
         "problems": PROBLEMS,
-        "recipes": sentences({**RECIPES, **EXPERIMENTS}),
+        "recipes": sentences(RECIPES),
         "studies": STUDIES,
     }
     for title, rows in tables.items():

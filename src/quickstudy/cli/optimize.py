@@ -77,8 +77,9 @@ def run(words: list[str]) -> int:
     from quickstudy.experiments.race import race
     from quickstudy.files import write_atomically
     from quickstudy.runs.evidence import command, provenance
-    from quickstudy.runs.optimizing import load_trained
+    from quickstudy.runs.kinds import OPTIMIZER
     from quickstudy.runs.problems import own_problems, problems_of
+    from quickstudy.runs.saved import SavedRun
     from quickstudy.user_file import require_unchanged
 
     if options.picture is not None:
@@ -90,11 +91,12 @@ def run(words: list[str]) -> int:
     join()
     if options.problems.tasks is not None and options.problems.tasks.endswith(".py"):
         own_problems(options.problems.tasks)
-    settings, optimizer = load_trained(options.run)
+    saved = SavedRun.open(options.run, OPTIMIZER)
+    settings = saved.settings
     if settings.source is not None:
         require_unchanged(settings.source, "--tasks")
     found = race(
-        {settings.name: optimizer},
+        {settings.name: saved.learner()},
         problems_of(options.problems.instead_of(settings.problems)),
         steps=settings.unrolling.horizon if options.steps is None else options.steps,
         count=options.count,

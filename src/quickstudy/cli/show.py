@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quickstudy import files
-from quickstudy.experiments.published.recipe import PRESENTATIONS
+from quickstudy.settings.run import PRINTED_PRESENTATIONS
 from quickstudy.terminal import printable
 
 if TYPE_CHECKING:
@@ -107,13 +107,13 @@ def result_row(name: str, result: Result) -> list[str]:
 def presentations(results: Sequence[tuple[str, Result]]) -> None:
     """Of sequences, a table of how many are right of the examples that are of their class the
     first, the second …"""
-    shown = [f"accuracy@{k}" for k in PRESENTATIONS]
+    shown = [f"accuracy@{k}" for k in PRINTED_PRESENTATIONS]
     if not all(shown[0] in result.metrics for _, result in results):
         return
     rows = [
         [name, *(result.estimate(metric).percent() for metric in shown)] for name, result in results
     ]
-    columns = ["learner", *(ordinal(k) for k in PRESENTATIONS)]
+    columns = ["learner", *(ordinal(k) for k in PRINTED_PRESENTATIONS)]
     table("accuracy by presentation, %", columns, rows, figures=True)
 
 

@@ -12,7 +12,7 @@ from quickstudy.cli import show
 from quickstudy.cli.options import read
 
 if TYPE_CHECKING:
-    from quickstudy.experiments.studies.study import Panel
+    from quickstudy.experiments.diagrams import Panel
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ def run(words: list[str]) -> int:
 
     from quickstudy.cli.main import complain
     from quickstudy.devices import join
+    from quickstudy.experiments.diagrams import Panel
     from quickstudy.experiments.studies.registry import study
-    from quickstudy.experiments.studies.study import Panel, conduct
+    from quickstudy.experiments.studies.study import conduct
     from quickstudy.files import write_atomically
     from quickstudy.report.figures import diagrams, require_picture
     from quickstudy.training import TrainingStopped

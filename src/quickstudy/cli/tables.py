@@ -23,7 +23,7 @@ def run(words: list[str]) -> int:
     """The command."""
     options = read(Tables, words, "quickstudy tables")
 
-    from quickstudy.experiments.reproduce import table
+    from quickstudy.experiments.results_page import table
     from quickstudy.files import require_ours, write_atomically
 
     require_ours(options.out, b"Written by `quickstudy tables`", "a page", "--out")

@@ -18,13 +18,20 @@ from quickstudy.numbers import at_least
 from quickstudy.runs.folders import seed_folder
 from quickstudy.settings.learner import LearnerSettings
 from quickstudy.settings.network import Flat
+from quickstudy.settings.optimizer import OptimizerSettings
+from quickstudy.settings.optimizer_run import OptimizerRunSettings
+from quickstudy.settings.problems import ProblemSettings
 from quickstudy.settings.registry import LEARNERS, OPTIMIZERS, learner_settings
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.settings.training import TrainingSettings
+from quickstudy.settings.unrolling import UnrollSettings
 
 SEEDS = """How many runs to train that differ in the seed alone, from --seed on, together on an
 accelerator: in seed-0, seed-1 … in the folder --run, each a run like any other. By default one, in
 the folder itself."""
+
+START = """A trained optimiser to begin with, in place of random weights: by name (lstm), or the
+folder or file of your own."""
 
 
 def usage() -> str:
@@ -42,24 +49,35 @@ def usage() -> str:
     )
 
 
-def arguments_of(settings: type[LearnerSettings]) -> Any:
-    """The options of `train` for one learner, as a dataclass type."""
-    nested = dataclasses.field
-    return dataclasses.make_dataclass(
-        "Train",
-        [
-            ("run", Path),
-            ("tasks", Annotated[TaskSettings, Flat], nested(default_factory=TaskSettings)),
-            (
-                "training",
-                Annotated[TrainingSettings, Flat],
-                nested(default_factory=TrainingSettings),
-            ),
-            ("learner", Annotated[settings, Flat], nested(default_factory=settings)),
-            ("seeds", Annotated[int | None, tyro.conf.arg(help=SEEDS)], None),
-            ("machines", Annotated[Machines, Flat], nested(default_factory=Machines)),
-        ],
-        frozen=True,
+def arguments_of(settings: type[LearnerSettings | OptimizerSettings]) -> Any:
+    """The options of `train` for one learner or optimiser, as a dataclass type."""
+    parts: dict[str, type] = {"tasks": TaskSettings}
+    own: list[tuple[str, Any, Any]] = [
+        ("seeds", Annotated[int | None, tyro.conf.arg(help=SEEDS)], None)
+    ]
+    if issubclass(settings, OptimizerSettings):
+        parts = {"problems": ProblemSettings, "unrolling": UnrollSettings}
+        own.append(("start", Annotated[str | None, tyro.conf.arg(help=START)], None))
+    parts |= {"training": TrainingSettings, "method": settings, "machines": Machines}
+    nested = [
+        (name, Annotated[part, Flat], dataclasses.field(default_factory=part))
+        for name, part in parts.items()
+    ]
+    return dataclasses.make_dataclass("Train", [("run", Path), *own, *nested], frozen=True)
+
+
+def wanted(options: Any) -> RunSettings | OptimizerRunSettings:
+    """The run that the options ask for. Code of the user's own that they name is run."""
+    if isinstance(options.method, LearnerSettings):
+        return RunSettings(options.method, options.tasks, options.training)
+    if options.problems.tasks.endswith(".py"):
+        from quickstudy.runs.problems import own_problems
+
+        own_problems(options.problems.tasks)
+    if (options.run / "learner.qs").exists():
+        raise UserError(f"{options.run} is a learner's run: choose another --run folder")
+    return OptimizerRunSettings(
+        options.method, options.problems, options.unrolling, options.training, options.start
     )
 
 
@@ -71,16 +89,13 @@ def run(words: list[str]) -> int:
     name, *rest = words
     if name.startswith("-"):
         raise UserError("which learner? quickstudy train LEARNER --run FOLDER …")
-    if name in OPTIMIZERS:
-        from quickstudy.cli import optimizer_training
-
-        return optimizer_training.run(name, rest)
-    settings = learner_settings(name)
-    for word, value in itertools.pairwise([*rest, ""]):
-        if word.partition("=")[0] == "--tasks":
-            run_file_of_tasks(word.partition("=")[2] or value)
+    method = OPTIMIZERS[name] if name in OPTIMIZERS else learner_settings(name)
+    if name not in OPTIMIZERS:
+        for word, value in itertools.pairwise([*rest, ""]):
+            if word.partition("=")[0] == "--tasks":
+                run_file_of_tasks(word.partition("=")[2] or value)
     options = read(
-        arguments_of(settings), rest, f"quickstudy train {name}", description=settings.__doc__
+        arguments_of(method), rest, f"quickstudy train {name}", description=method.__doc__
     )
     machines: Machines = options.machines
     at_least(options, seeds=1)
@@ -90,13 +105,13 @@ def run(words: list[str]) -> int:
         from quickstudy.cli.processes import supervise
 
         return supervise(words, machines.processes, options.run)
-    wanted = RunSettings(options.learner, options.tasks, options.training)
+    settings = wanted(options)
     if options.seeds is not None:  # the last of them is a seed, or this says so
-        wanted.with_seed(wanted.training.seed + options.seeds - 1)
+        settings.with_seed(settings.training.seed + options.seeds - 1)
 
     from quickstudy.cli.main import complain
     from quickstudy.devices import is_first_process
-    from quickstudy.runs.wiring import train, train_seeds
+    from quickstudy.runs.train import train, train_seeds
     from quickstudy.training import TrainingStopped
 
     machines.join()
@@ -106,14 +121,15 @@ def run(words: list[str]) -> int:
     }
     try:
         if options.seeds is None:
-            train(wanted, options.run, **where)
+            train(settings, options.run, **where)
         else:
-            first = wanted.training.seed
+            first = settings.training.seed
             seeds = range(first, first + options.seeds)
             runs = {seed: seed_folder(options.run, seed) for seed in seeds}
-            train_seeds(wanted, runs, **where)
+            train_seeds(settings, runs, **where)
     except TrainingStopped as stopped:
         return complain(str(stopped), status=128 + stopped.signum)
     if is_first_process():
-        show.line(f"trained: {options.run}    next: quickstudy evaluate {options.run}")
+        then = "optimize" if name in OPTIMIZERS else "evaluate"
+        show.line(f"trained: {options.run}    next: quickstudy {then} {options.run}")
     return 0

@@ -6,81 +6,56 @@ lowers the loss on the other. Then a new network is trained on all of them with 
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from quickstudy.experiments.example_weights import (
-    CLEAN,
-    Data,
-    WeightsMNIST,
-    prepare,
-    tested,
-    train_on,
-)
-from quickstudy.files import write_json
-from quickstudy.learners.bilevel.training_data import NoisyInputs, TrainingData, WarpedInputs
-from quickstudy.runs.evidence import provenance, require_results
+from quickstudy.evaluation import Result
+from quickstudy.experiments.digits import DigitsRun, digits, tested, training_of
+from quickstudy.experiments.published.recipe import OneTest, Recipe
+from quickstudy.runs.saved import SavedRun
 
-SETTINGS = WeightsMNIST(steps=3_000)
-
-RATE = 0.01
+STEPS = 3_000
+LEARNING_RATE = 0.01
 """Of the logarithms of strengths."""
 
-STARTS: dict[str, TrainingData] = {
-    "noise": NoisyInputs(jnp.log(0.05)),
-    "turning, scaling, moving": WarpedInputs(jnp.log(jnp.asarray([0.05, 0.05, 0.5]))),
-}
+
+def runs() -> dict[str, DigitsRun]:
+    """Each augmentation as it is at the start, and learned."""
+    made = {"images as they are": held("nothing")}
+    for name, kind in (("noise", "noise"), ("turning, scaling, moving", "warps")):
+        start = replace(held(kind), images="half", rate=LEARNING_RATE)
+        made[f"{name}, as at the start"] = held(kind)
+        made[f"{name}, learned"] = replace(held(kind), start=start)
+    return made
 
 
-def learned(data: Data, start: TrainingData, *, show_progress: bool = False) -> TrainingData:
-    """`start` after training on half of the clean images for the other half's sake."""
-    half, other = (
-        jax.tree.map(lambda x, part=part: x[part], data.clean)
-        for part in (slice(None, CLEAN // 2), slice(CLEAN // 2, None))
-    )
-    return train_on(SETTINGS, half, other, start, RATE, show_progress=show_progress).data
+def held(kind: Any) -> DigitsRun:
+    """A training on all clean images with an augmentation of fixed strength."""
+    return DigitsRun(kind, rate=0.0, images="clean", training=training_of(STEPS))
 
 
-def measure_augmentation(path: Path, *, show_progress: bool = True) -> dict[str, Any]:
-    """MNIST with 1,000 training images: augmentation of a learned strength."""
-    require_results(path)
-    data = prepare(SETTINGS)
-    figures = []
-
-    def add(label: str, start: TrainingData, *, learn: bool) -> None:
-        started = time.monotonic()
-        strengths = learned(data, start, show_progress=show_progress) if learn else start
-        learner = train_on(
-            SETTINGS, data.clean, data.clean, strengths, rate=0.0, show_progress=show_progress
-        )
-        seconds = time.monotonic() - started
-        found = [np.exp(np.asarray(x, float)).round(3).tolist() for x in jax.tree.leaves(strengths)]
-        figure = tested(label, learner, data.test)
-        figure["training"] = {**asdict(SETTINGS), "strengths": found, "seconds": seconds}
-        figures.append(figure)
-
-    add("images as they are", TrainingData(), learn=False)
-    for label, start in STARTS.items():
-        add(f"{label}, as at the start", start, learn=False)
-        add(f"{label}, learned", start, learn=True)
-    told = "; ".join(f"{f['label']} {f['training']['strengths'][0]}" for f in figures[1:])
-    row = {
-        "recipe": "augmentation-mnist",
-        "title": "Learned augmentation: MNIST, 1,000 training images",
-        "source": "no published figure",
-        "budget": "cpu",
-        "differences": "one test of 10,000 images, counted as episodes; strengths learned on one "
+def recipe() -> Recipe:
+    """The row of learned augmentation."""
+    return Recipe(
+        "Learned augmentation: MNIST, 1,000 training images",
+        "no published figure",
+        tests=tuple(OneTest(name, run, measured) for name, run in runs().items()),
+        differences="one test of 10,000 images, counted as episodes; strengths learned on one "
         "half for the other, then held while a new network is trained on both. Standard "
-        "deviations, of pixels' values; of radians, logarithm of scale, pixels: " + told,
-        "command": "quickstudy reproduce augmentation-mnist",
-        **provenance(),
-        "figures": figures,
-    }
-    write_json(path, row)
-    return row
+        "deviations, of pixels' values; of radians, logarithm of scale, pixels: ",
+        one_budget=True,
+        found=lambda figures: "; ".join(
+            f"{one['label']} {one['strengths'][0]}" for one in figures if one["strengths"]
+        ),
+    )
+
+
+def measured(saved: SavedRun) -> tuple[Result, dict[str, Any]]:
+    """The result on the test images, and the strengths of augmentation."""
+    learner = saved.learner()
+    strengths = jax.tree.leaves(learner.data)
+    found = [np.exp(np.asarray(x, float)).round(3).tolist() for x in strengths]
+    return tested(learner, digits(saved.settings.share).test), {"strengths": found}

@@ -12,8 +12,8 @@ import optax
 
 from quickstudy import memory
 from quickstudy.evaluation import NORMAL_QUANTILE, Estimate
+from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.opponents import UNTUNED, Tuned, tuned_once
-from quickstudy.experiments.studies.study import Panel
 from quickstudy.optimization import Curves, minimise_many
 from quickstudy.optimizers.learned import AnyOptimizer
 from quickstudy.task import Problems

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from quickstudy import checkpoint
 from quickstudy.evaluation import Comparison, Estimate, Result
 from quickstudy.likelihood import Categorical
 from quickstudy.progress import progress
@@ -23,7 +22,6 @@ from quickstudy.report.data import Calibration, Curve, Line, ReportData, Row, Sw
 from quickstudy.report.drawn import drawn
 from quickstudy.report.opened import Run
 from quickstudy.report.page import require_page, write_report
-from quickstudy.runs import wiring
 from quickstudy.runs.evidence import provenance
 from quickstudy.settings.run import WAYS, TaskSettings
 from quickstudy.tasks.sequences import PRESENTATIONS
@@ -187,14 +185,13 @@ def other_mode(run: Run, episodes: int, seed: int) -> dict[str, Result]:
 
 def protocol(run: Run, result: Result) -> dict[str, Any]:
     """What was measured, and with what it was trained and measured."""
-    header = checkpoint.read_header(next(iter(run.folders.values())) / wiring.LEARNER_FILE)
     training = run.settings.to_json()["training"]
     wanted = ("steps", "meta_batch", "learning_rate", "decay", "seed")
     t = run.settings.tasks
     words = {
         "training": {word.replace("_", " "): training[word] for word in wanted},
         "training episodes": f"{t.train_way}-way {t.train_shot}-shot, {t.train_query} queries",
-        "trained at commit": header.get("provenance", {}).get("commit"),
+        "trained at commit": run.first.header.get("provenance", {}).get("commit"),
     }
     return {**result.protocol, **{k: v for k, v in words.items() if v}, **provenance()}
 

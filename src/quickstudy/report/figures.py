@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 from PIL import Image
 
-from quickstudy.experiments.studies.study import Map, Panel
+from quickstudy.experiments.diagrams import Map, Panel
 from quickstudy.files import require_ours
 from quickstudy.report.data import Calibration, Curve, CurveEpisode, Embedding, Line, called
 from quickstudy.terminal import printable

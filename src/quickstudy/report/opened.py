@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from jaxtyping import Float
 
 from quickstudy.evaluation import Result
 from quickstudy.learner import Learner
-from quickstudy.runs import wiring
 from quickstudy.runs.folders import seeds_in
+from quickstudy.runs.measure import measure_seeds
+from quickstudy.runs.saved import SavedRun, open_seeds
 from quickstudy.runs.tasks import episode_tasks
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.settings.task_spec import TaskSpec
@@ -26,13 +28,20 @@ class Run:
 
     path: Path
     name: str
-    seeds: dict[int, tuple[RunSettings, TaskSpec, Learner]]
+    seeds: dict[int, SavedRun]
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the learner that are not as in training."""
 
     @staticmethod
-    def open(path: Path, name: str | None = None, **options: Any) -> Run:
-        """Raises `UserError` as `load_seeds` does; the `options` are its own."""
-        seeds = wiring.load_seeds(path, **options)
-        return Run(path, name or next(iter(seeds.values()))[0].learner.name, seeds)
+    def open(path: Path, name: str | None = None) -> Run:
+        """Raises `UserError` as `open_seeds` does."""
+        seeds = open_seeds(path)
+        return Run(path, name or next(iter(seeds.values())).settings.name, seeds)
+
+    @property
+    def first(self) -> SavedRun:
+        """The first seed."""
+        return next(iter(self.seeds.values()))
 
     @property
     def folders(self) -> dict[int, Path]:
@@ -42,21 +51,21 @@ class Run:
     @property
     def settings(self) -> RunSettings:
         """Those of the first seed."""
-        return next(iter(self.seeds.values()))[0]
+        return self.first.settings
 
     @property
     def problem(self) -> TaskSpec:
         """What the learners were built for."""
-        return next(iter(self.seeds.values()))[1]
+        return self.first.problem
 
-    @property
+    @cached_property
     def learner(self) -> Learner:
         """That of the first seed."""
-        return next(iter(self.seeds.values()))[2]
+        return self.first.learner(**self.options)
 
     def having(self, **options: Any) -> Run:
         """The same with other options of the learner."""
-        return Run.open(self.path, self.name, **options)
+        return replace(self, options=options)
 
     def offers(self, option: str) -> bool:
         """Whether its learner has such an option."""
@@ -70,8 +79,12 @@ class Run:
 
     def measure(self, episodes: int, seed: int, tasks: TaskSettings | None = None) -> Result:
         """On its own way and shot, or those of `tasks`."""
-        return wiring.measure_seeds(
-            self.seeds, tasks=tasks, episodes=episodes, seed=seed, show_progress=False
+        return measure_seeds(
+            *(self.seeds, self.options),
+            tasks=tasks,
+            episodes=episodes,
+            seed=seed,
+            show_progress=False,
         )[0]
 
 

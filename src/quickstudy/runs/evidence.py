@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from quickstudy.files import require_ours
 
 if TYPE_CHECKING:
-    from quickstudy.settings.optimizer_run import OptimizerRunSettings
-    from quickstudy.settings.run import RunSettings
+    from quickstudy.runs.run import Run
 
 PACKAGES = ("jax", "equinox", "optax", "numpy")
 
@@ -79,7 +78,7 @@ def require_results(path: Path) -> None:
     require_ours(path, b'"command": "quickstudy ', "a result", "--results folder")
 
 
-def run_folder(runs: Path, settings: RunSettings | OptimizerRunSettings) -> Path:
+def run_folder(runs: Path, settings: Run) -> Path:
     """Where a training lies: the same settings, the same folder, whatever the recipe."""
     words = json.dumps(settings.resolved().to_json(), sort_keys=True)
     return runs / f"{settings.name}-{hashlib.sha256(words.encode()).hexdigest()[:10]}"

@@ -11,7 +11,8 @@ from typing import Any
 from quickstudy.errors import UserError
 from quickstudy.evaluation import Result
 from quickstudy.files import read_json, write_json
-from quickstudy.runs.wiring import load_seeds, measure_seeds
+from quickstudy.runs.measure import measure_seeds
+from quickstudy.runs.saved import open_seeds
 from quickstudy.training import VALIDATION_SEED
 
 SEARCH_FILE = "search.json"
@@ -43,11 +44,12 @@ def search(
     >>> search(Path("runs/finetune"), {"head_rate": [0.1, 0.5], "head_steps": [50, 100]}).best
     {'head_rate': 0.5, 'head_steps': 100}
     """
-    candidates = []
+    candidates, saved = [], open_seeds(run)
     for values in itertools.product(*grid.values()):
         options = dict(zip(grid, values, strict=True))
         result, _ = measure_seeds(
-            load_seeds(run, **options),
+            saved,
+            options,
             part="validation",
             episodes=episodes,
             seed=VALIDATION_SEED,

@@ -34,15 +34,10 @@ from quickstudy.data.inputs import Inputs, TokenShape
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Categorical
-from quickstudy.runs.folders import run_file
-from quickstudy.runs.wiring import (
-    LEARNER_FILE,
-    load_learner,
-    problem_from_json,
-    problem_to_json,
-    saved_settings,
-    skeleton,
-)
+from quickstudy.runs import learning
+from quickstudy.runs.kinds import LEARNER
+from quickstudy.runs.problem_json import problem_from_json, problem_to_json
+from quickstudy.runs.saved import SavedRun
 from quickstudy.serving.inputs import read_queries, read_support
 from quickstudy.settings.run import RunSettings
 from quickstudy.settings.task_spec import TaskSpec
@@ -134,10 +129,11 @@ def adapt(run: Path, support: Path, out: Path) -> Adapted:
     """
     _may_write(out)
     _is_run(run)
-    header = checkpoint.read_header(run_file(run, LEARNER_FILE))
-    if header.get("kind") == KIND:
-        raise UserError(f"{run / LEARNER_FILE} is an adapted learner, not a trained one")
-    settings, problem, learner = _inductive(run)
+    saved = SavedRun.open(run)
+    if saved.header.get("kind") == KIND:
+        raise UserError(f"{saved.file} is an adapted learner, not a trained one")
+    settings, problem = saved.settings, saved.problem
+    learner = _inductive(saved)
     if not isinstance(problem.likelihood, Categorical):
         raise UserError(f"{run} learned regression: adapt and predict are for classes")
     if problem.description is not None:
@@ -176,7 +172,7 @@ def load(path: Path) -> Adapted:
     Raises `UserError` where there is no such file or it is of another kind, `DamagedFile` where
     it does not hold what was written.
     """
-    header = {} if path.is_dir() else checkpoint.read_header(path)
+    header, arrays = ({}, []) if path.is_dir() else checkpoint.read(path)
     if header.get("kind") != KIND:
         if path.is_dir():
             what = f"{path} is a folder"
@@ -187,12 +183,11 @@ def load(path: Path) -> Adapted:
             "--out FILE"
         )
     try:
-        settings = saved_settings(path, header)
-        problem = problem_from_json(header["problem"])
+        settings = learning.from_header(path, header)
         known = Adapted(
-            predictor=_blank(settings, problem, tuple(header["counts"])),
+            predictor=_blank(settings, header),
             settings=settings,
-            problem=problem,
+            problem=problem_from_json(header["problem"]),
             names=tuple(header["classes"]),
             counts=tuple(header["counts"]),
             right=header["right"],
@@ -201,7 +196,7 @@ def load(path: Path) -> Adapted:
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFile(f"{path} is damaged: its header makes no sense ({error})") from error
     try:
-        predictor, _ = checkpoint.load(path, known.predictor)
+        predictor = checkpoint.fitted(path, header, arrays, known.predictor)
     except DamagedFile as error:
         raise DamagedFile(
             f"{error}; if an earlier quickstudy wrote it, make it again with quickstudy adapt"
@@ -249,16 +244,15 @@ def _header(adapted: Adapted) -> dict[str, Any]:
     }
 
 
-def _blank(settings: RunSettings, problem: TaskSpec, counts: tuple[int, ...]) -> Any:
+def _blank(settings: RunSettings, header: dict[str, Any]) -> Any:
     """The structure of a predictor, with shapes for arrays."""
+    counts, shape = header["counts"], header["problem"]["shape"]
 
     def adapted(learner: Learner) -> Predictor:
-        support = Examples(
-            jnp.zeros((sum(counts), *problem.shape)), jnp.zeros(sum(counts), jnp.int32)
-        )
+        support = Examples(jnp.zeros((sum(counts), *shape)), jnp.zeros(sum(counts), jnp.int32))
         return learner.adapt(support, Categorical(len(counts)), key=jax.random.key(SEED))
 
-    return eqx.filter_eval_shape(adapted, skeleton(settings, problem))
+    return eqx.filter_eval_shape(adapted, learning.structure(settings, header))
 
 
 def _served(settings: RunSettings, problem: TaskSpec) -> Inputs:
@@ -275,13 +269,13 @@ def _served(settings: RunSettings, problem: TaskSpec) -> Inputs:
     return inputs
 
 
-def _inductive(run: Path) -> tuple[RunSettings, TaskSpec, Learner]:
-    """A trained run, by the option that makes predictions independent of each other where there is
-    one."""
-    settings, problem, learner = load_learner(run)
-    if learner.normalised_by == "batch" and "normalisation" in vars(settings.learner):
-        return load_learner(run, normalisation="support")
-    return settings, problem, learner
+def _inductive(saved: SavedRun) -> Learner:
+    """The learner of a run, by the option that makes predictions independent of each other where
+    there is one."""
+    learner = saved.learner()
+    if learner.normalised_by == "batch" and "normalisation" in vars(saved.settings.learner):
+        return saved.learner(normalisation="support")
+    return learner
 
 
 def _may_write(out: Path) -> None:
@@ -300,7 +294,7 @@ def _is_run(run: Path) -> None:
     """Raise `UserError` where `run` is a file, with what to give instead."""
     if not run.is_file():
         return
-    if run.name == LEARNER_FILE:
+    if run.name == LEARNER.file:
         raise UserError(f"{run} is a file of a run: give the folder, {run.parent}")
     raise UserError(f"{run} is a file: give the folder of a run (to use an adapted one: predict)")
 

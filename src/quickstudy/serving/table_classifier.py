@@ -25,7 +25,7 @@ from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.memory.in_context import InContext
 from quickstudy.likelihood import Categorical
-from quickstudy.runs.wiring import load_learner, shipped_learner
+from quickstudy.runs.saved import SavedRun
 from quickstudy.settings.learners.memory.in_context import MOST_FEATURES
 from quickstudy.task import Examples
 from quickstudy.terminal import warn
@@ -171,7 +171,7 @@ class TableClassifier:
 
 
 def _learner(run: str | Path | None) -> InContext:
-    _, _, learner = shipped_learner("tables") if run is None else load_learner(Path(run))
+    learner = (SavedRun.shipped() if run is None else SavedRun.open(Path(run))).learner()
     if not isinstance(learner, InContext):
         raise UserError(f"{run} is not a run of in-context, which reads tables")
     return learner

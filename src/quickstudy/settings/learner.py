@@ -41,6 +41,13 @@ class LearnerSettings:
     """Whether it takes a table with any number of features, whatever their units."""
     reads_sequences: ClassVar[bool] = False
     """Whether it can learn from a sequence of examples, one label after the other."""
+    keeps_decay: ClassVar[bool] = False
+    """Whether its meta-steps need the decay in `defaults`, whatever the budget."""
+
+    @property
+    def tasks_in_loss(self) -> int:
+        """How many training tasks its `loss` takes together: by default one."""
+        return 1
 
     @property
     def trains_on(self) -> TrainingTasks:

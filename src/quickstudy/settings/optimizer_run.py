@@ -53,6 +53,10 @@ class OptimizerRunSettings:
         )
         return dataclasses.replace(self, training=filled(self.training, fill), start=start)
 
+    def with_seed(self, seed: int) -> OptimizerRunSettings:
+        """The same from another seed; what it begins with stays as it is."""
+        return dataclasses.replace(self, training=dataclasses.replace(self.training, seed=seed))
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, from which `from_json` makes the settings again."""
         start = self.start

@@ -1,6 +1,6 @@
 """What a run is: plain frozen dataclasses, which the command line reads and `config.json` keeps.
 
-Nothing here imports JAX, so that `--help` answers at once; `runs/wiring.py` makes of it what
+Nothing here imports JAX, so that `--help` answers at once; the room `runs/` makes of it what
 runs. A learner's own options are in `settings/learners/`.
 """
 
@@ -22,6 +22,8 @@ from quickstudy.settings.learner import LearnerSettings
 from quickstudy.settings.training import TrainingSettings, filled
 from quickstudy.user_file import class_from, source_of
 
+PRINTED_PRESENTATIONS = (1, 2, 3, 4, 5, 10)
+"""Of sequences: the presentations of a class at which tables print the accuracy."""
 WAYS = 5
 """Classes in an episode where nothing is said."""
 
@@ -129,6 +131,11 @@ class RunSettings:
     def name(self) -> str:
         """Of the learner."""
         return self.learner.name
+
+    @property
+    def start(self) -> None:
+        """A learner begins with random weights."""
+        return None
 
     def resolved(self) -> RunSettings:
         """With the learner's defaults wherever nothing was said."""

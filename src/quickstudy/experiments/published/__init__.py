@@ -6,9 +6,6 @@ that two processor cores reach a figure within the hour. Results say which.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from quickstudy.experiments.published.comparing import (
     arc_omniglot,
     siamese_koch,
@@ -45,12 +42,28 @@ from quickstudy.experiments.published.reading import (
     meta_networks_omniglot,
     snail_omniglot,
 )
+from quickstudy.experiments.published.recipe import Budget, Recipe
 from quickstudy.experiments.published.sinusoid import (
     gradient_sinusoid,
     maml_sinusoid,
     metasgd_sinusoid,
     pretrained_sinusoid,
 )
+
+
+def weights_mnist(budget: Budget) -> Recipe:
+    """MNIST with 40 % of its training labels wrong: learned example weights."""
+    from quickstudy.experiments.example_weights import recipe
+
+    return recipe()
+
+
+def augmentation_mnist(budget: Budget) -> Recipe:
+    """MNIST with 1,000 training images: augmentation of a learned strength."""
+    from quickstudy.experiments.augmentation import recipe
+
+    return recipe()
+
 
 RECIPES = {
     "pixels-omniglot": pixels_omniglot,
@@ -84,22 +97,6 @@ RECIPES = {
     "fixed-labels-omniglot": fixed_labels_omniglot,
     "gradient-sinusoid": gradient_sinusoid,
     "pretrained-sinusoid": pretrained_sinusoid,
+    "weights-mnist": weights_mnist,
+    "augmentation-mnist": augmentation_mnist,
 }
-
-
-def weights_mnist(results: Path, *, show_progress: bool) -> dict[str, Any]:
-    """MNIST with 40 % of its training labels wrong: learned example weights."""
-    from quickstudy.experiments.example_weights import measure_weights
-
-    return measure_weights(results / "weights-mnist.json", show_progress=show_progress)
-
-
-def augmentation_mnist(results: Path, *, show_progress: bool) -> dict[str, Any]:
-    """MNIST with 1,000 training images: augmentation of a learned strength."""
-    from quickstudy.experiments.augmentation import measure_augmentation
-
-    return measure_augmentation(results / "augmentation-mnist.json", show_progress=show_progress)
-
-
-EXPERIMENTS = {"weights-mnist": weights_mnist, "augmentation-mnist": augmentation_mnist}
-"""Rows that are no episodes of a trained learner: each measures and writes its own."""

@@ -18,10 +18,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from quickstudy.evaluation import Estimate
+from quickstudy.experiments.diagrams import Map, Panel
 from quickstudy.experiments.published.omniglot import omniglot_test
 from quickstudy.experiments.published.reading import snail_omniglot
 from quickstudy.experiments.published.recipe import Budget
-from quickstudy.experiments.studies.study import Map, Panel, Study, Trained
+from quickstudy.experiments.studies.study import Study, Trained
 from quickstudy.learners.memory.snail import SNAIL, Attention
 from quickstudy.runs.tasks import episode_tasks
 from quickstudy.settings.learners import SNAILSettings

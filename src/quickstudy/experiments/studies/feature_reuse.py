@@ -27,9 +27,10 @@ import optax
 from jaxtyping import Array, Float
 
 from quickstudy.evaluation import Estimate, evaluate, paired_difference
+from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.published.gradient import maml_omniglot
 from quickstudy.experiments.published.recipe import Budget
-from quickstudy.experiments.studies.study import Panel, Study, Trained
+from quickstudy.experiments.studies.study import Study, Trained
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.networks import Conv4, WithHead

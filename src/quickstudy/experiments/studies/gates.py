@@ -18,10 +18,11 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from quickstudy.evaluation import Estimate
+from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.published.gradient import meta_lstm_omniglot
 from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.studies.feature_reuse import LAYERS
-from quickstudy.experiments.studies.study import Panel, Study, Trained
+from quickstudy.experiments.studies.study import Study, Trained
 from quickstudy.learners.gradient.meta_lstm import MetaLSTM
 from quickstudy.networks import Conv4, WithHead
 from quickstudy.runs.tasks import episode_tasks

@@ -21,8 +21,9 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, Shaped
 
 from quickstudy.evaluation import Estimate, evaluate
+from quickstudy.experiments.diagrams import Map, Panel, pictures
 from quickstudy.experiments.published.recipe import Budget
-from quickstudy.experiments.studies.study import Map, Panel, Study, Trained, pictures
+from quickstudy.experiments.studies.study import Study, Trained
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.distances import squared_distances
 from quickstudy.likelihood import HeteroscedasticGaussian, Likelihood, RealTargets

@@ -20,10 +20,11 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from quickstudy.data.kind import Classes
 from quickstudy.evaluation import Estimate
+from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.published.omniglot import OMNIGLOT
 from quickstudy.experiments.published.reading import memory_module_omniglot
 from quickstudy.experiments.published.recipe import Budget
-from quickstudy.experiments.studies.study import Panel, Study, Trained
+from quickstudy.experiments.studies.study import Study, Trained
 from quickstudy.learners.memory.memory_module import Memory, MemoryModule
 from quickstudy.settings.learners import MemoryModuleSettings
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
+from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.race import race
 from quickstudy.experiments.studies.lstm_quadratics import adam_reached, ahead
-from quickstudy.experiments.studies.study import Panel, Study, Trained
+from quickstudy.experiments.studies.study import Study, Trained
 from quickstudy.runs.problems import problems_of
 from quickstudy.settings.optimizer_run import OptimizerRunSettings
 from quickstudy.settings.optimizers import LSTMOptimizerSettings

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.race import Race, race
-from quickstudy.experiments.studies.study import Panel, Study, Trained
+from quickstudy.experiments.studies.study import Study, Trained
 from quickstudy.runs.problems import problems_of
 from quickstudy.settings.optimizer_run import OptimizerRunSettings
 from quickstudy.settings.optimizers import LSTMOptimizerSettings

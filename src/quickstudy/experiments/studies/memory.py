@@ -20,9 +20,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from quickstudy.evaluation import Estimate, evaluate
+from quickstudy.experiments.diagrams import Map, Panel
 from quickstudy.experiments.published.memory import FIVE, mann_omniglot
 from quickstudy.experiments.published.recipe import Budget, Figure
-from quickstudy.experiments.studies.study import Map, Panel, Study, Trained
+from quickstudy.experiments.studies.study import Study, Trained
 from quickstudy.learners.memory.mann import MANN, Slots
 from quickstudy.likelihood import Categorical
 from quickstudy.runs.tasks import episode_tasks

@@ -23,10 +23,11 @@ import jax.numpy as jnp
 
 from quickstudy.data.kind import Classes
 from quickstudy.evaluation import evaluate
+from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.published.gradient import gradient_omniglot, maml_omniglot
 from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.published.sinusoid import maml_sinusoid
-from quickstudy.experiments.studies.study import Panel, Study, Trained
+from quickstudy.experiments.studies.study import Study, Trained
 from quickstudy.settings.learners import MAMLSettings, ProtoNetSettings
 from quickstudy.settings.network import NetworkSettings
 from quickstudy.settings.run import RunSettings

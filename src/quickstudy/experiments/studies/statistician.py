@@ -17,9 +17,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.evaluation import Estimate, evaluate
+from quickstudy.experiments.diagrams import Map, Panel, pictures
 from quickstudy.experiments.published.processes import statistician_omniglot
 from quickstudy.experiments.published.recipe import Budget
-from quickstudy.experiments.studies.study import Map, Panel, Study, Trained, pictures
+from quickstudy.experiments.studies.study import Study, Trained
 from quickstudy.learners.memory.statistician import Statistician
 from quickstudy.runs.tasks import episode_tasks
 from quickstudy.task import Episode

@@ -15,12 +15,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from quickstudy.evaluation import Estimate
+from quickstudy.experiments.diagrams import Map, Panel
 from quickstudy.experiments.published.recipe import Budget
-from quickstudy.experiments.studies.study import Map, Panel, Study, Trained
+from quickstudy.experiments.studies.study import Study, Trained
 from quickstudy.learners.memory.in_context import InContext
 from quickstudy.likelihood import Categorical
 from quickstudy.progress import progress
-from quickstudy.runs.wiring import shipped_learner
+from quickstudy.runs.saved import SavedRun
 from quickstudy.serving.scikit_learn import data_sets, opponents
 from quickstudy.serving.table_classifier import TableClassifier
 from quickstudy.settings.learners import InContextSettings
@@ -81,7 +82,7 @@ def looks(x: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"]) -> Map:
     of_class = [order[y[order] == k] for k in np.unique(y)]
     some = np.concatenate([rows[:SHOWN_EACH] for rows in of_class])
     told = np.concatenate([rows[SHOWN_EACH : 2 * SHOWN_EACH] for rows in of_class])
-    learner = shipped_learner("tables")[2]
+    learner = SavedRun.shipped().learner()
     assert isinstance(learner, InContext)
     support = Examples(jnp.asarray(x[some], jnp.float32), jnp.asarray(y[some]))
     read = learner.adapt(support, Categorical(len(of_class)), key=jax.random.key(0))

@@ -31,8 +31,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy import memory
 from quickstudy.evaluation import NORMAL_QUANTILE, Estimate
+from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.published.recipe import Budget
-from quickstudy.experiments.studies.study import Panel, Study, Trained
+from quickstudy.experiments.studies.study import Study, Trained
 from quickstudy.metagradients.persistent_evolution import Pair, PersistentEvolution
 from quickstudy.metagradients.unrolling import Standing, TruncatedBackpropagation, Unrolling
 from quickstudy.optimizers.learned import LearnedOptimizer, flattened

@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.race import ADAM, race
-from quickstudy.experiments.studies.study import Panel, Study, Trained
+from quickstudy.experiments.studies.study import Study, Trained
 from quickstudy.runs.problems import SEVERAL, TINY, problems_of
 from quickstudy.settings.optimizer_run import OptimizerRunSettings
 from quickstudy.settings.optimizers import HierarchicalOptimizerSettings

@@ -20,6 +20,7 @@ class ReptileSettings(InnerLoopSettings):
         "learning_rate": 1.0,
         "decay": "linear",
     }
+    keeps_decay: ClassVar[bool] = True
     default_rates: ClassVar[tuple[float, float]] = (1e-3, 2e-2)
     default_test_steps: ClassVar[int | None] = 5
 

@@ -31,10 +31,14 @@ class TAMLSettings(InnerLoopSettings):
                 f"there is no --measure {self.measure}: {nearest(self.measure, list(measures))}"
             )
 
+    @property
+    def tasks_in_loss(self):
+        return 1 if self.measure == "entropy" else self.group
+
     def grouped(self, tasks):
         from quickstudy.tasks.groups import Groups
 
-        return tasks if self.measure == "entropy" else Groups(tasks, self.group)
+        return tasks if self.tasks_in_loss == 1 else Groups(tasks, self.tasks_in_loss)
 
     def build(self, spec, key):
         import optax

@@ -1,0 +1,141 @@
+"""Measure trained learners on seeded episodes of their own tasks or of others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from quickstudy import memory
+from quickstudy.data.inputs import Inputs
+from quickstudy.data.registry import kind_of
+from quickstudy.data.seen import warn_of_seen_classes
+from quickstudy.errors import UserError
+from quickstudy.evaluation import Met, Result, average, evaluate
+from quickstudy.learner import Learner
+from quickstudy.networks.network import Network
+from quickstudy.runs.saved import SavedRun
+from quickstudy.runs.tasks import asked_tasks, episode_tasks, require_kind
+from quickstudy.settings.learner import LearnerSettings
+from quickstudy.settings.run import Asking, RunSettings, TaskSettings
+from quickstudy.task import Episode, TaskDistribution
+from quickstudy.terminal import say_once
+
+EPISODE_SIZES = "--way, --shot and --query"
+"""The options that decide how much memory an episode needs."""
+
+
+def measure_seeds(
+    saved: Mapping[int, SavedRun], options: Mapping[str, Any] | None = None, **protocol: Any
+) -> tuple[Result, dict[int, Result]]:
+    """`measure` each seed on the same episodes, with these `options` of the learner: the result
+    `of_seeds`, and the result of each."""
+    each = {
+        seed: measure(one.settings, one.learner(**(options or {})), **protocol)
+        for seed, one in saved.items()
+    }
+    return of_seeds(each), each
+
+
+def of_seeds(each: dict[int, Result]) -> Result:
+    """Give the `average` of several seeds, or the result of one."""
+    return average(each) if len(each) > 1 else next(iter(each.values()))
+
+
+BATCH_NORM = {
+    "batch": "batch statistics (transductive)",
+    "support": "support statistics (inductive)",
+    "running": "training statistics (inductive)",
+}
+
+
+def batch_norm_words(learner: Learner) -> str:
+    """Say for a protocol whose batch statistics normalise queries. A learner of the user's own that
+    does not say it (`Learner.normalised_by`) at least says whether it is transductive."""
+    if learner.normalised_by is not None:
+        return BATCH_NORM[learner.normalised_by]
+    parts = jax.tree.leaves(learner, is_leaf=lambda x: isinstance(x, Network))
+    if not any(isinstance(x, Network) and x.normalises for x in parts):
+        return "none"
+    return BATCH_NORM["batch"] if learner.transductive else "statistics of other inputs (inductive)"
+
+
+def learner_protocol(settings: LearnerSettings, learner: Learner) -> dict[str, Any]:
+    """The words that name a learner beside a result."""
+    words: dict[str, Any] = {"learner": settings.name, "batch norm": batch_norm_words(learner)}
+    for field in ("test_steps", "steps"):
+        if hasattr(learner, field):
+            words["steps at test"] = getattr(learner, field)
+    return words
+
+
+def require_inputs(
+    tasks: TaskSettings, part: str, inputs: Inputs, distribution: TaskDistribution[Episode]
+) -> None:
+    """Raise `UserError` unless the tasks have inputs like those of the training. Says on standard
+    error how images are read, where the run has not decided or most of them look otherwise."""
+    x = jax.eval_shape(distribution.sample, jax.random.key(0)).query.x
+    inputs.require_shape(tasks.tasks, x.shape[2:] if tasks.verify else x.shape[1:])
+    if tasks.data.is_bytes and not tasks.data.own:
+        inputs.require_units(tasks.tasks)
+    ink = tasks.data.ink(part)
+    if ink is not None and (inputs.ink == "auto" or ink.otherwise > 0.5):
+        say_once(f"{tasks.tasks} is read as {ink}{'' if inputs.ink == 'auto' else IN_TRAINING}")
+
+
+IN_TRAINING = ", as in training"
+
+
+@memory.named(EPISODE_SIZES)
+def measure(
+    settings: RunSettings,
+    learner: Learner,
+    *,
+    tasks: TaskSettings | None = None,
+    part: str = "test",
+    episodes: int = 1000,
+    seed: int = 0,
+    asking: Asking | None = None,
+    called: str = "the run",
+    show_progress: bool = True,
+) -> Result:
+    """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in; once
+    labels have been asked for, if `asking` says so. The tasks' inputs are brought to those
+    of the training, but for a learner that reads any table. Warns on standard error where classes
+    that are tested on have names of classes that the run, `called` so, was trained on, and where
+    inputs may be others than in training.
+
+    Raises `UserError` where the learner cannot serve those tasks.
+    """
+    inputs = None if settings.learner.reads_any_table else settings.tasks.inputs
+    t = dataclasses.replace(tasks or settings.tasks, inputs=inputs)
+    require_kind(settings.learner, t)
+    warn_of_seen_classes(settings.tasks, t, part, called)
+    distribution = episode_tasks(t, part, t.way, t.shot, t.query)
+    task = jax.eval_shape(distribution.sample, jax.random.key(0))
+    memory.require_room(task, EPISODE_SIZES)
+    if t.inputs is not None:
+        require_inputs(t, part, t.inputs, distribution)
+    if asking is not None:
+        distribution = asked_tasks(distribution, asking, learner)
+    try:
+        result = evaluate(
+            learner, distribution, episodes=episodes, seed=seed, show_progress=show_progress
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    words = {**result.learner, **learner_protocol(settings.learner, learner)}
+    result = dataclasses.replace(result, learner=words)
+    of_any_learner = t.inputs and t.inputs.of_any_learner
+    shape = task.query.x.shape[2:] if t.verify else task.query.x.shape[1:]
+    if t.inputs is None and len(shape) == 1 and kind_of(t.tasks).own:
+        of_any_learner = Inputs.unscaled(shape)
+    if t.inputs == of_any_learner:
+        return result
+    # Learners that scale the same features differently have met the same tasks.
+    plain = dataclasses.replace(t, inputs=of_any_learner)
+    counts = {word: result.tasks.protocol[word] for word in ("episodes", "seed")}
+    met = Met.of(episode_tasks(plain, part, t.way, t.shot, t.query), **counts)
+    return dataclasses.replace(result, tasks=met)

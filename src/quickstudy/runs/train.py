@@ -1,0 +1,164 @@
+"""Train runs of any kind in their folders: one seed or several."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quickstudy import checkpoint, memory
+from quickstudy.datasets.kept import ClassSplit
+from quickstudy.devices import from_first_process, is_first_process
+from quickstudy.learner import Learnable
+from quickstudy.record import Record
+from quickstudy.runs.evidence import provenance, run_folder
+from quickstudy.runs.folders import SPLIT_FILE
+from quickstudy.runs.kinds import kind_of_run
+from quickstudy.runs.run import Prepared, Run, Start
+from quickstudy.runs.saved import SavedRun
+from quickstudy.terminal import warn
+from quickstudy.training import SECONDS_PER_CHECKPOINT, SeedRun, meta_train_seeds
+
+
+def train(
+    settings: Run,
+    run: Path,
+    *,
+    devices: int | None = None,
+    checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
+    show_progress: bool = True,
+) -> Any:
+    """Train in the folder `run`, or go on there, and leave what was trained in `learner.qs`
+    (`optimizer.qs` for an optimiser). Returns the `Learner` or `LearnedOptimizer`.
+
+    Raises `UserError` for what the user can put right, `TrainingStopped` after a signal.
+    """
+    [trained] = _train(
+        kind_of_run(settings).prepared(settings, [run]),
+        {settings.training.seed: run},
+        devices=devices,
+        checkpoint_seconds=checkpoint_seconds,
+        show_progress=show_progress,
+    )
+    return trained
+
+
+def train_seeds(
+    settings: Run,
+    runs: Mapping[int, Path],
+    *,
+    devices: int | None = None,
+    checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
+    show_progress: bool = True,
+) -> None:
+    """`train` from each of several seeds, in a folder each, on the same classes: together on an
+    accelerator, one after the other on a CPU. Those that are finished are left as they are.
+
+    Raises as `train` does.
+    """
+    kind = kind_of_run(settings)
+    ready = kind.prepared(settings, runs.values())
+    finished = from_first_process(np.asarray([(run / kind.file).exists() for run in runs.values()]))
+    rest = {}
+    for (seed, run), done in zip(runs.items(), finished, strict=True):
+        if not done:
+            rest[seed] = run
+        elif is_first_process():
+            Record(run, ready.settings.with_seed(seed).to_json())  # refuses other settings
+    if rest:
+        _train(
+            ready,
+            rest,
+            devices=devices,
+            checkpoint_seconds=checkpoint_seconds,
+            show_progress=show_progress,
+        )
+
+
+def train_unless_done(
+    settings: Run, runs: Mapping[int, Path], *, devices: int | None = None, show_progress: bool
+) -> dict[int, SavedRun]:
+    """`train_seeds` where it is not done, and open each run. Raises as `train` does."""
+    train_seeds(settings, runs, devices=devices, show_progress=show_progress)
+    return {seed: SavedRun.open(run, kind_of_run(settings)) for seed, run in runs.items()}
+
+
+def _train(
+    ready: Prepared,
+    runs: Mapping[int, Path],
+    *,
+    devices: int | None,
+    checkpoint_seconds: float,
+    show_progress: bool,
+) -> list[Learnable]:
+    settings, kind = ready.settings, kind_of_run(ready.settings)
+    evidence = provenance()
+    start = started(settings, next(iter(runs.values())).parent, devices, show_progress)
+    with memory.named(kind.sizes):
+        training = kind.training(ready, start)
+        seeds = [
+            SeedRun(seed, training.build(seed), run, settings.with_seed(seed).to_json())
+            for seed, run in runs.items()
+        ]
+        if is_first_process():
+            for one in seeds:
+                keep(ready.split, one)
+            for note in training.notes:
+                warn(note)
+        trained = meta_train_seeds(
+            seeds,
+            training.tasks,
+            training.optimizer,
+            steps=settings.training.steps,
+            meta_batch=settings.training.meta_batch,
+            tasks_at_once=settings.training.tasks_at_once,
+            devices=devices,
+            validation=training.validation,
+            meta_gradient=training.meta_gradient,
+            checkpoint_seconds=checkpoint_seconds,
+            show_progress=show_progress,
+        )
+        learners = []
+        for run, learner in trained:
+            learners.append(learner)
+            if not is_first_process():
+                continue
+            assert run.folder is not None
+            assert run.configuration is not None
+            header = {
+                "configuration": run.configuration,
+                **training.header,
+                "provenance": evidence,
+                "seconds": Record(run.folder, run.configuration).seconds(),
+            }
+            checkpoint.save(run.folder / kind.file, learner, header)
+    return learners
+
+
+def started(settings: Run, beside: Path, devices: int | None, show_progress: bool) -> Start | None:
+    """Give what a training begins with: a saved run, or one that is trained in the folder `beside`
+    which holds the training's own folder."""
+    if settings.start is None:
+        return None
+    if isinstance(settings.start, str):
+        saved = SavedRun.find(settings.start)
+        return Start(saved.settings, saved.learner())
+    folder = run_folder(beside, settings.start)
+    learned = train(settings.start, folder, devices=devices, show_progress=show_progress)
+    return Start(settings.start, learned)
+
+
+def keep(split: ClassSplit | None, run: SeedRun) -> None:
+    """Write the names of the classes into the run's folder, if it keeps any and they are not
+    there: before the first step, beside `config.json`. Raises `UserError` where the folder is
+    another run's."""
+    assert run.folder is not None
+    assert run.configuration is not None
+    Record(run.folder, run.configuration)
+    path = run.folder / SPLIT_FILE
+    if split is not None and not path.exists():
+        content = json.dumps(split.to_json(), indent=1).encode() + b"\n"
+        checkpoint.write_atomically(path, content)
