@@ -29,7 +29,7 @@ SECONDS_PER_CALL = 1.0
 
 VALIDATION_SEED = 1_000_003
 
-Figures = dict[str, Float[np.ndarray, "steps runs"]]
+Watched = dict[str, Float[np.ndarray, "steps runs"]]
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Loop:
             updated, seen = advance(
                 updated, fixed, self.task_arrays, np.int32(done), np.int32(stop)
             )
-            figures: Figures = {
+            figures: Watched = {
                 k: np.asarray(v)[: stop - done].reshape(-1, count)
                 for k, v in jax.device_get(seen).items()
             }
