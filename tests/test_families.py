@@ -1,7 +1,7 @@
 """Families of methods to come, each written as a user of the library would: none of it is in `src`.
 
 A learner that answers with a mixture, a task that is an environment and no episode, and tasks whose
-support set has no label at all. (One training over two sources is in `tests/data/`.)
+support set has no label at all. (One training over two sources is in `tests/test_two_sources.py`.)
 """
 
 import equinox as eqx
