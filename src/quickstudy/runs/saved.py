@@ -78,22 +78,26 @@ class SavedRun:
         """What the learner was built for."""
         return problem_from_json(self.header["problem"])
 
-    def learner(self, **options: Any) -> Any:
-        """Make the trained learner (or optimiser). `options` change options that training does not
-        depend on, such as `normalisation` or `test_steps`.
+    def having(self, **options: Any) -> SavedRun:
+        """Give the run with other options of its learner that training does not depend on, such as
+        `normalisation` or `test_steps`. Raises `UserError` where the learner has no such option."""
+        if not options:
+            return self
+        known = {f.name for f in dataclasses.fields(self.settings.learner)}
+        for name in options:
+            if name not in known:
+                raise UserError(f"{self.settings.name} has no --{name.replace('_', '-')}")
+        changed = dataclasses.replace(self.settings.learner, **options)
+        settings = dataclasses.replace(self.settings, learner=changed)
+        return dataclasses.replace(self, settings=settings)
 
-        Raises `UserError` where the learner has no such option, `DamagedFile` where the file does
-        not hold what its settings describe.
+    def learner(self, **options: Any) -> Any:
+        """Make the trained learner (or optimiser), with options as `having` takes them.
+
+        Raises `UserError` as `having` does, `DamagedFile` where the file does not hold what its
+        settings describe.
         """
-        settings = self.settings
-        if options:
-            known = {f.name for f in dataclasses.fields(settings.learner)}
-            for name in options:
-                if name not in known:
-                    raise UserError(f"{settings.name} has no --{name.replace('_', '-')}")
-            changed = dataclasses.replace(settings.learner, **options)
-            settings = dataclasses.replace(settings, learner=changed)
-        like = self.kind.structure(settings, self.header)
+        like = self.kind.structure(self.having(**options).settings, self.header)
         return checkpoint.fitted(self.file, self.header, self.arrays, like)
 
 

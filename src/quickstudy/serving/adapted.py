@@ -132,8 +132,8 @@ def adapt(run: Path, support: Path, out: Path) -> Adapted:
     saved = SavedRun.open(run)
     if saved.header.get("kind") == KIND:
         raise UserError(f"{saved.file} is an adapted learner, not a trained one")
-    settings, problem = saved.settings, saved.problem
-    learner = _inductive(saved)
+    problem = saved.problem
+    settings, learner = _inductive(saved)
     if not isinstance(problem.likelihood, Categorical):
         raise UserError(f"{run} learned regression: adapt and predict are for classes")
     if problem.description is not None:
@@ -269,13 +269,14 @@ def _served(settings: RunSettings, problem: TaskSpec) -> Inputs:
     return inputs
 
 
-def _inductive(saved: SavedRun) -> Learner:
-    """The learner of a run, by the option that makes predictions independent of each other where
-    there is one."""
+def _inductive(saved: SavedRun) -> tuple[RunSettings, Learner]:
+    """The settings and the learner of a run, with the option that makes predictions independent of
+    each other where there is one."""
     learner = saved.learner()
     if learner.normalised_by == "batch" and "normalisation" in vars(saved.settings.learner):
-        return saved.learner(normalisation="support")
-    return learner
+        saved = saved.having(normalisation="support")
+        return saved.settings, saved.learner()
+    return saved.settings, learner
 
 
 def _may_write(out: Path) -> None:
