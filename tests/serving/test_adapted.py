@@ -217,7 +217,9 @@ def test_tables_are_scaled_as_in_training(tmp_path: Path) -> None:
             lines.append(f"{height},{weight},kind{k}")
     table = tmp_path / "animals.csv"
     table.write_text("\n".join(lines))
-    tasks = TaskSettings(f"table:{table}", 2, 1, 2, train_way=3, label_column="species")
+    tasks = TaskSettings(
+        f"table:{table}", way=2, shot=1, query=2, train_way=3, label_column="species"
+    )
     run = trained(tmp_path / "run", PixelsSettings(), tasks, 0)
     support, out = tmp_path / "new.csv", tmp_path / "new.qs"
     support.write_text("weight,size,species\n0.02,150,cat\n0.01,290,dog\n")
