@@ -24,7 +24,6 @@ from quickstudy.datasets.kept import (
     read_split,
     shuffled,
 )
-from quickstudy.devices import is_first_process
 from quickstudy.errors import UserError
 from quickstudy.terminal import say_once
 
@@ -44,6 +43,8 @@ class Own(Real):
     def everything(self) -> Grouped:
         """All classes, brought to the inputs of a trained learner where there is one. Says in one
         line on standard error which classes the run does not know."""
+        from quickstudy.devices import is_first_process
+
         found, inputs = self.read(), self.options.inputs
         if is_first_process() and (said := self.what_is_new(found.names)):
             say_once(said)
