@@ -30,7 +30,7 @@ def from_json(found: Any, part: str, kind: Any) -> Any:
 
     >>> from_json({"training": {"steps": "many"}}, "training", TrainingSettings)
     Traceback (most recent call last):
-    ValueError: training.steps: Expected `int | null`, got `str`
+    builtins.ValueError: training.steps: Expected `int | null`, got `str`
     """
     if not isinstance(found, dict) or part not in found:
         raise ValueError(f"it says nothing of {part!r}")
