@@ -61,7 +61,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     names = {part: [f"class{k}" for k in numbers] for part, numbers in parts.items()}
     (root / "split.json").write_text(json.dumps(names))
     split = str(root / "split.json")
-    tasks = TaskSettings(f"npz:{root / 'noise.npz'}", 3, 1, 4, 3, 1, 4, split=split)
+    sizes = {"way": 3, "shot": 1, "query": 4, "train_way": 3, "train_shot": 1, "train_query": 4}
+    tasks = TaskSettings(f"npz:{root / 'noise.npz'}", split=split, **sizes)
     return {
         "pixels": trained(root / "pixels", PixelsSettings(), tasks, 0),
         "protonet": trained(root / "protonet", ProtoNetSettings(SMALL), tasks, 20),
