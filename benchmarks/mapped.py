@@ -69,7 +69,7 @@ def train(folder: Path, contender: str, steps: int) -> dict[str, float]:
     import jax
     import optax
 
-    from quickstudy.data.kind import source_of
+    from quickstudy.data.real import source_of
     from quickstudy.datasets import packed
     from quickstudy.learners.metric.protonet import ProtoNet
     from quickstudy.networks import Conv4

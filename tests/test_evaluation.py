@@ -12,9 +12,9 @@ import pytest
 from jaxtyping import Array, Float
 from scipy import stats
 
+from quickstudy.estimate import Estimate
 from quickstudy.evaluation import (
     Comparison,
-    Estimate,
     Met,
     Result,
     average,

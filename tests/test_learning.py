@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import optax
 
-from quickstudy.evaluation import Estimate, evaluate, paired_difference
+from quickstudy.estimate import Estimate
+from quickstudy.evaluation import evaluate, paired_difference
 from quickstudy.learners.baseline.nearest import NearestNeighbour
 from quickstudy.learners.gradient.maml import MAML
 from quickstudy.learners.metric.protonet import ProtoNet

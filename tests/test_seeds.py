@@ -15,7 +15,8 @@ from jaxtyping import Array, Float, Int
 from quickstudy import memory
 from quickstudy.cli import main
 from quickstudy.errors import UserError
-from quickstudy.evaluation import Estimate, Met, Result, average, paired_difference
+from quickstudy.estimate import Estimate
+from quickstudy.evaluation import Met, Result, average, paired_difference
 from quickstudy.experiments.published import RECIPES
 from quickstudy.experiments.published.recipe import Figure, Recipe
 from quickstudy.experiments.reproduce import reproduce, table

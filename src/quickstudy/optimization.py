@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.compilation import enable_compilation_cache
-from quickstudy.evaluation import Estimate, Met
+from quickstudy.estimate import Estimate
+from quickstudy.evaluation import Met
 from quickstudy.optimizers.learned import (
     COORDINATES_AT_ONCE,
     AnyOptimizer,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 from quickstudy.experiments.diagrams import Panel, pictures
 from quickstudy.experiments.studies.gaussian_processes import (
     SHOWN_PIXELS,

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from quickstudy.cli.main import main
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 from quickstudy.experiments.diagrams import Map, Panel
 from quickstudy.experiments.studies.feature_reuse import cka, frozen, representations
 from quickstudy.experiments.studies.gates import SPREAD, gates, lines

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from quickstudy.evaluation import Estimate, Met
+from quickstudy.estimate import Estimate
+from quickstudy.evaluation import Met
 from quickstudy.experiments.opponents import Tuned
 from quickstudy.experiments.race import ADAM, Race
 from quickstudy.experiments.studies import (

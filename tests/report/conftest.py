@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 from quickstudy.report.data import (
     Calibration,
     Confusion,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from quickstudy.errors import UserError
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 from quickstudy.report.data import Calibration, Confusion, ReportData, Row
 from quickstudy.report.figures import COLOURS
 from quickstudy.report.markup import number

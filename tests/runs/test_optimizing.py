@@ -15,7 +15,7 @@ import quickstudy
 from quickstudy.cli import main
 from quickstudy.datasets import cifar10
 from quickstudy.errors import UserError
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 from quickstudy.experiments import opponents
 from quickstudy.experiments.opponents import RATES, tune, tuned_once
 from quickstudy.experiments.race import first_below, race

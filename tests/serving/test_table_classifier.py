@@ -15,7 +15,7 @@ from sklearn.model_selection import cross_val_score
 
 import quickstudy
 from quickstudy.errors import UserError
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 from quickstudy.experiments.studies.tables import SHIPPED, draw
 from quickstudy.likelihood import Categorical
 from quickstudy.runs.saved import TABLES, SavedRun

@@ -42,7 +42,7 @@ def run(words: list[str]) -> int:
 
     from quickstudy.cli.main import complain
     from quickstudy.devices import join
-    from quickstudy.evaluation import Estimate
+    from quickstudy.estimate import Estimate
     from quickstudy.experiments.reproduce import reproduce
     from quickstudy.experiments.results_page import published
     from quickstudy.training import TrainingStopped

@@ -16,7 +16,8 @@ from quickstudy.settings.run import PRINTED_PRESENTATIONS
 from quickstudy.terminal import printable
 
 if TYPE_CHECKING:
-    from quickstudy.evaluation import Estimate, Result
+    from quickstudy.estimate import Estimate
+    from quickstudy.evaluation import Result
 
 LEAST_WORDS = 16
 """The narrowest column of words, in characters. Where a terminal has no room for all columns, the

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from quickstudy.data.kind import Real
+from quickstudy.data.real import Real
 from quickstudy.datasets import cache, mnist
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.images import resized

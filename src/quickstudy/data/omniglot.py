@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import ClassVar, Literal
 
-from quickstudy.data.kind import Real, fewer
+from quickstudy.data.real import Real, fewer
 from quickstudy.datasets import cache, omniglot
 from quickstudy.datasets.grouped import Grouped
 

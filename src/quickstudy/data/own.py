@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from quickstudy.data.inputs import Inputs
-from quickstudy.data.kind import Real, fewer
+from quickstudy.data.real import Real, fewer
 from quickstudy.datasets.grouped import Grouped, standardise
 from quickstudy.datasets.kept import (
     NOT_KEPT,

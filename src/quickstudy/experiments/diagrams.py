@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 
 
 @dataclass(frozen=True)

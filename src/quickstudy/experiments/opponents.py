@@ -19,7 +19,8 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from quickstudy.compilation import enable_compilation_cache
-from quickstudy.evaluation import Estimate, Met
+from quickstudy.estimate import Estimate
+from quickstudy.evaluation import Met
 from quickstudy.files import read_json, write_json
 from quickstudy.optimization import together
 from quickstudy.optimizers.learned import minimise

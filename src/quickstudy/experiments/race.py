@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from quickstudy import memory
-from quickstudy.evaluation import NORMAL_QUANTILE, Estimate
+from quickstudy.estimate import NORMAL_QUANTILE, Estimate
 from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.opponents import UNTUNED, Tuned, tuned_once
 from quickstudy.optimization import Curves, minimise_many

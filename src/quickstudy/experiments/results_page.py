@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import UserError
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 
 
 def table(results: Path) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from quickstudy.evaluation import Comparison, Estimate, Result
+from quickstudy.estimate import Estimate
+from quickstudy.evaluation import Comparison, Result
 from quickstudy.likelihood import Categorical
 from quickstudy.progress import progress
 from quickstudy.record import METRICS, read_metrics

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 
 
 def called(metric: str) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 from quickstudy.report import figures
 
 

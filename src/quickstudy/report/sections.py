@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 from quickstudy.report import episode, figures
 from quickstudy.report.data import Confusion, Embedding, ReportData, Row, called
 from quickstudy.report.markup import (

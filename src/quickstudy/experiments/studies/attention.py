@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 from quickstudy.experiments.diagrams import Map, Panel
 from quickstudy.experiments.published.omniglot import omniglot_test
 from quickstudy.experiments.published.reading import snail_omniglot

@@ -26,7 +26,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from quickstudy.evaluation import Estimate, evaluate, paired_difference
+from quickstudy.estimate import Estimate
+from quickstudy.evaluation import evaluate, paired_difference
 from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.published.gradient import maml_omniglot
 from quickstudy.experiments.published.recipe import Budget

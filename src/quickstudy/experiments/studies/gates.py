@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.published.gradient import meta_lstm_omniglot
 from quickstudy.experiments.published.recipe import Budget

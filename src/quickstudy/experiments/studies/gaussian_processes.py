@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, Shaped
 
-from quickstudy.evaluation import Estimate, evaluate
+from quickstudy.estimate import Estimate
+from quickstudy.evaluation import evaluate
 from quickstudy.experiments.diagrams import Map, Panel, pictures
 from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.studies.study import Study, Trained

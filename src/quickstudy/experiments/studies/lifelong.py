@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from quickstudy.data.kind import Classes
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.published.omniglot import OMNIGLOT
 from quickstudy.experiments.published.reading import memory_module_omniglot

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from quickstudy.evaluation import Estimate, evaluate
+from quickstudy.estimate import Estimate
+from quickstudy.evaluation import evaluate
 from quickstudy.experiments.diagrams import Map, Panel
 from quickstudy.experiments.published.memory import FIVE, mann_omniglot
 from quickstudy.experiments.published.recipe import Budget, Figure

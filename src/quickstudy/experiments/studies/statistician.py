@@ -16,7 +16,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from quickstudy.evaluation import Estimate, evaluate
+from quickstudy.estimate import Estimate
+from quickstudy.evaluation import evaluate
 from quickstudy.experiments.diagrams import Map, Panel, pictures
 from quickstudy.experiments.published.processes import statistician_omniglot
 from quickstudy.experiments.published.recipe import Budget

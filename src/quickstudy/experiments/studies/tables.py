@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from quickstudy.evaluation import Estimate
+from quickstudy.estimate import Estimate
 from quickstudy.experiments.diagrams import Map, Panel
 from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.studies.study import Study, Trained

@@ -30,7 +30,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from quickstudy import memory
-from quickstudy.evaluation import NORMAL_QUANTILE, Estimate
+from quickstudy.estimate import NORMAL_QUANTILE, Estimate
 from quickstudy.experiments.diagrams import Panel
 from quickstudy.experiments.published.recipe import Budget
 from quickstudy.experiments.studies.study import Study, Trained
