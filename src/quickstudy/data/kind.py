@@ -23,15 +23,13 @@ if TYPE_CHECKING:
     from quickstudy.tasks.few_shot import Draw
     from quickstudy.tasks.source import ClassSource, DescribedSource
 
-Part = Literal["train", "validation", "test"]
-
 
 class Data(abc.ABC):
     """What tasks are made of: a data set, or a rule that makes tasks.
 
     A subclass is one kind, and `--tasks NAME` makes an object of it. Its methods load what they
     need when they need it, once. Derive from `Classes` for examples of classes, from which
-    `data/episodes.py` cuts episodes, and from `Made` for data that makes whole tasks.
+    `modes.py` cuts episodes, and from `Made` for data that makes whole tasks.
     """
 
     name: ClassVar[str]
@@ -54,6 +52,8 @@ class Data(abc.ABC):
     """Whether tasks are classification of classes that the data names."""
     has_ways: ClassVar[bool] = True
     """Whether a task has ways: functions have none."""
+    is_bytes: ClassVar[bool] = False
+    """Whether its inputs are pictures of bytes, read as numbers from 0 to 1."""
 
     def __init__(self, options: DataOptions):
         self.options = options
@@ -91,9 +91,6 @@ class Data(abc.ABC):
     def strokes(self, shape: tuple[int, ...]) -> bool:
         """Whether its pictures are strokes, bright on dark."""
         return False
-
-    is_bytes: ClassVar[bool] = False
-    """Whether its inputs are pictures of bytes, read as numbers from 0 to 1."""
 
     def ink(self, part: str) -> Ink | None:
         """What was taken for ink in the user's own pictures; None of other data."""
@@ -143,6 +140,8 @@ class Classes(Data):
 
     plain_only: ClassVar[bool] = False
     """Whether its examples are tokens, of which episodes are plain or pairs."""
+    default_rotations: ClassVar[Literal["none", "classes", "episode"]] = "none"
+    """The rotations that suit it, where nothing is said."""
 
     def __init__(self, options: DataOptions):
         super().__init__(options)
@@ -202,8 +201,6 @@ class Classes(Data):
     def rotations(self) -> Literal["none", "classes", "episode"]:
         """The rotations that were asked for; by default, those that suit the data."""
         return self.options.rotations or self.default_rotations
-
-    default_rotations: ClassVar[Literal["none", "classes", "episode"]] = "none"
 
     @property
     def turns(self) -> int:
