@@ -1,4 +1,4 @@
-# make demo: see it work.  make test: every check of the project.
+# make demo: see it work.  make test: every check of the project.  make quick: the quick ones.
 # make benchmark: how fast it is beside its peers; ARGS=--all for the whole grid.
 # They set themselves up, in .venv or benchmarks/.venv, with nothing but Python 3.11 or newer and
 # make.
@@ -7,13 +7,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check benchmark clean
+.PHONY: demo test quick check benchmark clean
 
 demo: $(VENV)/.with-report
 	$(BIN)/quickstudy demo
 
 test: $(VENV)/.with-dev check
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+quick: $(VENV)/.with-dev check
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
 
 check: $(VENV)/.with-dev
 	$(BIN)/ruff check
