@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from quickstudy.data.omniglot import OmniglotCharacters
 from quickstudy.estimate import Estimate
 from quickstudy.evaluation import Met
 from quickstudy.experiments.opponents import Tuned
@@ -51,7 +52,7 @@ def noted(learner, tasks, **options):
 def test_robustness_varies_what_each_panel_says(monkeypatch, clusters):
     monkeypatch.setattr(robustness, "evaluate", noted)
     source = clusters(classes=6, each=20, shape=(28, 28, 1))
-    monkeypatch.setattr(robustness, "classes_of", lambda tasks, part: source)
+    monkeypatch.setattr(OmniglotCharacters, "source", lambda data, part: source)
     steps, on_omniglot, sheared, scaled, depths = robustness.panels("cpu", untrained)
     [line] = steps.lines.values()
     assert all(learner.test_steps == int(n) for n, (learner, _) in line.items())
