@@ -19,7 +19,8 @@ from quickstudy.estimate import Estimate
 from quickstudy.evaluation import Met, Result, average, paired_difference
 from quickstudy.experiments.published import RECIPES
 from quickstudy.experiments.published.recipe import Figure, Recipe
-from quickstudy.experiments.reproduce import reproduce, table
+from quickstudy.experiments.reproduce import reproduce
+from quickstudy.experiments.results_page import table
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian
 from quickstudy.settings.learners import MAMLSettings

@@ -90,7 +90,7 @@ def test_numbers_out_of_range_are_named_with_their_flag(mistake, tmp_path, flag,
         (("--tasks", "mnist"), "--tasks mnist is there to test on"),
         (("--tasks", "lake-runs"), "--tasks lake-runs is there to test on"),
         (("--within",), "--within needs classes with names like group/class"),
-        (("--within", "--fixed-labels"), "--within and --fixed-labels"),
+        (("--within", "--fixed-labels"), "--fixed-labels does not go with --within"),
         (("--verify",), "--verify is for learners that compare"),
         (("--tasks", "glyphs:x"), "--tasks glyphs:x: nothing comes after glyphs"),
         (("--tasks", "npz:"), "it does not say where your data is: npz:PATH"),
@@ -237,7 +237,7 @@ def test_training_tasks_that_the_learner_does_not_take(mistake, features, tmp_pa
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("tadam", "--tasks", "synthetic-tables", "--shot", "4"), "is not cut out of classes"),
+        (("tadam", "--tasks", "synthetic-tables", "--shot", "4"), "are not cut out of classes"),
         (("multi-task", "--tasks", "synthetic-tables", "--shot", "4"), "a task and its examples"),
         (("multi-task", "--tasks", "gaussian-processes"), "a task and its examples at once"),
         (("tadam", "--network", "mlp"), "conditions the normalised layers of its network"),

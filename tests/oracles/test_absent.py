@@ -36,7 +36,7 @@ LEARNERS: dict[str, LearnerSettings] = {
     "pixels": PixelsSettings(),
     "fine-tuned neighbours": FineTuningSettings(MLP, match="cosine"),
     "protonet": ProtoNetSettings(MLP),
-    "protonet by cosine": ProtoNetSettings(MLP, "cosine"),
+    "protonet by cosine": ProtoNetSettings(MLP, distance="cosine"),
     "matching": MatchingNetSettings(MLP),
     "matching in full context": MatchingNetSettings(MLP, full_context=True),
     "matching, tuned": MatchingNetSettings(MLP, test_steps=2, test_rate=0.1),

@@ -10,6 +10,7 @@ import pytest
 
 from quickstudy.networks import MLP, Conv4
 from quickstudy.networks.conv4 import ConvBlock
+from quickstudy.networks.embedding import pooled
 from quickstudy.networks.layers import (
     VARIANCE_FLOOR,
     BatchNorm,
@@ -19,7 +20,7 @@ from quickstudy.networks.layers import (
     max_pool,
     moments,
 )
-from quickstudy.networks.network import WithHead, pooled
+from quickstudy.networks.network import WithHead
 
 KEY = jax.random.key(0)
 

@@ -121,7 +121,8 @@ def test_options_are_chosen_on_validation_classes(tmp_path, capsys):
     assert (
         "which options? finetune has --match, --head-steps, --head-rate" in capsys.readouterr().err
     )
-    assert main(["evaluate", str(tmp_path), "--searched"]) == 2
+    (run / "search.json").unlink()
+    assert main(["evaluate", str(run), "--searched"]) == 2
     assert "quickstudy search" in capsys.readouterr().err
 
 

@@ -9,6 +9,7 @@ from jaxtyping import PRNGKeyArray
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.tasks.any_shot import AnyShot
 from quickstudy.tasks.few_shot import Batches, FewShot
+from quickstudy.tasks.partly_labelled import PartlyLabelled
 
 
 class CotrainedEpisode(Episode):
@@ -19,6 +20,10 @@ class CotrainedEpisode(Episode):
     """Labelled by their places among the training classes."""
 
 
+OfClasses = FewShot | AnyShot | PartlyLabelled
+"""Episodes that are cut out of a source of classes."""
+
+
 class CoTraining(TaskDistribution[CotrainedEpisode]):
     """Each episode with a batch of `size` examples of the first `classes` classes of its source.
 
@@ -27,7 +32,7 @@ class CoTraining(TaskDistribution[CotrainedEpisode]):
     (64,)
     """
 
-    episodes: FewShot | AnyShot
+    episodes: OfClasses
     size: int = eqx.field(static=True)
     classes: int = eqx.field(static=True)
 

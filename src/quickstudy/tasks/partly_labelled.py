@@ -11,7 +11,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from quickstudy.task import Episode, Examples
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.finite import Redrawn
-from quickstudy.tasks.source import distinct
+from quickstudy.tasks.source import ClassSource, distinct
 
 ANYWHERE = 2**31 - 1
 """Folded into an episode's key: where labels are. Small numbers are for questions (`asking.py`)."""
@@ -86,6 +86,10 @@ class PartlyLabelled(Redrawn):
             jax.random.split(draw, self.distractors), classes
         )
         return x.reshape(-1, *x.shape[2:])
+
+    @property
+    def source(self) -> ClassSource:
+        return self.tasks.source
 
     @property
     def unlabelled(self) -> int:

@@ -37,11 +37,9 @@ class TADAMSettings(NormalisedSettings):
         return {"anneal_every": twentieth(training.steps)}
 
     def grouped(self, tasks):
-        from quickstudy.tasks.any_shot import AnyShot
-        from quickstudy.tasks.cotraining import CoTraining
-        from quickstudy.tasks.few_shot import FewShot
+        from quickstudy.tasks.cotraining import CoTraining, OfClasses
 
-        if not isinstance(tasks, FewShot | AnyShot):
+        if not isinstance(tasks, OfClasses):
             raise UserError(
                 f"{self.name} learns to tell all training classes apart beside episodes, and "
                 f"{tasks.protocol()['data']} is not cut out of classes: take protonet"
