@@ -27,11 +27,13 @@ ENVIRONMENT = os.environ | {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 
 def train(run: Path, *words: str) -> subprocess.Popen:
     command = [*COMMAND, "--run", str(run), *OPTIONS, "--checkpoint-seconds", "0", *words]
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup a child would ignore it
+    signals = (signal.SIGHUP, signal.SIGINT)  # a child of nohup, or of a shell's &, ignores them
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in signals}
     try:
         return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     finally:
-        signal.signal(signal.SIGHUP, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def workers_of(supervisor: subprocess.Popen) -> list[int]:
