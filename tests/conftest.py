@@ -4,6 +4,7 @@ classification problems that are quick to learn."""
 import os
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,8 @@ install_import_hook([f"quickstudy.{name}" for name in WITH_ARRAYS], "checker_of_
 
 # Most programs here run once, and compiling them well takes longer than running them.
 COMPILE_QUICKLY = "--xla_backend_optimization_level=0"
+if metadata.version("jaxlib").split(".")[:2] <= ["0", "10"]:  # later ones do not know the flag
+    COMPILE_QUICKLY += " --xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {COMPILE_QUICKLY}".strip()
 
 import hypothesis  # noqa: E402
@@ -37,6 +40,24 @@ hypothesis.settings.register_profile("quickstudy", deadline=None)  # no test tim
 hypothesis.settings.load_profile("quickstudy")
 
 
+TESTS = Path(__file__).parent
+SLOW = (
+    *("contract", "experiments", "report", "serving", "runs", "cli", "benchmarks"),
+    *("test_devices.py", "test_documents.py", "test_learning.py", "test_seeds.py"),
+    *("test_training.py", "tasks/test_mapped.py", "tasks/test_tables.py", "test_docstrings.py"),
+    *("oracles/test_adapters.py", "oracles/test_reptile.py", "oracles/test_unrolling.py"),
+    *("oracles/test_transfer.py", "test_families.py", "test_two_sources.py", "test_memory.py"),
+)
+"""The tests that `make quick` leaves out: those of whole programs, and of every learner."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        where = item.path.relative_to(TESTS).as_posix()
+        if where.startswith(SLOW):
+            item.add_marker("slow")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--learner",
@@ -48,7 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 MAPS = Path("/proc/self/maps")
-MOST_MAPS = 30_000
+MOST_MAPS = 12_000
 
 
 def pytest_runtest_teardown() -> None:
