@@ -92,6 +92,22 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel]:
         {"MAML, trained with 1": {str(n): error(by_depth[2], n) for n in STEPS}},
     )
 
+    yield from panels_on_omniglot(budget, trained)
+    yield Panel(
+        "Hidden layers of 40 units, sinusoid",
+        "hidden layers",
+        "mse",
+        {
+            f"MAML after {steps} step{'s' if steps > 1 else ''}": {
+                str(depth): error(learner, steps) for depth, learner in by_depth.items()
+            }
+            for steps in (1, 5)
+        },
+    )
+
+
+def panels_on_omniglot(budget: Budget, trained: Trained) -> Iterator[Panel]:
+    """More steps, and characters sheared and scaled."""
     runs = on_omniglot(budget)
     learners = {name: trained(settings) for name, settings in runs.items()}
     tasks = runs["MAML"].tasks
@@ -129,18 +145,6 @@ def panels(budget: Budget, trained: Trained) -> Iterator[Panel]:
         {
             name: {f"{scale:g}": accuracy(learner, scale=scale) for scale in SCALES}
             for name, learner in learners.items()
-        },
-    )
-
-    yield Panel(
-        "Hidden layers of 40 units, sinusoid",
-        "hidden layers",
-        "mse",
-        {
-            f"MAML after {steps} step{'s' if steps > 1 else ''}": {
-                str(depth): error(learner, steps) for depth, learner in by_depth.items()
-            }
-            for steps in (1, 5)
         },
     )
 
