@@ -41,20 +41,22 @@ hypothesis.settings.load_profile("quickstudy")
 
 
 TESTS = Path(__file__).parent
-SLOW = (
-    *("contract", "experiments", "report", "serving", "runs", "cli", "benchmarks"),
-    *("test_devices.py", "test_documents.py", "test_learning.py", "test_seeds.py"),
-    *("test_training.py", "tasks/test_mapped.py", "tasks/test_tables.py", "test_docstrings.py"),
-    *("oracles/test_adapters.py", "oracles/test_reptile.py", "oracles/test_unrolling.py"),
-    *("oracles/test_transfer.py", "test_families.py", "test_two_sources.py", "test_memory.py"),
+QUICK = (
+    *("data", "datasets", "settings", "cli/test_help.py", "tasks/test_redraws.py"),
+    *("oracles/test_maml.py", "oracles/test_protonet.py", "oracles/test_few_shot.py"),
+    *("test_checkpoint.py", "test_evaluation.py", "test_files.py", "test_golden.py"),
+    *("test_record.py", "test_two_sources.py"),
 )
-"""The tests that `make quick` leaves out: those of whole programs, and of every learner."""
+"""The tests of `make quick`, with the contract of two learners; all others are marked as slow."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         where = item.path.relative_to(TESTS).as_posix()
-        if where.startswith(SLOW):
+        of_two = where == "contract/test_learners.py" and item.name.endswith(
+            ("[maml]", "[protonet]")
+        )
+        if not (of_two or where.startswith(QUICK)):
             item.add_marker("slow")
 
 
