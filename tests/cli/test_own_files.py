@@ -12,7 +12,7 @@ import pytest
 from quickstudy import load_optimizer, user_file
 from quickstudy.cli import main
 from quickstudy.errors import UserError
-from quickstudy.report.opened import Run
+from quickstudy.report.opened import OpenedRun
 from quickstudy.runs.kinds import OPTIMIZER
 from quickstudy.runs.problems import problems_of
 from quickstudy.runs.saved import SavedRun, open_seeds
@@ -136,7 +136,7 @@ def test_no_command_and_no_function_runs_a_file_that_a_run_names(here, said):
         for load, *given in (
             (SavedRun.open, run),
             (open_seeds, run),
-            (Run.open, run),
+            (OpenedRun.open, run),
             (adapted.load, evil_file),
             (adapted.predict, evil_file, [examples]),
             (adapted.adapt, run, examples, here / "new.qs"),

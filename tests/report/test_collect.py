@@ -14,7 +14,7 @@ from quickstudy.report import confusions as confusing
 from quickstudy.report.collect import collect, compare_report, write, write_comparison
 from quickstudy.report.data import CurveEpisode, ImageEpisode
 from quickstudy.report.drawn import drawn, embedded
-from quickstudy.report.opened import Run
+from quickstudy.report.opened import OpenedRun
 from quickstudy.runs.train import train, train_seeds
 from quickstudy.settings.learner import LearnerSettings
 from quickstudy.settings.learners import (
@@ -93,7 +93,7 @@ def test_every_section_of_a_run(runs: dict[str, Path]) -> None:
 
 
 def test_the_episode_is_the_first_that_was_measured(runs: dict[str, Path]) -> None:
-    run = Run.open(runs["pixels"])
+    run = OpenedRun.open(runs["pixels"])
     episode, embedding = drawn(run, seed=3)
     assert embedding is None
     assert isinstance(episode, ImageEpisode)
@@ -105,7 +105,7 @@ def test_the_episode_is_the_first_that_was_measured(runs: dict[str, Path]) -> No
 
 
 def test_the_classes_of_an_episode_are_those_it_was_cut_from(runs: dict[str, Path]) -> None:
-    tasks = Run.open(runs["pixels"]).tasks
+    tasks = OpenedRun.open(runs["pixels"]).tasks
     assert isinstance(tasks, FewShot)
     key = jax.random.key(7)
     episode = tasks.sample(key)
@@ -117,7 +117,7 @@ def test_the_classes_of_an_episode_are_those_it_was_cut_from(runs: dict[str, Pat
 
 
 def test_twins_are_what_gets_confused(runs: dict[str, Path]) -> None:
-    confusions = confusing.confused(Run.open(runs["pixels"]), seed=0)
+    confusions = confusing.confused(OpenedRun.open(runs["pixels"]), seed=0)
     numbers = [(int(c.true[5:]), int(c.predicted[5:])) for c in confusions]
     assert len(numbers) == 6
     assert all(true // 2 == predicted // 2 for true, predicted in numbers)
@@ -142,13 +142,13 @@ def test_principal_components_keep_a_plane_as_it_is() -> None:
 
 
 def test_maml_is_swept_over_inner_steps(runs: dict[str, Path]) -> None:
-    run = Run.open(runs["maml"])
+    run = OpenedRun.open(runs["maml"])
     (sweep,) = collecting.steps_sweep(run, seed=0)
     assert sweep.lines[0].x.tolist() == [0, 2]
     assert (sweep.lines[0].mean >= 0).all()
     assert list(collecting.other_mode(run, 5, 0)) == ["maml, support statistics"]
-    assert collecting.steps_sweep(Run.open(runs["pixels"]), seed=0) == []
-    assert collecting.other_mode(Run.open(runs["pixels"]), 5, 0) == {}
+    assert collecting.steps_sweep(OpenedRun.open(runs["pixels"]), seed=0) == []
+    assert collecting.other_mode(OpenedRun.open(runs["pixels"]), 5, 0) == {}
 
 
 def test_a_log_that_ends_in_the_middle_of_a_line(tmp_path: Path) -> None:
@@ -181,7 +181,9 @@ def test_a_curve_is_drawn_before_and_after_adapting(tmp_path: Path) -> None:
 
 
 def test_several_runs_on_one_page(runs: dict[str, Path], tmp_path: Path) -> None:
-    comparison = Comparison({name: Run.open(run).measure(20, 0) for name, run in runs.items()})
+    comparison = Comparison(
+        {name: OpenedRun.open(run).measure(20, 0) for name, run in runs.items()}
+    )
     data = compare_report(runs, comparison)
     assert data.title == "3 learners on noise.npz, 3-way 1-shot"
     assert data.rows[0].name == comparison.best
@@ -214,24 +216,24 @@ def test_sequences_are_told_by_presentation(tmp_path: Path) -> None:
 def test_several_seeds_are_one_row_with_an_interval_over_trainings(
     runs: dict[str, Path], tmp_path: Path
 ) -> None:
-    tasks = Run.open(runs["protonet"]).settings.tasks
+    tasks = OpenedRun.open(runs["protonet"]).settings.tasks
     settings = RunSettings(ProtoNetSettings(SMALL), tasks, TrainingSettings(steps=0))
     folders = {seed: tmp_path / f"seed-{seed}" for seed in (3, 4)}
     train_seeds(settings, folders, show_progress=False)
-    run = Run.open(tmp_path)
+    run = OpenedRun.open(tmp_path)
     assert run.folders == folders
     data = collect(tmp_path, episodes=20, show_progress=False)
     assert {row.headline.covers for row in data.rows} == {
         "over 2 trainings and 20 test episodes together"
     }
-    each = [Run.open(folder).measure(20, 0).estimate().mean for folder in folders.values()]
+    each = [OpenedRun.open(folder).measure(20, 0).estimate().mean for folder in folders.values()]
     (own,) = (row for row in data.rows if row.name == "protonet")
     assert own.headline.mean == pytest.approx(np.mean(each))
     assert data.protocol is not None
     assert data.protocol["training seeds"] == [3, 4]
     assert list(collecting.trainings(run)) == ["protonet, seed 3", "protonet, seed 4"]
     episode, _ = drawn(run, seed=0)
-    first, _ = drawn(Run.open(folders[3]), seed=0)
+    first, _ = drawn(OpenedRun.open(folders[3]), seed=0)
     assert isinstance(episode, ImageEpisode)
     assert isinstance(first, ImageEpisode)
     np.testing.assert_array_equal(episode.probabilities, first.probabilities)

@@ -21,7 +21,7 @@ from quickstudy.record import METRICS, read_metrics
 from quickstudy.report.confusions import confused
 from quickstudy.report.data import Calibration, Curve, Line, ReportData, Row, Sweep
 from quickstudy.report.drawn import drawn
-from quickstudy.report.opened import Run
+from quickstudy.report.opened import OpenedRun
 from quickstudy.report.page import require_page, write_report
 from quickstudy.runs.evidence import provenance
 from quickstudy.settings.run import WAYS, TaskSettings
@@ -59,7 +59,7 @@ def collect(
     >>> collect(Path("runs/omniglot")).title
     'protonet on omniglot, 5-way 1-shot'
     """
-    opened = Run.open(run)
+    opened = OpenedRun.open(run)
     with progress("report", 5, show=show_progress) as reporter:
         result = opened.measure(episodes, seed)
         results = {opened.name: result, **other_mode(opened, episodes, seed)}
@@ -97,7 +97,7 @@ def compare_report(runs: Mapping[str, Path], comparison: Comparison) -> ReportDa
     comparison = best_first(comparison)
     results = comparison.results
     result = results[comparison.best]
-    best = Run.open(runs[comparison.best], comparison.best)
+    best = OpenedRun.open(runs[comparison.best], comparison.best)
     seed = result.protocol["seed"]
     episode, embedding = drawn(best, seed)
     shared = {k: v for k, v in protocol(best, result).items() if k not in result.learner}
@@ -110,7 +110,11 @@ def compare_report(runs: Mapping[str, Path], comparison: Comparison) -> ReportDa
         rows=rows(comparison),
         protocol={"episode drawn with": best.name, **shared},
         curves=curves(
-            {k: v for name, run in runs.items() for k, v in trainings(Run.open(run, name)).items()},
+            {
+                k: v
+                for name, run in runs.items()
+                for k, v in trainings(OpenedRun.open(run, name)).items()
+            },
             result.headline,
         ),
         episode=episode,
@@ -137,7 +141,7 @@ def subject(tasks: TaskSettings) -> str:
     return data.subject(way, tasks.shot)
 
 
-def chance(run: Run) -> float | None:
+def chance(run: OpenedRun) -> float | None:
     """The accuracy of guessing; None where targets are not classes."""
     likelihood = run.problem.likelihood
     return 1 / likelihood.size if isinstance(likelihood, Categorical) else None
@@ -173,7 +177,7 @@ def mode(result: Result) -> str:
     return "no batch norm" if words == "none" else words.partition("(")[2].rstrip(")")
 
 
-def other_mode(run: Run, episodes: int, seed: int) -> dict[str, Result]:
+def other_mode(run: OpenedRun, episodes: int, seed: int) -> dict[str, Result]:
     """An inductive run's figures with the queries' own batch statistics, and the reverse; by
     name. Empty where there is no batch normalisation, or no choice."""
     chosen = run.learner.normalised_by
@@ -184,7 +188,7 @@ def other_mode(run: Run, episodes: int, seed: int) -> dict[str, Result]:
     return {f"{run.name}, {whose} statistics": other.measure(episodes, seed)}
 
 
-def protocol(run: Run, result: Result) -> dict[str, Any]:
+def protocol(run: OpenedRun, result: Result) -> dict[str, Any]:
     """What was measured, and with what it was trained and measured."""
     training = run.settings.to_json()["training"]
     wanted = ("steps", "meta_batch", "learning_rate", "decay", "seed")
@@ -197,7 +201,7 @@ def protocol(run: Run, result: Result) -> dict[str, Any]:
     return {**result.protocol, **{k: v for k, v in words.items() if v}, **provenance()}
 
 
-def trainings(run: Run) -> dict[str, Path]:
+def trainings(run: OpenedRun) -> dict[str, Path]:
     """The folder of each training, by name."""
     if len(run.seeds) == 1:
         return {run.name: run.path}
@@ -244,7 +248,7 @@ def by_presentation(name: str, result: Result) -> list[Sweep]:
     return [Sweep("presentations", [line(name, numbers, found)])]
 
 
-def steps_sweep(run: Run, seed: int) -> list[Sweep]:
+def steps_sweep(run: OpenedRun, seed: int) -> list[Sweep]:
     """The headline metric after more or fewer inner steps, for learners that take them."""
     if not run.offers("test_steps"):
         return []
@@ -252,7 +256,7 @@ def steps_sweep(run: Run, seed: int) -> list[Sweep]:
     return [Sweep("inner steps", [line(run.name, INNER_STEPS, [r.estimate() for r in found])])]
 
 
-def shots_sweep(run: Run, seed: int) -> list[Sweep]:
+def shots_sweep(run: OpenedRun, seed: int) -> list[Sweep]:
     """Accuracy with more or fewer labelled support examples, as many as there are."""
     tasks = replace(run.settings.tasks, labelled=1.0, distractors=0)
     most = most_shots(tasks)

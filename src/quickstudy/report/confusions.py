@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from quickstudy.data.kind import Classes
 from quickstudy.learner import Learner
 from quickstudy.report.data import Confusion
-from quickstudy.report.opened import Run, is_image, shown
+from quickstudy.report.opened import OpenedRun, is_image, shown
 from quickstudy.task import task_keys
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.source import ClassSource, distinct
@@ -37,7 +37,7 @@ class Chosen(ClassSource):
         return {**self.source.protocol(), "classes": self.classes}
 
 
-def confused(run: Run, seed: int) -> list[Confusion]:
+def confused(run: OpenedRun, seed: int) -> list[Confusion]:
     """Which of twenty fixed test classes are most often taken for which, over many episodes."""
     tasks = run.tasks
     if not isinstance(tasks, FewShot):

@@ -17,7 +17,7 @@ from quickstudy.learners.metric.protonet import Prototypes
 from quickstudy.learners.metric.tadam import ScaledPrototypes
 from quickstudy.networks import WithHead
 from quickstudy.report.data import CurveEpisode, Embedding, ImageEpisode
-from quickstudy.report.opened import Run, is_image, shown
+from quickstudy.report.opened import OpenedRun, is_image, shown
 from quickstudy.task import Episode, task_keys
 from quickstudy.tasks.few_shot import FewShot
 from quickstudy.tasks.gaussian_processes import GaussianProcesses
@@ -27,7 +27,7 @@ GRID = 400
 """Points that a curve is drawn with."""
 
 
-def drawn(run: Run, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embedding | None]:
+def drawn(run: OpenedRun, seed: int) -> tuple[ImageEpisode | CurveEpisode | None, Embedding | None]:
     """The first of the test episodes as the learner meets it, and its queries' features."""
     for_task, for_learner = task_keys(jax.random.key(seed), 0)
     tasks = run.tasks
@@ -100,7 +100,7 @@ def embedded(
 
 
 def drawn_curve(
-    run: Run,
+    run: OpenedRun,
     tasks: Sinusoid | GaussianProcesses,
     for_task: PRNGKeyArray,
     for_learner: PRNGKeyArray,

@@ -22,7 +22,7 @@ from quickstudy.task import Episode, TaskDistribution
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class OpenedRun:
     """A finished run, opened; or several that differ in their seed, of which the first is drawn
     and all are measured."""
 
@@ -33,10 +33,10 @@ class Run:
     """Options of the learner that are not as in training."""
 
     @staticmethod
-    def open(path: Path, name: str | None = None) -> Run:
+    def open(path: Path, name: str | None = None) -> OpenedRun:
         """Raises `UserError` as `open_seeds` does."""
         seeds = open_seeds(path)
-        return Run(path, name or next(iter(seeds.values())).settings.name, seeds)
+        return OpenedRun(path, name or next(iter(seeds.values())).settings.name, seeds)
 
     @property
     def first(self) -> SavedRun:
@@ -63,7 +63,7 @@ class Run:
         """That of the first seed."""
         return self.first.learner(**self.options)
 
-    def having(self, **options: Any) -> Run:
+    def having(self, **options: Any) -> OpenedRun:
         """The same with other options of the learner."""
         return replace(self, options=options)
 

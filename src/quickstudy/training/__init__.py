@@ -26,7 +26,7 @@ from quickstudy.record import Record
 from quickstudy.signals import listen_for_signals
 from quickstudy.task import Task, TaskDistribution
 from quickstudy.training.loop import VALIDATION_SEED as VALIDATION_SEED
-from quickstudy.training.loop import Loop, Run
+from quickstudy.training.loop import Loop, Underway
 from quickstudy.training.loop import TrainingStopped as TrainingStopped
 from quickstudy.training.loop import Validation as Validation
 from quickstudy.training.meta_batch import shared_out
@@ -127,7 +127,7 @@ def meta_train_seeds(
             held.enter_context(record.only_writer())
         newest = newest_of_all(records) if together else None
         resumed = [
-            Run(run, record, from_first_process(record.resume(program.start(run), newest)))
+            Underway(run, record, from_first_process(record.resume(program.start(run), newest)))
             for run, record in zip(runs, records, strict=True)
         ]
         loop = Loop(program, resumed, steps, validation, checkpoint_seconds, signals, show_progress)

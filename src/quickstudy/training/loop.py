@@ -54,7 +54,7 @@ class NoRoomTogether(Exception):
 
 
 @dataclass
-class Run:
+class Underway:
     """One of the runs, its files, and how far it is."""
 
     of: SeedRun
@@ -84,7 +84,7 @@ class Loop:
     """Trains `runs` to the last step with one program."""
 
     program: Program
-    runs: Sequence[Run]
+    runs: Sequence[Underway]
     steps: int
     validation: Validation | None
     checkpoint_seconds: float
@@ -98,10 +98,10 @@ class Loop:
         self.task_arrays = replicate(arrays, self.program.mesh)
         self.log_every = max(1, min(self.steps // 500, 100))
 
-    def trained(self, group: Sequence[Run]) -> Iterator[Run]:
+    def trained(self, group: Sequence[Underway]) -> Iterator[Underway]:
         """Train runs that stand at one step; yield each once it has taken the last step. They
         train one after the other where the memory does not hold them together."""
-        alone: Sequence[Run] = ()
+        alone: Sequence[Underway] = ()
         try:
             self.train(group)
         except NoRoomTogether:
@@ -111,7 +111,7 @@ class Loop:
         for run in alone:
             yield from self.trained([run])
 
-    def train(self, group: Sequence[Run]) -> None:
+    def train(self, group: Sequence[Underway]) -> None:
         """Train runs together, and show progress. Raises `NoRoomTogether`."""
         done, seeds = int(group[0].state.step), [run.of.seed for run in group]
         title = "training"
@@ -126,7 +126,7 @@ class Loop:
             if done < self.steps:
                 self.advance(group, reporter, fetch)
 
-    def advance(self, group: Sequence[Run], reporter: Reporter, fetch: Fetch) -> None:
+    def advance(self, group: Sequence[Underway], reporter: Reporter, fetch: Fetch) -> None:
         """Take all steps that are left, and do after each call what is due."""
         count, done = len(group), int(group[0].state.step)
         updated, fixed = self.program.on_devices(
@@ -167,7 +167,7 @@ class Loop:
             reporter.at(done, "  ".join(f"{k} {float(np.mean(v)):.3f}" for k, v in figures.items()))
 
     def compiled_for(
-        self, group: Sequence[Run], updated: Updated, fixed: Fixed
+        self, group: Sequence[Underway], updated: Updated, fixed: Fixed
     ) -> jax.stages.Compiled:
         """Compile the program for so many runs, if it is not yet. Raises `NoRoomTogether`, or
         `UserError` where the memory does not even hold one run."""
@@ -192,7 +192,7 @@ class Loop:
         return min(self.steps, (done // self.validation.every + 1) * self.validation.every)
 
     def require_finite(
-        self, loss: Float[np.ndarray, "steps runs"], done: int, group: Sequence[Run]
+        self, loss: Float[np.ndarray, "steps runs"], done: int, group: Sequence[Underway]
     ) -> None:
         """Raise `UserError` that names the step after `done` (and the seed, where there are
         several) at which the loss is not a number."""
@@ -205,7 +205,7 @@ class Loop:
             "try a smaller learning rate (--learning-rate)"
         )
 
-    def validate(self, run: Run) -> None:
+    def validate(self, run: Underway) -> None:
         """Measure a run where it is time to, and keep its ω as the best, if it is."""
         validation, state = self.validation, run.state
         step = int(state.step)
@@ -225,6 +225,6 @@ class Loop:
             )
         run.record.log_validation(step, result.headline, score)
 
-    def result(self, run: Run) -> PyTree:
+    def result(self, run: Underway) -> PyTree:
         """Return ω where validation was best, or the last ω without validation."""
         return run.state.trained if self.validation is None else run.state.best
