@@ -72,7 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 MAPS = Path("/proc/self/maps")
-MOST_MAPS = 12_000
+MOST_MAPS = 16_000
 ENDED = itertools.count()
 
 

@@ -113,10 +113,12 @@ COSTLY = {
     "test_two_devices_give_the_gradient_of_one": "=none of them",
 }
 """What compiles longest is tried for each learner's default form, and these options."""
-SHARED_ALIKE = (
-    *("mann", "lstm", "snail", "memory-module", "meta-networks", "statistician", "in-context"),
+SHARED = (
+    *("protonet", "maml", "taml", "reptile", "es-maml", "multi-task", "tadam", "siamese"),
+    *("finetune", "maml++"),
 )
-"""Devices share their tasks as they share a prototypical network's, and these compile longer."""
+"""Whose tasks devices share: those with a meta-gradient, with tasks or with steps of their own, and
+two others. Back-propagation through other learners is shared alike, and takes long to compile."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -128,7 +130,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for name in names
             for case, settings in variants(name)
             if case == settings.name or option in case
-            if name not in SHARED_ALIKE or "two_devices" not in metafunc.function.__name__
+            if name in SHARED
+            or name not in LEARNERS
+            or "two_devices" not in metafunc.function.__name__
         ]  # the tests of one case share what was compiled for it: they stay in one process
         metafunc.parametrize("case", cases, indirect=True, scope="module")
 
