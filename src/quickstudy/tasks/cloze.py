@@ -142,14 +142,14 @@ def blanked_words(
 ) -> tuple[BlankedWords, list[str]]:
     """Some words with the sentences that have them, and the words in the order of their labels.
     Sentences that are word for word the same count once. `words` are those of `protocol`."""
-    unique = [np.asarray([tokens[w] for w in s]) for s in dict.fromkeys(map(tuple, sentences))]
-    length = np.asarray([len(s) for s in unique])
-    gap = np.full(CONTEXT, NOTHING)
+    unique = [np.asarray([tokens[w] for w in s], int) for s in dict.fromkeys(map(tuple, sentences))]
+    length = np.asarray([len(s) for s in unique], int)
+    gap = np.full(CONTEXT, NOTHING, int)
     text = np.concatenate([part for s in unique for part in (gap, s)] + [gap])
     place = np.flatnonzero(text != NOTHING)
     sentence = np.repeat(np.arange(len(unique)), length)
 
-    class_of = np.full(max(tokens.values()) + 1, -1)
+    class_of = np.full(max(tokens.values()) + 1, -1, int)
     asked = list(asked)
     class_of[[tokens[word] for word in asked]] = np.arange(len(asked))
     is_asked = class_of[text[place]] >= 0
