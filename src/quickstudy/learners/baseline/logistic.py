@@ -1,0 +1,73 @@
+"""Logistic regression on raw inputs, by scikit-learn's defaults: a linear model of a support set by
+itself, where scikit-learn is installed.
+
+    p(y = k | x) ∝ exp(w_kᵀ x + b_k),    minimising Σ_i -log p(y_i | x_i) + ½ Σ_k ‖w_k‖²
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from quickstudy.learner import Learner
+from quickstudy.learners.baseline.ridge import Linear
+from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.task import Examples
+
+MOST_ITERATIONS = 1000
+
+
+def is_there() -> bool:
+    """Whether scikit-learn is installed."""
+    from importlib.util import find_spec
+
+    return find_spec("sklearn") is not None
+
+
+class LogisticRegression(Learner):
+    """No parameters, no training. It has no slope: the host computes it.
+
+    >>> LogisticRegression().adapt(support, Categorical(5), key=key)(queries).shape
+    (75, 5)
+    """
+
+    @property
+    def has_slope(self) -> bool:
+        return False
+
+    def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Linear:
+        if not isinstance(likelihood, Categorical):
+            raise ValueError("logistic regression classifies; these targets are not classes")
+        x = support.x.reshape(len(support.y), -1)
+        shapes = (
+            jax.ShapeDtypeStruct((x.shape[1], likelihood.size), jnp.float32),
+            jax.ShapeDtypeStruct((likelihood.size,), jnp.float32),
+        )
+        weight, bias = jax.pure_callback(
+            partial(fitted, classes=likelihood.size),
+            shapes,
+            jax.lax.stop_gradient(x),
+            support.y,
+            vmap_method="sequential",
+        )
+        return Linear(weight, bias, likelihood.seen(support.y))
+
+
+def fitted(x: Any, y: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The weights (d, classes) and constants (classes,) for rows `x` labelled `y`; rows labelled
+    -1 and classes without a row are left out."""
+    from sklearn.linear_model import LogisticRegression as OfScikitLearn
+
+    x, y = np.asarray(x, np.float64), np.asarray(y)
+    x, y = x[y >= 0], y[y >= 0]
+    weight, bias = np.zeros((x.shape[1], classes), np.float32), np.zeros(classes, np.float32)
+    if len(there := np.unique(y)) > 1:
+        model = OfScikitLearn(max_iter=MOST_ITERATIONS).fit(x, y)
+        of_two = len(there) == 2  # whose one row of weights is that of the second class
+        rows = np.concatenate([0 * model.coef_, model.coef_]) if of_two else model.coef_
+        constants = np.append(0, model.intercept_) if of_two else model.intercept_
+        weight[:, there], bias[there] = rows.T, constants
+    return weight, bias
