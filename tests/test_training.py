@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import equinox as eqx
@@ -169,14 +169,19 @@ def test_the_learner_that_comes_back_is_settled(uninterrupted):
 
 def test_the_best_on_validation_comes_back():
     """On the way from 0 to 5, it passes the level of the validation tasks."""
-    found = train(
+    found = past_the_best(validation=Validation(Around(jnp.asarray(2.0)), every=2, episodes=50))
+    assert abs(float(found.level) - 2) < 0.3
+
+
+def past_the_best(**options):
+    """A training that passes the best of validation on its way."""
+    return train(
         steps=100,
         optimizer=optax.adam(0.1),
         learner=eqx.tree_at(lambda g: g.share, START, jnp.asarray(0.0)),
-        validation=Validation(Around(jnp.asarray(2.0)), every=2, episodes=50),
         meta_gradient=PerTask(only_level),
+        **options,
     )
-    assert abs(float(found.level) - 2) < 0.3
 
 
 def only_level(learner, task, key):
@@ -251,7 +256,41 @@ def test_the_best_so_far_survives_interruptions(tmp_path):
     assert len({path.stem for path in checkpoints(tmp_path)}) == 2
     assert same_bits(train(tmp_path, **options), whole)
     looks = [row["step"] for row in figures(tmp_path) if "validation mse" in row]
-    assert looks == list(range(1, 31))
+    assert looks == list(range(31))
+
+
+def test_where_training_only_does_harm_the_start_comes_back():
+    """The level begins at 0 and rises; validation is about -1."""
+    validation = Validation(Around(jnp.asarray(-1.0)), every=10, episodes=20)
+    found = past_the_best(validation=validation)
+    assert found.level == START.level
+
+
+def test_patience_ends_a_training_after_looks_that_were_no_better(tmp_path):
+    """The learner that comes back is that of the whole training: its best came before the end."""
+    validation = Validation(Around(jnp.asarray(2.0)), every=2, episodes=50)
+    patient = replace(validation, patience=4)
+    found = past_the_best(folder=tmp_path, validation=patient)
+    assert same_bits(found, past_the_best(validation=validation))
+    looks = [row for row in figures(tmp_path) if "validation mse" in row]
+    best = min(looks, key=lambda row: row["validation mse"])
+    assert looks[-1]["step"] == best["step"] + 4 * 2 < 100
+    assert same_bits(past_the_best(folder=tmp_path, validation=patient), found)
+    assert [row for row in figures(tmp_path) if "validation mse" in row] == looks
+
+
+def test_patience_waits_for_a_training_that_still_improves(tmp_path):
+    validation = Validation(Around(jnp.asarray(50.0)), every=10, episodes=20, patience=1)
+    past_the_best(folder=tmp_path, validation=validation)
+    assert figures(tmp_path)[-1]["step"] == 100
+
+
+def test_time_ends_a_training_with_what_was_best(tmp_path):
+    validation = Validation(Around(jnp.asarray(50.0)), every=10, episodes=20)
+    train(tmp_path, steps=100_000, validation=validation, seconds=0.0)
+    [*_, last] = [row for row in figures(tmp_path) if "validation mse" in row]
+    newest = int(checkpoints(tmp_path)[-1].stem.removeprefix("step-"))
+    assert 0 < last["step"] == newest < 100_000
 
 
 def damage(path: Path, how: str) -> None:

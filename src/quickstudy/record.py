@@ -93,6 +93,7 @@ class Record:
         before it, and said so on standard error."""
         if self.folder is None:
             return state
+        taken = -1
         for path in reversed(self._written()):
             if newest is not None and int(path.stem.removeprefix("step-")) > newest:
                 continue
@@ -101,8 +102,9 @@ class Record:
             except DamagedFile as error:
                 warn(f"{error}; falling back to the checkpoint before it")
                 continue
+            taken = int(state.step)
             break
-        self._cut_metrics(int(state.step))
+        self._cut_metrics(taken)
         return state
 
     def _cut_metrics(self, step: int) -> None:

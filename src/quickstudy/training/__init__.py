@@ -54,6 +54,7 @@ def meta_train(
     folder: Path | None = None,
     configuration: dict[str, Any] | None = None,
     checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
+    seconds: float | None = None,
     show_progress: bool = False,
 ) -> AnyLearnable:
     """Train ω for `steps` steps of `meta_batch` tasks each; returns the settled learner that
@@ -64,7 +65,8 @@ def meta_train(
     estimates ∂(meta-objective)/∂ω; a plain function is one as `PerTask(function)`. With a
     `folder`, figures go to `metrics.jsonl` there and the state to `checkpoints/`, and a run that
     finds a checkpoint there goes on from it, bit for bit as if it had never stopped.
-    `configuration` is kept beside it (plain JSON values).
+    `configuration` is kept beside it (plain JSON values). Training ends early where the patience
+    of `validation` is over, or after so many `seconds`.
 
     Raises `UserError` where the folder belongs to another configuration or another process trains
     in it, the devices are too few or cannot share the tasks, the memory for a step is not there,
@@ -83,6 +85,7 @@ def meta_train(
         validation=validation,
         meta_gradient=meta_gradient,
         checkpoint_seconds=checkpoint_seconds,
+        seconds=seconds,
         show_progress=show_progress,
     )
     return cast(AnyLearnable, trained)
@@ -100,6 +103,7 @@ def meta_train_seeds(
     validation: Validation | None = None,
     meta_gradient: MetaGradient[Any] = Backpropagation(),
     checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
+    seconds: float | None = None,
     show_progress: bool = False,
     together: bool | None = None,
 ) -> Iterator[tuple[SeedRun, Learnable]]:
@@ -130,7 +134,9 @@ def meta_train_seeds(
             Underway(run, record, from_first_process(record.resume(program.start(run), newest)))
             for run, record in zip(runs, records, strict=True)
         ]
-        loop = Loop(program, resumed, steps, validation, checkpoint_seconds, signals, show_progress)
+        loop = Loop(
+            program, resumed, steps, validation, checkpoint_seconds, signals, show_progress, seconds
+        )
         for places in groups([int(run.state.step) for run in resumed], together):
             for run in loop.trained([resumed[i] for i in places]):
                 yield run.of, program.settled(run.of, loop.result(run))

@@ -34,11 +34,25 @@ Watched = dict[str, Float[np.ndarray, "steps runs"]]
 
 @dataclass(frozen=True)
 class Validation:
-    """How the best of a run is chosen: on tasks from validation classes, every so many steps."""
+    """How the best of a run is chosen: on tasks from validation classes, before the first step,
+    every so many steps, and at the end."""
 
     tasks: TaskDistribution
     every: int
     episodes: int = 200
+    patience: int | None = None
+    """Training ends after so many looks in a row that were no better than the best before."""
+    beside: str = ""
+    """What progress shows beside the figures of validation, such as an opponent's."""
+
+    def waited(self, step: int, best: int) -> bool:
+        """Whether patience is over at a step, where the best of validation was at step `best`.
+
+        >>> Validation(tasks, every=100, patience=3).waited(step=450, best=100)
+        True
+        """
+        looks = step // self.every - best // self.every
+        return self.patience is not None and looks >= self.patience
 
 
 class TrainingStopped(Exception):
@@ -60,6 +74,8 @@ class Underway:
     of: SeedRun
     record: Record
     state: State
+    validated: str = ""
+    """The newest figure of validation, for progress."""
 
 
 class Pace:
@@ -90,6 +106,8 @@ class Loop:
     checkpoint_seconds: float
     signals: Signals
     show_progress: bool
+    seconds: float | None = None
+    """A training ends after the call in which so many seconds have passed."""
     compiled: dict[int, jax.stages.Compiled] = field(default_factory=dict)
     """The program for each number of runs together."""
 
@@ -123,18 +141,28 @@ class Loop:
             progress(title, self.steps, done=done, show=show) as reporter,
             read_ahead(self.program.tasks, keys) as fetch,
         ):
-            if done < self.steps:
+            if done < self.steps and not self.waited(group):
                 self.advance(group, reporter, fetch)
 
+    def waited(self, group: Sequence[Underway]) -> bool:
+        """Whether patience is over for all of these runs."""
+        steps = [(int(run.state.step), int(run.state.best_step)) for run in group]
+        return self.validation is not None and all(self.validation.waited(*of) for of in steps)
+
     def advance(self, group: Sequence[Underway], reporter: Reporter, fetch: Fetch) -> None:
-        """Take all steps that are left, and do after each call what is due."""
-        count, done = len(group), int(group[0].state.step)
+        """Take the steps that are left until patience or time is over, and do after each call what
+        is due."""
+        count, done, began = len(group), int(group[0].state.step), time.monotonic()
         updated, fixed = self.program.on_devices(
             [run.of for run in group], [run.state for run in group]
         )
         saved, pace = time.monotonic(), Pace(self.log_every)
+        if done == 0:  # what is not trained may be the best
+            for run in group:
+                self.validate(run)
         advance = self.compiled_for(group, updated, fixed)
-        while done < self.steps:
+        ended = False
+        while not ended:
             stop = min(self.boundary(done), pace.stop(done))
             tasks = self.program.meta_batch * count
             fetch(done * tasks, min(self.steps, 2 * stop - done) * tasks)
@@ -147,24 +175,27 @@ class Loop:
                 for k, v in jax.device_get(seen).items()
             }
             now = time.monotonic()
-            seconds, unsaved, signum = largest_of_all(
-                now - started, now - saved, max(self.signals.received, default=0)
+            seconds, unsaved, spent, signum = largest_of_all(
+                now - started, now - saved, now - began, max(self.signals.received, default=0)
             )
+            late = self.seconds is not None and spent >= self.seconds
             pace.measured(stop - done, seconds)
             self.require_finite(figures["loss"], done, group)
             for place, (run, own) in enumerate(zip(group, unstack(updated, count), strict=True)):
                 of_run = {k: v[:, place] for k, v in figures.items()}
                 run.record.log(done, of_run, self.log_every, float(seconds) / count)
                 run.state = run.state._replace(step=np.asarray(stop), **own._asdict())
-                self.validate(run)
-            if unsaved >= self.checkpoint_seconds or signum or stop == self.steps:
+                self.validate(run, last=late or stop == self.steps)
+            ended = late or stop == self.steps or self.waited(group)
+            if unsaved >= self.checkpoint_seconds or signum or ended:
                 for run in group:
                     run.record.save(run.state)
                 saved = time.monotonic()
             done = stop
-            if signum and done < self.steps:
+            if signum and not ended:
                 raise TrainingStopped(done, int(signum))
-            reporter.at(done, "  ".join(f"{k} {float(np.mean(v)):.3f}" for k, v in figures.items()))
+            words = [f"{k} {float(np.mean(v)):.3f}" for k, v in figures.items()]
+            reporter.at(done, "  ".join([*words, *(run.validated for run in group)]))
 
     def compiled_for(
         self, group: Sequence[Underway], updated: Updated, fixed: Fixed
@@ -205,11 +236,14 @@ class Loop:
             "try a smaller learning rate (--learning-rate)"
         )
 
-    def validate(self, run: Underway) -> None:
-        """Measure a run where it is time to, and keep its ω as the best, if it is."""
+    def validate(self, run: Underway, last: bool = False) -> None:
+        """Measure a run where it is time to, and keep its ω as the best, if it is; not of one that
+        only goes on because runs beside it do."""
         validation, state = self.validation, run.state
-        step = int(state.step)
-        if validation is None or (step % validation.every and step != self.steps):
+        step, best = int(state.step), int(state.best_step)
+        if validation is None or (step % validation.every and not last):
+            return
+        if validation.waited(step - validation.every, best):
             return
         result = evaluate(
             self.program.settled(run.of, state.trained),
@@ -220,10 +254,13 @@ class Loop:
         score = result.estimate().mean
         sign = 1 if result.higher_is_better else -1
         if np.isnan(state.best_score) or sign * score > sign * float(state.best_score):
-            run.state = state._replace(
+            run.state = state = state._replace(
                 best=state.trained, best_score=np.asarray(score), best_step=state.step
             )
         run.record.log_validation(step, result.headline, score)
+        best_words = f"{float(state.best_score):.3f} at {int(state.best_step)}"
+        beside = f"; {validation.beside}" if validation.beside else ""
+        run.validated = f"validation {result.headline} {score:.3f} (best {best_words}{beside})"
 
     def result(self, run: Underway) -> PyTree:
         """Return ω where validation was best, or the last ω without validation."""
