@@ -25,6 +25,8 @@ from quickstudy.files import (
 from quickstudy.terminal import warn
 
 METRICS = "metrics.jsonl"
+CONFIG_FILE = "config.json"
+ANOTHER_FOLDER = "choose another --run folder"
 
 
 class Record:
@@ -41,7 +43,7 @@ class Record:
             return
         self.metrics = folder / METRICS
         self.checkpoints = folder / "checkpoints"
-        written = folder / "config.json"
+        written = folder / CONFIG_FILE
         if written.exists():
             self._compare()
         else:
@@ -66,8 +68,8 @@ class Record:
 
     def _compare(self) -> None:
         assert self.folder is not None
-        written = self.folder / "config.json"
-        found = read_json(written, "choose another --run folder")
+        written = self.folder / CONFIG_FILE
+        found = read_json(written, ANOTHER_FOLDER)
         if found != self.configuration:
             differ = differences(found, self.configuration)
             raise UserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -63,26 +63,26 @@ def run(words: list[str]) -> int:
         raise UserError("compare takes two different runs or more")
 
     from quickstudy.evaluation import Comparison
-    from quickstudy.runs.measure import measure_seeds
+    from quickstudy.runs.measure import measure_opponents, measure_seeds
     from quickstudy.runs.saved import open_seeds
 
     saved = {str(path): open_seeds(path) for path in options.runs}
     first = next(iter(saved[str(options.runs[0])].values())).settings
     tasks = test_tasks(options.test, first)
-    comparison = Comparison(
-        {
-            name: measure_seeds(
-                seeds,
-                tasks=tasks,
-                part=options.test.part,
-                episodes=options.test.episodes,
-                seed=options.test.seed,
-                asking=asking_of(options.test),
-                called=name,
-            )[0]
-            for name, seeds in saved.items()
-        }
-    )
+    asking = asking_of(options.test)
+    where: dict[str, Any] = {
+        "tasks": tasks,
+        "part": options.test.part,
+        "episodes": options.test.episodes,
+        "seed": options.test.seed,
+    }
+    measured = {
+        name: measure_seeds(seeds, asking=asking, called=name, **where)[0]
+        for name, seeds in saved.items()
+    }
+    one = next(iter(saved[str(options.runs[0])].values()))
+    free = {} if asking else measure_opponents(one, **where)
+    comparison = Comparison({**measured, **free})
     one, *others = comparison.results.items()
     for name, result in others:
         try:

@@ -113,7 +113,8 @@ def run(words: list[str]) -> int:
     options = read(Evaluate, words, "quickstudy evaluate")
 
     from quickstudy.runs.evidence import command, provenance
-    from quickstudy.runs.measure import measure_seeds
+    from quickstudy.runs.measure import measure_opponents, measure_seeds
+    from quickstudy.runs.opponents import verdict
     from quickstudy.runs.saved import open_seeds
     from quickstudy.runs.search import best_options
 
@@ -123,28 +124,34 @@ def run(words: list[str]) -> int:
     if options.test_steps is not None:
         fixed["test_steps"] = options.test_steps
     variants = [{**fixed, "normalisation": mode} for mode in options.normalisation] or [fixed]
+    where: dict[str, Any] = {
+        "tasks": test_tasks(options.test, settings),
+        "part": options.test.part,
+        "episodes": options.test.episodes,
+        "seed": options.test.seed,
+    }
+    asking = asking_of(options.test)
     results: list[Result] = []
     shown: list[tuple[str, Result]] = []
     for variant in variants:
-        result, each = measure_seeds(
-            saved,
-            variant,
-            tasks=test_tasks(options.test, settings),
-            part=options.test.part,
-            episodes=options.test.episodes,
-            seed=options.test.seed,
-            asking=asking_of(options.test),
-        )
+        result, each = measure_seeds(saved, variant, asking=asking, **where)
         results.append(result)
         name = settings.learner.name
         if len(each) > 1:
             shown += [(f"{name}, seed {seed}", r) for seed, r in each.items()]
             name += f", mean of {len(each)}"
         shown.append((name, result))
+    free = {} if asking else measure_opponents(next(iter(saved.values())), **where)
+    verdicts = {name: verdict(name, result, free) for name, result in shown if free}
     if options.json:
         evidence = {"command": command(), "run": str(options.run), **provenance()}
-        show.as_json({**evidence, "results": [r.summary() for r in results]})
+        found = {**evidence, "results": [r.summary() for r in results]}
+        if free:
+            found["opponents"] = {name: result.summary() for name, result in free.items()}
+            found["verdicts"] = verdicts
+        show.as_json(found)
         return 0
+    shown += free.items()
     columns = list(show.RESULT_COLUMNS)
     columns[1] = show.unit(results[0].headline)
     show.table(str(options.run), columns, [show.result_row(*each) for each in shown], figures=True)
@@ -152,5 +159,7 @@ def run(words: list[str]) -> int:
     show.intervals({name: result.estimate().covers for name, result in shown})
     for result in results:
         show.deviation(result)
+    for words in verdicts.values():
+        show.line(words)
     show.protocol(results[0].protocol)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from quickstudy.errors import UserError
-from quickstudy.numbers import at_least
+from quickstudy.numbers import above, at_least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,12 @@ class Machines:
     checkpoint_seconds: float = 30.0
     """How often the run is saved; what came after the last time is lost when a machine dies."""
 
+    minutes: float | None = None
+    """Training ends after so many minutes, with the best learner until then; the same command goes
+    on from there."""
+
     def __post_init__(self):
+        above(self, minutes=0)
         at_least(self, devices=1, processes=1, process_count=1, process_index=0)
         if not self.checkpoint_seconds >= 0:  # without end: at the end of training alone
             raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,6 +82,31 @@ def wanted(options: Any) -> RunSettings | OptimizerRunSettings:
     )
 
 
+def show_standings(name: str, folders: Sequence[Path]) -> None:
+    """Print how trained learners stand beside what needs no training, on the validation tasks;
+    nothing where this was not measured."""
+    from quickstudy.checkpoint import read_header
+
+    found = {folder: read_header(folder / "learner.qs").get("validation") for folder in folders}
+    stands = {folder: stand for folder, stand in found.items() if stand is not None}
+    if not stands:
+        return
+    *_, last = stands.values()
+    names = [name] if len(stands) == 1 else [f"{name}, {folder.name}" for folder in stands]
+    rows = dict(zip(names, (stand["learner"] for stand in stands.values()), strict=True))
+    rows |= last["opponents"]
+    percent = 100 if last["metric"] == "accuracy" else 1
+    digits = 1 if percent == 100 else 3
+    cells = [
+        [row, f"{percent * of['mean']:.{digits}f} ± {percent * of['interval_95']:.{digits}f}"]
+        for row, of in rows.items()
+    ]
+    columns = ["validation tasks", show.unit(last["metric"])]
+    show.table("beside what needs no training", columns, cells, figures=True)
+    for stand in stands.values():
+        show.line(stand["verdict"])
+
+
 def run(words: list[str]) -> int:
     """The command."""
     if not words or words[0] in ("-h", "--help"):
@@ -118,8 +144,10 @@ def run(words: list[str]) -> int:
     where: dict[str, Any] = {
         "devices": machines.devices,
         "checkpoint_seconds": machines.checkpoint_seconds,
+        "seconds": None if machines.minutes is None else 60 * machines.minutes,
     }
     try:
+        runs: dict[int, Path] = {}
         if options.seeds is None:
             train(settings, options.run, **where)
         else:
@@ -130,6 +158,9 @@ def run(words: list[str]) -> int:
     except TrainingStopped as stopped:
         return complain(str(stopped), status=128 + stopped.signum)
     if is_first_process():
+        if name not in OPTIMIZERS:
+            folders = [options.run] if options.seeds is None else list(runs.values())
+            show_standings(name, folders)
         then = "optimize" if name in OPTIMIZERS else "evaluate"
         show.line(f"trained: {options.run}    next: quickstudy {then} {options.run}")
     return 0

@@ -1,5 +1,5 @@
-"""Networks of the papers (conv4, ResNet-12, multi-layer perceptrons), one for text, the layers
-they are made of, and adapters for networks of other libraries."""
+"""Networks of the papers (conv4, ResNet-12, multi-layer perceptrons), one that begins as its inputs
+and one for text, the layers they are made of, and adapters for networks of other libraries."""
 
 from quickstudy.networks.adapters import Applied as Applied
 from quickstudy.networks.adapters import Plain as Plain
@@ -8,5 +8,6 @@ from quickstudy.networks.embedding import Embedding as Embedding
 from quickstudy.networks.mlp import MLP as MLP
 from quickstudy.networks.network import Network as Network
 from quickstudy.networks.network import WithHead as WithHead
+from quickstudy.networks.residual import Residual as Residual
 from quickstudy.networks.resnet12 import ResNet12 as ResNet12
 from quickstudy.networks.text import Text as Text

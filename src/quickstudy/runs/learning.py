@@ -16,18 +16,24 @@ from jaxtyping import PRNGKeyArray
 
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.data.inputs import Inputs, TokenShape
+from quickstudy.data.kind import Classes, input_shape
 from quickstudy.data.registry import kind_of
 from quickstudy.datasets.kept import NOT_KEPT, ClassSplit
 from quickstudy.devices import is_first_process, text_from_first_process
 from quickstudy.errors import UserError
+from quickstudy.files import read_json
 from quickstudy.likelihood import LETTERS, Letters, RealTargets
+from quickstudy.record import ANOTHER_FOLDER, CONFIG_FILE
 from quickstudy.runs.folders import kept_split
+from quickstudy.runs.opponents import opponents_of
 from quickstudy.runs.plan import build, plan
 from quickstudy.runs.problem_json import problem_from_json, problem_to_json
 from quickstudy.runs.run import Prepared, Start, Training, outer_optimizer
 from quickstudy.runs.tasks import for_what_is_there
+from quickstudy.settings.network import NetworkLearnerSettings
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.settings.task_spec import TaskSpec
+from quickstudy.settings.training import filled
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.terminal import say_once
 from quickstudy.training import Validation
@@ -56,7 +62,46 @@ def prepared(settings: RunSettings, folders: Collection[Path]) -> Prepared:
                 "the training classes: its figures are NO evidence for new classes"
             )
     settings, said = for_what_is_there(dataclasses.replace(settings, tasks=tasks))
+    if kind_of(tasks.tasks).own:
+        settings = for_own_data(settings, folders)
     return Prepared(settings.resolved(), split, (*notes, said) if said else tuple(notes))
+
+
+MOST_STEPS_BETWEEN_LOOKS = 100
+PATIENCE = 10
+"""Of training on the user's own data, where nothing else is said."""
+
+
+def for_own_data(settings: RunSettings, folders: Collection[Path]) -> RunSettings:
+    """Fill in the defaults that suit data of the user's own: early stopping, and a network that
+    begins as its inputs where these are features and are compared. A run that was begun in one of
+    these folders keeps what it began with."""
+    options, learner = settings.training, settings.learner
+    written = [path for folder in folders if (path := folder / CONFIG_FILE).exists()]
+    begun = read_json(written[0], ANOTHER_FOLDER) if written and is_first_process() else None
+    begun = json.loads(text_from_first_process(json.dumps(begun)))
+    if begun is not None:
+        there = begun.get("training", {})
+        fill = {word: there.get(word) for word in ("validate_every", "patience")}
+    else:
+        steps = learner.defaults["steps"] if options.steps is None else options.steps
+        every = min(max(1, steps // 20), MOST_STEPS_BETWEEN_LOOKS)
+        fill = {"validate_every": every, "patience": PATIENCE}
+    if isinstance(learner, NetworkLearnerSettings) and learner.network.network == "auto":
+        if begun is not None:
+            kind = begun.get("learner", {}).get("network", {}).get("network", "auto")
+        else:
+            kind = "residual" if learner.compares_features and has_features(settings) else "auto"
+        network = dataclasses.replace(learner.network, network=kind)
+        learner = dataclasses.replace(learner, network=network)
+    return dataclasses.replace(settings, learner=learner, training=filled(options, fill))
+
+
+def has_features(settings: RunSettings) -> bool:
+    """Whether inputs are vectors of numbers."""
+    data = settings.tasks.data
+    shape = input_shape(data.source("train")) if isinstance(data, Classes) else ()
+    return len(shape) == 1 and not isinstance(shape, TokenShape)
 
 
 def training(ready: Prepared, start: Start | None) -> Training:
@@ -71,13 +116,19 @@ def training(ready: Prepared, start: Start | None) -> Training:
         tasks,
         outer_optimizer(options),
         settings.learner.meta_gradient(),
-        Validation(validation_tasks, options.validate_every, options.validation_episodes),
+        Validation(
+            validation_tasks,
+            options.validate_every,
+            options.validation_episodes,
+            options.patience,
+        ),
         header={
             "problem": problem_to_json(problem),  # what could not be loaded again is not trained
             "inputs": t.data.inputs(problem.shape).to_json(),
             "split": ready.split and ready.split.to_json(),
         },
         notes=((f"{t.tasks} is read as {ink}",) if ink else ()) + ready.notes,
+        opponents=opponents_of(settings, problem, t),
     )
 
 

@@ -16,6 +16,7 @@ from quickstudy.errors import UserError
 from quickstudy.evaluation import Met, Result, average, evaluate
 from quickstudy.learner import Learner
 from quickstudy.networks.network import Network
+from quickstudy.runs.opponents import opponents_of
 from quickstudy.runs.saved import SavedRun
 from quickstudy.runs.tasks import asked_tasks, episode_tasks, require_kind
 from quickstudy.settings.learner import LearnerSettings
@@ -37,6 +38,19 @@ def measure_seeds(
         for seed, one in saved.items()
     }
     return of_seeds(each), each
+
+
+def measure_opponents(
+    saved: SavedRun, tasks: TaskSettings | None = None, **protocol: Any
+) -> dict[str, Result]:
+    """`measure` what needs no training on the same episodes, by name; nothing where a run has no
+    free opponents (see `opponents_of`)."""
+    free = opponents_of(saved.settings, saved.problem, tasks or saved.settings.tasks)
+    found = {}
+    for name, opponent in free.items():
+        result = measure(saved.settings, opponent, tasks=tasks, **protocol)
+        found[name] = dataclasses.replace(result, learner={**result.learner, "learner": name})
+    return found
 
 
 def of_seeds(each: dict[int, Result]) -> Result:

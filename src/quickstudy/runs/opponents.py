@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from quickstudy.learner import Learner
+from collections.abc import Mapping
+from typing import Any, cast
+
+import jax
+
+from quickstudy.data.modes import Labelled, PartlyLabelled
+from quickstudy.data.registry import kind_of
+from quickstudy.evaluation import Result, paired_difference
+from quickstudy.learner import Learnable, Learner
 from quickstudy.learners.baseline import logistic
 from quickstudy.learners.baseline.nearest import NearestNeighbour
 from quickstudy.learners.baseline.nearest_mean import NearestMean
 from quickstudy.learners.baseline.ridge import Ridge
 from quickstudy.likelihood import Categorical
+from quickstudy.runs.tasks import training_tasks
+from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.settings.task_spec import TaskSpec
 
 
@@ -28,3 +38,67 @@ def free_opponents(spec: TaskSpec) -> dict[str, Learner]:
     if logistic.is_there():
         found["logistic regression"] = logistic.LogisticRegression()
     return found
+
+
+SETTLING_SEED = 1_000_039
+
+
+def opponents_of(settings: RunSettings, spec: TaskSpec, tasks: TaskSettings) -> dict[str, Learner]:
+    """The free opponents of a run on `tasks`, settled on the run's training tasks: on the user's
+    own data, where an episode has a support set of examples. Elsewhere there are none."""
+    if not kind_of(tasks.tasks).own or not isinstance(tasks.mode, Labelled | PartlyLabelled):
+        return {}
+
+    def settled(opponent: Learner) -> Learner:
+        if type(opponent).settle is Learnable.settle:  # which looks at nothing
+            return opponent
+        key = jax.random.key(SETTLING_SEED)
+        return cast(Learner, opponent.settle(training_tasks(settings), key=key))
+
+    return {name: settled(opponent) for name, opponent in free_opponents(spec).items()}
+
+
+def best_of(results: Mapping[str, Result]) -> str:
+    """The name of the best headline figure."""
+    sign = 1 if next(iter(results.values())).higher_is_better else -1
+    return max(results, key=lambda name: sign * results[name].estimate().mean)
+
+
+def verdict(name: str, result: Result, free: Mapping[str, Result]) -> str:
+    """Say in one sentence whether a learner is ahead of the best of its free opponents, which met
+    the same episodes."""
+    best = best_of(free)
+    difference = paired_difference(result, free[best])
+    points = result.headline == "accuracy"
+    lead = difference.mean if result.higher_is_better else -difference.mean
+    by = f"{abs(lead) * 100:.1f} ± {difference.half_width * 100:.1f} points"
+    if not points:
+        by = f"{abs(lead):.3g} ± {difference.half_width:.2g} in {result.headline}"
+    if lead > difference.half_width:
+        return f"{name} is ahead of what needs no training: of the best of it, {best}, by {by}"
+    if lead < -difference.half_width:
+        return (
+            f"{name} is BEHIND {best}, which needs no training, by {by}: training did not pay. "
+            "quickstudy adapt --best takes the better one"
+        )
+    ahead = "ahead" if lead > 0 else "behind"
+    return (
+        f"{name} is level with {best}, which needs no training ({ahead} by {by}): training has not "
+        "paid yet. quickstudy adapt --best takes the better one"
+    )
+
+
+def standing(name: str, result: Result, free: Mapping[str, Result]) -> dict[str, Any]:
+    """How a learner stands beside its free opponents, as plain JSON values."""
+
+    def figure(of: Result) -> dict[str, float]:
+        found = of.estimate()
+        return {"mean": found.mean, "interval_95": found.half_width}
+
+    return {
+        "metric": result.headline,
+        "learner": figure(result),
+        "opponents": {opponent: figure(of) for opponent, of in free.items()},
+        "interval": result.estimate().covers,
+        "verdict": verdict(name, result, free),
+    }

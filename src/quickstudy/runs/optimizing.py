@@ -42,7 +42,7 @@ def training(ready: Prepared, start: Start | None) -> Training:
         problems,
         outer_optimizer(options),
         settings.unrolling.meta_gradient(options.steps),
-        Validation(trials, options.validate_every, options.validation_episodes),
+        Validation(trials, options.validate_every, options.validation_episodes, options.patience),
         header={},
     )
 

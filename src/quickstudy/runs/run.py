@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 import optax
 
 from quickstudy.datasets.kept import ClassSplit
-from quickstudy.learner import Learnable
+from quickstudy.learner import Learnable, Learner
 from quickstudy.metagradients import MetaGradient
 from quickstudy.settings.optax_optimizer import optax_optimizer
 from quickstudy.settings.training import TrainingSettings
@@ -76,6 +76,8 @@ class Training:
     """What the file of the trained learner keeps beside the settings (plain JSON values)."""
     notes: tuple[str, ...] = ()
     """What to say before the first step, a line each."""
+    opponents: Mapping[str, Learner] = field(default_factory=dict)
+    """What needs no training and is measured beside it on the validation tasks, by name."""
 
 
 class Start(NamedTuple):

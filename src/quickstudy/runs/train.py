@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,23 @@ import numpy as np
 from quickstudy import checkpoint, memory
 from quickstudy.datasets.kept import ClassSplit
 from quickstudy.devices import from_first_process, is_first_process
+from quickstudy.evaluation import Result, evaluate
 from quickstudy.learner import Learnable
 from quickstudy.record import Record
 from quickstudy.runs.evidence import provenance, run_folder
 from quickstudy.runs.folders import SPLIT_FILE
 from quickstudy.runs.kinds import kind_of_run
-from quickstudy.runs.run import Prepared, Run, Start
+from quickstudy.runs.opponents import best_of, standing
+from quickstudy.runs.run import Prepared, Run, Start, Training
 from quickstudy.runs.saved import SavedRun
 from quickstudy.terminal import warn
-from quickstudy.training import SECONDS_PER_CHECKPOINT, SeedRun, meta_train_seeds
+from quickstudy.training import (
+    SECONDS_PER_CHECKPOINT,
+    VALIDATION_SEED,
+    SeedRun,
+    Validation,
+    meta_train_seeds,
+)
 
 
 def train(
@@ -29,6 +38,7 @@ def train(
     *,
     devices: int | None = None,
     checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
+    seconds: float | None = None,
     show_progress: bool = True,
 ) -> Any:
     """Train in the folder `run`, or go on there, and leave what was trained in `learner.qs`
@@ -41,6 +51,7 @@ def train(
         {settings.training.seed: run},
         devices=devices,
         checkpoint_seconds=checkpoint_seconds,
+        seconds=seconds,
         show_progress=show_progress,
     )
     return trained
@@ -52,6 +63,7 @@ def train_seeds(
     *,
     devices: int | None = None,
     checkpoint_seconds: float = SECONDS_PER_CHECKPOINT,
+    seconds: float | None = None,
     show_progress: bool = True,
 ) -> None:
     """`train` from each of several seeds, in a folder each, on the same classes: together on an
@@ -74,6 +86,7 @@ def train_seeds(
             rest,
             devices=devices,
             checkpoint_seconds=checkpoint_seconds,
+            seconds=seconds,
             show_progress=show_progress,
         )
 
@@ -92,6 +105,7 @@ def _train(
     *,
     devices: int | None,
     checkpoint_seconds: float,
+    seconds: float | None,
     show_progress: bool,
 ) -> list[Learnable]:
     settings, kind = ready.settings, kind_of_run(ready.settings)
@@ -108,6 +122,11 @@ def _train(
                 keep(ready.split, one)
             for note in training.notes:
                 warn(note)
+        validation, free = training.validation, opponents_on(training, show_progress)
+        if free and validation is not None:
+            best = best_of(free)
+            beside = f"{best} {free[best].estimate().mean:.3f}"
+            validation = replace(validation, beside=beside)
         trained = meta_train_seeds(
             seeds,
             training.tasks,
@@ -116,9 +135,10 @@ def _train(
             meta_batch=settings.training.meta_batch,
             tasks_at_once=settings.training.tasks_at_once,
             devices=devices,
-            validation=training.validation,
+            validation=validation,
             meta_gradient=training.meta_gradient,
             checkpoint_seconds=checkpoint_seconds,
+            seconds=seconds,
             show_progress=show_progress,
         )
         learners = []
@@ -131,11 +151,44 @@ def _train(
             header = {
                 "configuration": run.configuration,
                 **training.header,
+                **beside_opponents(settings.name, learner, training, free),
                 "provenance": evidence,
                 "seconds": Record(run.folder, run.configuration).seconds(),
             }
             checkpoint.save(run.folder / kind.file, learner, header)
     return learners
+
+
+def opponents_on(training: Training, show_progress: bool) -> dict[str, Result]:
+    """Measure what needs no training on the validation tasks, once."""
+    if training.validation is None:
+        return {}
+    return {
+        name: on_validation(opponent, training.validation, show_progress)
+        for name, opponent in training.opponents.items()
+    }
+
+
+def on_validation(learner: Learnable, validation: Validation, show_progress: bool) -> Result:
+    """Measure a learner on the tasks that validation takes."""
+    return evaluate(
+        learner,
+        validation.tasks,
+        episodes=validation.episodes,
+        seed=VALIDATION_SEED,
+        show_progress=show_progress and is_first_process(),
+    )
+
+
+def beside_opponents(
+    name: str, learner: Learnable, training: Training, free: Mapping[str, Result]
+) -> dict[str, Any]:
+    """What the header says of a trained learner on the validation tasks beside its free opponents;
+    nothing where it has none."""
+    if not free or training.validation is None:
+        return {}
+    result = on_validation(learner, training.validation, show_progress=False)
+    return {"validation": standing(name, result, free)}
 
 
 def started(settings: Run, beside: Path, devices: int | None, show_progress: bool) -> Start | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
@@ -24,7 +24,16 @@ SMALLEST_HALVED = 16
 """Side of the smallest picture that can be halved four times."""
 
 NetworkKind = Literal[
-    "auto", "conv4", "conv4-stride", "conv4-flat", "resnet12", "koch", "mlp", "mlp-norm", "text"
+    "auto",
+    "conv4",
+    "conv4-stride",
+    "conv4-flat",
+    "resnet12",
+    "koch",
+    "mlp",
+    "mlp-norm",
+    "residual",
+    "text",
 ]
 
 
@@ -35,9 +44,9 @@ class NetworkSettings:
     network: NetworkKind = "auto"
     """conv4 (pooled), conv4-stride (MAML's form), conv4-flat (Reptile's: strides, and every place
     that is left is a feature), resnet12, koch (Siamese networks' own, for
-    --image-size 105), mlp, mlp-norm (with batch normalisation), text (embeds tokens); auto takes a
-    conv4 for images, text for tokens, an mlp for
-    anything else."""
+    --image-size 105), mlp, mlp-norm (with batch normalisation), residual (begins as
+    the inputs themselves), text (embeds tokens); auto takes a conv4 for images, text for tokens,
+    residual for your own features where the learner compares them, an mlp for anything else."""
     filters: int = 64
     """Channels of each convolution; of a resnet12's first block, and 2, 4 and 8 times as many of
     the next ones."""
@@ -53,7 +62,7 @@ class NetworkSettings:
     def build(self, shape: tuple[int, ...], key: PRNGKeyArray, *, auto: str = "conv4") -> Network:
         """Make the untrained network for inputs of `shape`; `auto` is the kind that the learner
         prefers for images. Raises `UserError` where the network does not take such inputs."""
-        from quickstudy.networks import MLP, Conv4, ResNet12, Text
+        from quickstudy.networks import MLP, Conv4, Residual, ResNet12, Text
 
         kind = self.network
         tokens = isinstance(shape, TokenShape)
@@ -64,6 +73,8 @@ class NetworkSettings:
             raise UserError(f"--network {kind}: these inputs are {takes}")
         if isinstance(shape, TokenShape):
             return Text(shape, shape.vocabulary, precision=self.precision, key=key)
+        if kind == "residual":
+            return Residual(shape, precision=self.precision, key=key)
         if kind.startswith("mlp"):
             return MLP(
                 shape,
@@ -104,5 +115,8 @@ class NetworkSettings:
 @dataclass(frozen=True)
 class NetworkLearnerSettings(LearnerSettings):
     """Options of a learner with a network inside."""
+
+    compares_features: ClassVar[bool] = False
+    """Whether it is a nearest mean or neighbour in the space of its network's outputs."""
 
     network: Annotated[NetworkSettings, Flat] = field(default_factory=NetworkSettings)

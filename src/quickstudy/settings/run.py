@@ -19,7 +19,7 @@ from quickstudy.errors import UserError
 from quickstudy.numbers import at_least
 from quickstudy.settings import saved
 from quickstudy.settings.learner import LearnerSettings
-from quickstudy.settings.training import TrainingSettings, filled
+from quickstudy.settings.training import TrainingSettings, filled, training_to_json
 from quickstudy.user_file import class_from, source_of
 
 PRINTED_PRESENTATIONS = (1, 2, 3, 4, 5, 10)
@@ -180,7 +180,7 @@ class RunSettings:
             **({"tasks_source": saved.to_json(own)} if own else {}),
             "learner": saved.to_json(self.learner),
             "tasks": tasks,
-            "training": saved.to_json(self.training),
+            "training": training_to_json(self.training),
             "source": source and saved.to_json(source),
         }
 

@@ -34,9 +34,13 @@ class TrainingSettings:
     seed: int = 0
     """Everything random in training follows from it."""
     validate_every: int | None = None
-    """Steps between looks at the validation classes; by default a twentieth of the steps."""
+    """Steps between looks at the validation classes; by default a twentieth of the steps, and at
+    most 100 on your own data."""
     validation_episodes: int = 200
-    """Episodes in each of those looks."""
+    """Episodes in each of these looks."""
+    patience: int | None = None
+    """Training ends after so many looks in a row that were no better than the best look before. By
+    default 10 on your own data; on other data it takes all its steps."""
 
     def __post_init__(self):
         at_least(
@@ -47,9 +51,19 @@ class TrainingSettings:
             halve_every=1,
             validate_every=1,
             validation_episodes=2,
+            patience=1,
             seed=0,
         )
         above(self, learning_rate=0, clip=0)
+
+
+def training_to_json(training: TrainingSettings) -> dict[str, Any]:
+    """Give the settings as plain JSON values. Options that came later are left out where nothing
+    is said, so that runs of earlier versions have the same ones."""
+    found = dataclasses.asdict(training)
+    if training.patience is None:
+        del found["patience"]
+    return found
 
 
 def filled(settings: Any, values: dict[str, Any]) -> Any:

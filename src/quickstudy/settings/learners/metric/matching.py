@@ -12,6 +12,7 @@ class MatchingNetSettings(ManyWaysSettings):
     """Matching networks: labels of the support set by attention to it."""
 
     name: ClassVar[str] = "matching"
+    compares_features: ClassVar[bool] = True
 
     scale: float | None = None
     """What cosines are multiplied by (in the paper 1); by default it is learned."""

@@ -11,6 +11,7 @@ class ProtoNetSettings(NormalisedSettings):
     """Prototypical networks: the nearest class mean in a learned space."""
 
     name: ClassVar[str] = "protonet"
+    compares_features: ClassVar[bool] = True
 
     distance: Literal["euclidean", "cosine"] = "euclidean"
     """Squared Euclidean distance, or cosine similarity with a learned temperature."""
