@@ -103,8 +103,20 @@ def show_standings(name: str, folders: Sequence[Path]) -> None:
     ]
     columns = ["validation tasks", show.unit(last["metric"])]
     show.table("beside what needs no training", columns, cells, figures=True)
-    for stand in stands.values():
+    for folder, stand in stands.items():
         show.line(stand["verdict"])
+        show.line(length_of(folder, stand["metric"]))
+
+
+def length_of(folder: Path, metric: str) -> str:
+    """Say how long a run was trained, and which step validation found best."""
+    from quickstudy.record import METRICS, read_metrics
+
+    column = f"validation {metric}"
+    looks = [row for row in read_metrics(folder / METRICS) if column in row]
+    pick = max if metric == "accuracy" else min
+    best = pick(looks, key=lambda row: row[column])
+    return f"{looks[-1]['step']} steps taken; the learner is that of step {best['step']}, the best"
 
 
 def run(words: list[str]) -> int:

@@ -24,6 +24,7 @@ from quickstudy.report.drawn import drawn
 from quickstudy.report.opened import OpenedRun
 from quickstudy.report.page import require_page, write_report
 from quickstudy.runs.evidence import provenance
+from quickstudy.runs.opponents import verdict
 from quickstudy.settings.run import WAYS, TaskSettings
 from quickstudy.tasks.sequences import PRESENTATIONS
 
@@ -63,6 +64,7 @@ def collect(
     with progress("report", 5, show=show_progress) as reporter:
         result = opened.measure(episodes, seed)
         results = {opened.name: result, **other_mode(opened, episodes, seed)}
+        free = opened.measure_opponents(episodes, seed)
         reporter.at(1)
         episode, embedding = drawn(opened, seed)
         reporter.at(2)
@@ -80,7 +82,8 @@ def collect(
         episodes=episodes,
         higher_is_better=result.higher_is_better,
         chance=chance(opened),
-        rows=rows(Comparison(results)),
+        rows=rows(Comparison({**results, **free})),
+        verdict=verdict(opened.name, result, free) if free else "",
         protocol=protocol(opened, result),
         curves=curves(trainings(opened), result.headline),
         episode=episode,

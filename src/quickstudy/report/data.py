@@ -179,6 +179,8 @@ class ReportData:
     chance: float | None = None
     """The metric of guessing, in the metric's units."""
     rows: Sequence[Row] = ()
+    verdict: str = ""
+    """Whether the learner is ahead of what needs no training, in one sentence."""
     protocol: Mapping[str, Any] | None = None
     curves: Sequence[Curve] = ()
     episode: ImageEpisode | CurveEpisode | None = None

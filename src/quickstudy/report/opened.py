@@ -13,7 +13,7 @@ from jaxtyping import Float
 from quickstudy.evaluation import Result
 from quickstudy.learner import Learner
 from quickstudy.runs.folders import seeds_in
-from quickstudy.runs.measure import measure_seeds
+from quickstudy.runs.measure import measure_opponents, measure_seeds
 from quickstudy.runs.saved import SavedRun, open_seeds
 from quickstudy.runs.tasks import episode_tasks
 from quickstudy.settings.run import RunSettings, TaskSettings
@@ -86,6 +86,10 @@ class OpenedRun:
             seed=seed,
             show_progress=False,
         )[0]
+
+    def measure_opponents(self, episodes: int, seed: int) -> dict[str, Result]:
+        """What needs no training, on the same episodes; nothing where a run has none of it."""
+        return measure_opponents(self.first, episodes=episodes, seed=seed, show_progress=False)
 
 
 def is_image(shape: tuple[int, ...]) -> bool:

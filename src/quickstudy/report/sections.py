@@ -55,6 +55,7 @@ def headline(data: ReportData) -> str:
         f'<p class="headline"><strong>{mean}{unit}</strong> <span>± {half}</span></p>\n'
         f"<p>The {escape(called(data.metric))} of {escape(best.name)}{among}: mean and 95% "
         f"interval {best.headline.covers}.{chance}</p>"
+        + (f"\n<p>{escape(data.verdict)}.</p>" if data.verdict else "")
     )
 
 
