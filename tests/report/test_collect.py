@@ -75,7 +75,10 @@ def test_every_section_of_a_run(runs: dict[str, Path]) -> None:
     assert data.title == "protonet on noise.npz, 3-way 1-shot"
     assert data.metric == "accuracy"
     assert data.chance == pytest.approx(1 / 3)
-    assert {row.name for row in data.rows} == {"protonet", "protonet, batch statistics"}
+    opponents = {"nearest neighbour", "nearest mean", "ridge", "logistic regression"}
+    names = {"protonet", "protonet, batch statistics", *opponents}
+    assert {row.name for row in data.rows} == names
+    assert "needs no training" in data.verdict
     assert sum(row.difference is None for row in data.rows) == 1
     assert {"transductive" in row.mode for row in data.rows} == {True, False}
     assert data.protocol is not None
@@ -224,7 +227,8 @@ def test_several_seeds_are_one_row_with_an_interval_over_trainings(
     assert run.folders == folders
     data = collect(tmp_path, episodes=20, show_progress=False)
     assert {row.headline.covers for row in data.rows} == {
-        "over 2 trainings and 20 test episodes together"
+        "over 2 trainings and 20 test episodes together",
+        "over 20 test episodes; nothing is trained",
     }
     each = [OpenedRun.open(folder).measure(20, 0).estimate().mean for folder in folders.values()]
     (own,) = (row for row in data.rows if row.name == "protonet")

@@ -159,7 +159,7 @@ def run(words: list[str]) -> int:
     show.intervals({name: result.estimate().covers for name, result in shown})
     for result in results:
         show.deviation(result)
-    for words in verdicts.values():
-        show.line(words)
+    for sentence in verdicts.values():
+        show.line(sentence)
     show.protocol(results[0].protocol)
     return 0
