@@ -85,7 +85,7 @@ def test_every_section_of_a_run(runs: dict[str, Path]) -> None:
     assert {"data", "split", "way", "batch norm", "commit", "versions"} <= set(data.protocol)
     (curve,) = data.curves
     assert curve.steps.tolist() == list(range(1, 21))
-    assert len(curve.validation) == 20
+    assert len(curve.validation) == 21  # and before the first step
     (shots,) = data.sweeps
     assert shots.setting == "shots"
     assert shots.lines[0].x.tolist() == [1, 2]
