@@ -105,15 +105,19 @@ def show_standings(name: str, folders: Sequence[Path]) -> None:
     show.table("beside what needs no training", columns, cells, figures=True)
     for folder, stand in stands.items():
         show.line(stand["verdict"])
-        show.line(length_of(folder, stand["metric"]))
+        if said := length_of(folder, stand["metric"]):
+            show.line(said)
 
 
 def length_of(folder: Path, metric: str) -> str:
-    """Say how long a run was trained, and which step validation found best."""
+    """Say how long a run was trained, and which step validation found best; nothing of a run that
+    took no step."""
     from quickstudy.record import METRICS, read_metrics
 
     column = f"validation {metric}"
     looks = [row for row in read_metrics(folder / METRICS) if column in row]
+    if not looks:
+        return ""
     pick = max if metric == "accuracy" else min
     best = pick(looks, key=lambda row: row[column])
     return f"{looks[-1]['step']} steps taken; the learner is that of step {best['step']}, the best"
