@@ -18,9 +18,11 @@ class Packed(Own):
         "your own images beyond memory, as quickstudy data folder:PATH packs them"
     )
     is_bytes: ClassVar[bool] = True
+    embeds: ClassVar[bool] = True
 
     def read(self) -> Grouped:
-        return packed.load(self.path)
+        read = packed.load(self.path)
+        return self.embedded(read, packed.as_photographed(read))
 
     def strokes(self, shape: tuple[int, ...]) -> bool:
-        return shape[-1] == 1
+        return len(shape) == 3 and shape[-1] == 1

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from quickstudy.datasets.embedding_file import EmbeddingFile
 from quickstudy.datasets.images import Ink
 
 
@@ -52,6 +53,9 @@ class Grouped:
 
     ink: Ink | None = None
     """Of pictures that became strokes bright on dark: what ink was in their files."""
+
+    embedding: EmbeddingFile | None = None
+    """Of features of pictures or texts: the model that they come from."""
 
     @classmethod
     def from_labels(
