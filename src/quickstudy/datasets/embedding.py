@@ -48,8 +48,8 @@ def open_model(path: str | Path, kept: EmbeddingFile | None = None) -> Embedding
     Raises `UserError` where it is missing, cannot be run, does not fit its declaration, or is
     another model than the one that was kept.
 
-    >>> open_model("model.onnx").of_files([Path("cat.png"), Path("dog.png")]).shape
-    (2, 1280)
+    >>> open_model("model.onnx").of_files([Path("cat/001.jpg")]).shape
+    (1, 1280)
     """
     places = [Path(path)]
     if kept is not None and kept.path == str(path):
@@ -243,8 +243,9 @@ def pooled(
         case "first", 3:
             return x[:, 0]
         case "mean", 3:
-            weights = np.ones(x.shape[:2], np.float32) if mask is None else mask
-            return np.einsum("ntf,nt->nf", x, weights / weights.sum(1, keepdims=True))
+            weights = np.ones(x.shape[:2]) if mask is None else mask
+            weights = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+            return np.einsum("ntf,nt->nf", x, weights)
         case "mean", 4 if declared.images is not None:
             return x.mean((2, 3) if declared.images.layout == "NCHW" else (1, 2))
     raise UserError(

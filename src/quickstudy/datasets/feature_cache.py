@@ -61,7 +61,8 @@ class FeatureCache:
         """Add entries, or replace them, all at once."""
 
         def insert(file: sqlite3.Connection) -> None:
-            values = [(key, (x := row.tobytes()), zlib.crc32(x)) for key, row in rows.items()]
+            content = {key: np.asarray(row, np.float32).tobytes() for key, row in rows.items()}
+            values = [(key, x, zlib.crc32(x)) for key, x in content.items()]
             file.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", values)
 
         self._ask(insert)

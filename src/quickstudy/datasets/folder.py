@@ -48,11 +48,7 @@ def load(path: Path, format: ImageFormat) -> Grouped:
 
 def embedded(path: Path, model: EmbeddingModel) -> Grouped:
     """The features of every image of a folder by `model`, float32 (N, features), grouped as `load`
-    does. Raises `UserError` as `load` does.
-
-    >>> embedded(Path("birds"), open_model("model.onnx")).x.shape
-    (2000, 1280)
-    """
+    does. Raises `UserError` as `load` does."""
     classes = classes_of(path)
     x = model.of_files([file for images in classes.values() for file in images])
     labels = np.repeat(list(classes), [len(images) for images in classes.values()])

@@ -25,9 +25,10 @@ WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 class Graph:
     """A graph that takes what is declared of it.
 
-    >>> content = Path("model.onnx").read_bytes()
-    >>> graph = Graph(Path("model.onnx"), content, read_declaration(Path("model.onnx")))
-    >>> graph.run({"pixels": np.zeros((2, 3, 224, 224))}).shape
+    >>> from quickstudy.datasets.preprocessing import read_declaration
+    >>> path = Path("model.onnx")
+    >>> graph = Graph(path, path.read_bytes(), read_declaration(path))
+    >>> graph.run({"x": np.zeros((2, 3, 224, 224))}).shape
     (2, 1280)
     """
 

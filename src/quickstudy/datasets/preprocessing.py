@@ -154,7 +154,7 @@ def parsed(content: bytes) -> Declaration:
 
     >>> parsed(b'{"images": {"sise": 224}}')
     Traceback (most recent call last):
-    ValueError: images: Object contains unknown field `sise`
+    builtins.ValueError: images: Object contains unknown field `sise`
     """
     try:
         return msgspec.json.decode(content, type=Declaration)

@@ -196,7 +196,8 @@ class RunSettings:
             from quickstudy.datasets.embedding import open_model
 
             file = open_model(embed).file
-        return {"embedding": {"sha256": file.sha256, "preprocessing": file.preprocessing}}
+        words = f"SHA-256 {file.sha256}, of its preprocessing {file.preprocessing}"
+        return {"embedding": {"embed": words}}
 
     @staticmethod
     def from_json(found: dict[str, Any]) -> RunSettings:
