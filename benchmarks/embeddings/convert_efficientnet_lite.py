@@ -43,6 +43,7 @@ DECLARATION = {
         "input": "pixels",
     },
     "output": "features",
+    "unit_length": True,
 }
 
 

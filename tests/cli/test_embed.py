@@ -69,6 +69,7 @@ def test_a_run_on_features_takes_pictures_and_no_other_model(run, refused, here,
 
     inputs = load(here / "a.qs").inputs
     (x,) = features(np.asarray(Image.open(picture))[None])
+    assert len(set(inputs.deviation)) == 1
     expected = (x - inputs.mean) / inputs.deviation
     from quickstudy.serving.inputs import read_queries
 

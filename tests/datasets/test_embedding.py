@@ -15,7 +15,7 @@ from PIL import Image
 from quickstudy.datasets import embedding, packed
 from quickstudy.datasets.embedding import EmbeddingModel, ahead, embedded, open_model, pooled
 from quickstudy.datasets.feature_cache import FeatureCache
-from quickstudy.datasets.grouped import Grouped
+from quickstudy.datasets.grouped import Grouped, standardise
 from quickstudy.datasets.onnx_graph import Graph
 from quickstudy.datasets.preprocessing import Declaration, Images, Texts
 from quickstudy.errors import UserError
@@ -173,6 +173,25 @@ def test_pooling_goes_with_the_shape():
     for declared, shape in ((Declaration(images=images), x), (mean, x[..., 0, 0]), (texts, x)):
         with pytest.raises(UserError, match=r"shape \(2, 3.*does not go with"):
             pooled(shape, declared)
+
+
+def test_vectors_of_unit_length(model):
+    said = {"images": IMAGES, "unit_length": True}
+    model.with_suffix(".json").write_text(json.dumps(said))
+    expected = features(pictures(5))
+    expected /= np.sqrt((expected**2).sum(1, keepdims=True))
+    np.testing.assert_allclose(anew(model).of_pictures(pictures(5)), expected, atol=1e-5)
+
+
+def test_features_of_a_model_keep_their_distances_in_proportion(model):
+    found = embedded(Grouped.from_labels(pictures(6), list("aabbcc")), anew(model))
+    parts = {"train": found.named(["a", "b"]), "test": found.named(["c"])}
+    scaled = standardise(parts)
+    train, test = (scaled[part].x for part in ("train", "test"))
+    np.testing.assert_allclose(train.mean(0), 0, atol=1e-6)
+    assert (train**2).mean() == pytest.approx(1, rel=1e-5)
+    ratio = (test - train[:1]) / (parts["test"].x - parts["train"].x[:1])
+    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-3)
 
 
 def test_groups_are_prepared_one_ahead():

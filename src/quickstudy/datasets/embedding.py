@@ -152,8 +152,7 @@ class EmbeddingModel:
 
     def _of_images(self, images: Sequence[np.ndarray]) -> np.ndarray:
         (name,) = self.graph.inputs
-        x = self.graph.run({name: np.stack(images)})
-        return pooled(x, self.declared)
+        return self._vectors(self.graph.run({name: np.stack(images)}))
 
     def _of_tokens(self, texts: Sequence[str]) -> np.ndarray:
         declared, tokenizer = self.declared.texts, self._tokenizer
@@ -167,7 +166,11 @@ class EmbeddingModel:
             declared.types: np.array([row.type_ids for row in rows]),
         }
         x = self.graph.run({name: feed[name] for name in self.graph.inputs})
-        return pooled(x, self.declared, mask)
+        return self._vectors(x, mask)
+
+    def _vectors(self, output: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        x = pooled(output, self.declared, mask)
+        return x / np.linalg.norm(x, axis=1, keepdims=True) if self.declared.unit_length else x
 
     def _features(
         self,

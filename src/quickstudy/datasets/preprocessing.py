@@ -108,6 +108,8 @@ class Declaration(Declared, frozen=True):
     """The graph's output that holds the features; by default its only one."""
     pooling: Literal["none", "mean", "first"] = "none"
     """How an output with a vector for each token or place becomes one vector."""
+    unit_length: bool = False
+    """Whether the vector is then divided by its length."""
 
     def __post_init__(self):
         if (self.images is None) == (self.texts is None):
