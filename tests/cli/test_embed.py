@@ -109,8 +109,9 @@ def test_a_run_on_features_takes_pictures_and_no_other_model(run, refused, here,
 
     # A model that has moved is named.
     (here / "model.onnx").unlink()
-    assert "there is no model model.onnx: name its file with --embed PATH" in refused(
-        "predict", "a.qs", picture
+    assert (
+        "there is no model model.onnx: put it there, or name its file with --embed PATH"
+        in refused("predict", "a.qs", picture)
     )
     image_model(here / "moved.onnx")
     moved = ("--embed", "moved.onnx")

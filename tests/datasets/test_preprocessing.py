@@ -1,6 +1,8 @@
 """What is declared of a model is read strictly, and pictures become inputs as it says."""
 
 import json
+import re
+from pathlib import Path
 from random import Random
 
 import msgspec
@@ -201,3 +203,17 @@ def test_fits_of_a_picture_that_is_wide():
 def test_a_picture_that_is_too_long_for_a_crop_is_refused():
     with pytest.raises(ValueError, match="2000 × 2 is too long"):
         image_input(np.zeros((2, 2000, 3), np.uint8), of("crop"))
+
+
+def test_the_page_has_every_field_and_its_examples_are_read():
+    page = (Path(__file__).parents[2] / "docs" / "embeddings.md").read_text()
+    of_images, of_texts = map(parsed, map(str.encode, re.findall(r"```json\n(.*?)```", page, re.S)))
+    assert of_images.images is not None
+    assert of_texts.texts is not None
+    listed = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (.*?) \|", page, re.M))))
+    fields = {
+        f.name: f for kind in (Images, Texts, Declaration) for f in msgspec.structs.fields(kind)
+    }
+    assert listed - {"images", "texts"} == fields.keys() - {"images", "texts"}
+    for row in re.findall(r"^\| `(\w+)`.*\| required \|$", page, re.M):
+        assert fields[row].required

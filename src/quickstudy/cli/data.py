@@ -29,7 +29,7 @@ class Data:
     processes need nothing."""
 
     name: tyro.conf.Positional[str] = ""
-    """omniglot, mnist, lake-runs, folder:PATH or packed:FOLDER."""
+    """omniglot, mnist, lake-runs, folder:PATH or packed:FOLDER; with --embed also npz:PATH."""
     image_size: int = 28
     """Height and width to prepare, in pixels (not of mnist)."""
     color: bool = False

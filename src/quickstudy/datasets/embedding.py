@@ -56,7 +56,9 @@ def open_model(path: str | Path, kept: EmbeddingFile | None = None) -> Embedding
         places.append(Path(kept.absolute))
     there = [place for place in dict.fromkeys(places) if place.is_file()]
     if not there:
-        raise UserError(f"there is no model {path}: name its file with --embed PATH")
+        raise UserError(
+            f"there is no model {path}: put it there, or name its file with --embed PATH"
+        )
     for place in there:
         model = _opened(place, place.stat().st_mtime_ns)
         if kept is None or kept.same_model(model.file):
