@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -223,28 +223,6 @@ def load(folder: Path) -> Grouped:
         )
     count = np.array(count, np.int32)
     return Grouped(x, (np.cumsum(count) - count).astype(np.int32), count, names, ink=ink)
-
-
-@dataclass(frozen=True)
-class Photographed(Sequence[np.ndarray]):
-    """Packed pictures with dark and light as in their files, read one by one."""
-
-    rows: Rows
-    inverted: bool
-
-    def __len__(self) -> int:
-        return self.rows.length
-
-    def __getitem__(self, number: Any) -> Any:
-        found = self.rows.read(np.asarray(number))
-        return 255 - found if self.inverted else found
-
-
-def as_photographed(packed: Grouped) -> Photographed:
-    """The pictures of a packed data set as they were before dark ink became bright."""
-    assert isinstance(packed.x, np.memmap)
-    inverted = packed.ink is not None and packed.ink.colour == "dark"
-    return Photographed(Rows.of(packed.x), inverted)
 
 
 def check(folder: Path, *, show_progress: bool = False) -> Grouped:
