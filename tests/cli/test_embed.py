@@ -7,9 +7,14 @@ import pytest
 from PIL import Image
 
 from quickstudy.cli import main
+from quickstudy.data.inputs import Inputs
 from quickstudy.data.registry import _data_of
 from quickstudy.datasets import embedding
+from quickstudy.errors import UserError
+from quickstudy.runs.saved import SavedRun
 from quickstudy.serving.adapted import load
+from quickstudy.serving.inputs import read_queries
+from quickstudy.settings.run import TaskSettings
 from tests.embedding_models import WEIGHTS, features, image_model
 
 SIZES = ("--way", 2, "--query", 2, "--train-way", 2, "--train-query", 2)
@@ -60,8 +65,8 @@ def here(tmp_path, monkeypatch):
 def test_a_run_on_features_takes_pictures_and_no_other_model(run, refused, here, capfd):
     train = ("train", "pixels", *SIZES, "--steps", 0, "--validation-episodes", 2)
     run(*train, "--tasks", "folder:colours", "--embed", "model.onnx", "--run", "runs/a")
-    said = run("evaluate", "runs/a", "--episodes", 4)
-    assert "features model.onnx, SHA-256 " in said
+    words = SavedRun.open(here / "runs/a").settings.tasks.data.words("test")
+    assert words["features"].startswith("model.onnx, SHA-256 ")
     run("adapt", "runs/a", "--support", "colours", "--out", "a.qs")
     picture = "colours/colour3/1.png"
     (answer,) = json.loads(run("predict", "a.qs", picture, "--json"))
@@ -71,7 +76,6 @@ def test_a_run_on_features_takes_pictures_and_no_other_model(run, refused, here,
     (x,) = features(np.asarray(Image.open(picture))[None])
     assert len(set(inputs.deviation)) == 1
     expected = (x - inputs.mean) / inputs.deviation
-    from quickstudy.serving.inputs import read_queries
 
     np.testing.assert_allclose(read_queries(inputs, [here / picture])[1][0], expected, rtol=1e-4)
 
@@ -79,10 +83,9 @@ def test_a_run_on_features_takes_pictures_and_no_other_model(run, refused, here,
     run("data", "folder:colours", "--embed", "model.onnx", "--out", "features.npz")
     rows = json.loads(run("predict", "a.qs", "features.npz", "--json"))
     assert rows[10]["probabilities"] == pytest.approx(answer["probabilities"], abs=1e-5)
-    run(*train, "--tasks", "npz:features.npz", "--run", "runs/b")
-    run("adapt", "runs/b", "--support", "colours", "--out", "b.qs")
-    (again,) = json.loads(run("predict", "b.qs", picture, "--json"))
-    assert again["probabilities"] == pytest.approx(answer["probabilities"], abs=1e-5)
+    in_file = TaskSettings("npz:features.npz").data.inputs((2,))
+    assert in_file.embedding == inputs.embedding
+    np.testing.assert_allclose(in_file.mean, inputs.mean, rtol=1e-6)
     assert "features.npz exists" in refused(
         "data", "folder:colours", "--embed", "model.onnx", "--out", "features.npz"
     )
@@ -119,7 +122,6 @@ def test_a_run_on_features_takes_pictures_and_no_other_model(run, refused, here,
     assert found == answer
     run("adapt", "runs/a", "--support", "colours", "--out", "d.qs", *moved)
     assert run("predict", "d.qs", picture)
-    run("evaluate", "runs/a", "--episodes", 4, *moved)
 
 
 @pytest.mark.parametrize(
@@ -144,23 +146,7 @@ def test_options_that_do_not_go_together(refused, here, words, said):
     assert not (here / "r").exists()
 
 
-def test_a_run_without_a_model_refuses_one(run, refused, here):
-    run(
-        "train",
-        "pixels",
-        *SIZES,
-        "--steps",
-        0,
-        "--tasks",
-        "folder:colours",
-        "--color",
-        "--image-size",
-        16,
-        "--validation-episodes",
-        2,
-        "--run",
-        "r",
-    )
-    assert "was trained without a model: leave it out" in refused(
-        "adapt", "r", "--support", "colours", "--out", "a.qs", "--embed", "model.onnx"
-    )
+def test_a_run_without_a_model_refuses_one(here):
+    with pytest.raises(UserError, match="was trained without a model: leave it out"):
+        Inputs((28, 28, 1)).with_model(here / "model.onnx")
+    assert Inputs((28, 28, 1)).with_model(None) == Inputs((28, 28, 1))
