@@ -63,7 +63,7 @@ def here(tmp_path, monkeypatch):
 
 
 def test_a_run_on_features_takes_pictures_and_no_other_model(run, refused, here, capfd):
-    train = ("train", "pixels", *SIZES, "--steps", 0, "--validation-episodes", 2)
+    train = ("train", "pixels", *SIZES, "--steps", 1, "--validation-episodes", 2)
     run(*train, "--tasks", "folder:colours", "--embed", "model.onnx", "--run", "runs/a")
     words = SavedRun.open(here / "runs/a").settings.tasks.data.words("test")
     assert words["features"].startswith("model.onnx, SHA-256 ")
