@@ -67,6 +67,7 @@ from quickstudy.tasks.problems.logistic import LogisticRegressions
 from quickstudy.tasks.problems.quadratics import Quadratics
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.zero_shot import Described
+from tests.embedding_models import image_model
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -186,6 +187,9 @@ SMALL_PICTURES = {
 FUNCTION = Examples(jnp.zeros((10, 1)), jnp.zeros((10, 1)))
 
 OWN: dict[str, dict[str, Callable[[], Any]]] = {
+    "datasets.arrays.save": {
+        "features": lambda: Grouped.from_labels(np.zeros((2, 3), np.float32), ["a", "b"]),
+    },
     "datasets.cache.save": {"x": lambda: np.zeros(3)},
     "datasets.packed.write": {
         "pictures": lambda: np.zeros((2000, 84, 84, 3), np.uint8),
@@ -387,6 +391,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What examples read."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("QUICKSTUDY_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("birds/robin", "birds/wren", "cat"):
         (tmp_path / name).mkdir(parents=True)
         Image.new("RGB", (90, 90)).save(tmp_path / name / "001.jpg")
@@ -402,6 +407,9 @@ def written(name: str) -> None:
     if name == "datasets.packed.load":
         grey = np.zeros((84, 84, 3), np.uint8)
         packed.write(Path("birds-84"), [grey] * 2000, {"robin": 1200, "wren": 800}, grey.shape)
+    if name.startswith(("datasets.embedding.", "datasets.onnx_graph.", "datasets.preprocessing.")):
+        wide = np.zeros((3, 1280), np.float32)
+        image_model(Path("model.onnx"), weights=wide, takes=224, size=224)
     if name == "tasks.mapped.MappedSource":
         np.save("x.npy", np.zeros((1200, 4, 4, 1), np.uint8))
 

@@ -21,6 +21,8 @@ class Adapt:
     """A folder with a sub-folder of images for each class, an .npz, or a table."""
     out: Path
     """The file to write, which predict reads."""
+    embed: Path | None = None
+    """Where the model of the run's features is now, if it has moved since."""
 
 
 def run(words: list[str]) -> int:
@@ -29,7 +31,7 @@ def run(words: list[str]) -> int:
 
     from quickstudy.serving.adapted import adapt
 
-    adapted = adapt(options.run, options.support, options.out)
+    adapted = adapt(options.run, options.support, options.out, embed=options.embed)
     show.line(
         f"adapted to {len(adapted.names)} classes: {', '.join(adapted.names[:20])}"
         f"{' …' if len(adapted.names) > 20 else ''}"

@@ -10,7 +10,9 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.cli.options import read
-from quickstudy.data.registry import KINDS
+from quickstudy.data.options import DataOptions
+from quickstudy.data.own import Own
+from quickstudy.data.registry import KINDS, data_of
 from quickstudy.errors import UserError, nearest
 from quickstudy.numbers import at_least
 
@@ -22,11 +24,12 @@ class Data:
     """Without a name, say where data is looked for and what is there. With omniglot, mnist or
     lake-runs, make sure that it is: download, check and prepare it. With folder:PATH, pack your
     own images into one file, from which --tasks packed:FOLDER trains although they may be more
-    than memory holds; with packed:FOLDER, compare all of them with their checksums. glyphs,
-    sinusoid and Gaussian processes need nothing."""
+    than memory holds; with packed:FOLDER, compare all of them with their checksums. With --embed,
+    write features of your own pictures or texts for --tasks npz:FILE. glyphs, sinusoid and Gaussian
+    processes need nothing."""
 
     name: tyro.conf.Positional[str] = ""
-    """omniglot, mnist, lake-runs, folder:PATH or packed:FOLDER."""
+    """omniglot, mnist, lake-runs, folder:PATH or packed:FOLDER; with --embed also npz:PATH."""
     image_size: int = 28
     """Height and width to prepare, in pixels (not of mnist)."""
     color: bool = False
@@ -34,11 +37,16 @@ class Data:
     ink: Literal["auto", "dark", "light"] = "auto"
     """What is ink in your own images without --color: dark on a light ground, light on a dark
     one, or what most of the images have at their border."""
+    embed: str | None = None
+    """A model, MODEL.onnx with MODEL.json beside it: write what it makes of your own data."""
     out: Path | None = None
-    """Where to put your own packed images: a folder that is not there yet."""
+    """Where to put your own packed images: a folder that is not there yet; or features: an .npz."""
 
     def __post_init__(self):
         at_least(self, image_size=16)
+        if self.embed is not None:
+            self._require_features()
+            return
         kind, _, path = self.name.partition(":")
         if self.name not in ("", *FETCHED) and not (kind in ("folder", "packed") and path):
             known = nearest(kind, [*FETCHED, "folder:PATH", "packed:FOLDER"])
@@ -48,10 +56,35 @@ class Data:
         if self.ink != "auto" and (self.color or kind != "folder"):
             raise UserError(f"--ink {self.ink} is for folder:PATH without --color")
 
+    def _require_features(self) -> None:
+        """Raise `UserError` unless features can be made of the data, and written to a file."""
+        DataOptions(
+            self.name, image_size=self.image_size, color=self.color, ink=self.ink, embed=self.embed
+        )
+        if self.out is None or self.out.suffix != ".npz":
+            raise UserError(f"--embed {self.embed} writes features: add --out FILE.npz")
+
+
+def write_features(options: Data) -> None:
+    """Write the features of the user's own data, and say what was written."""
+    from quickstudy.datasets import arrays
+
+    assert options.out is not None
+    arrays.require_free(options.out)
+    data = data_of(DataOptions(options.name, embed=options.embed))
+    assert isinstance(data, Own)
+    found = data.everything
+    arrays.save(options.out, found)
+    show.line(f"{len(found.x)} examples of {found.classes} classes, {found.x.shape[1]} features")
+    show.line(f"written: {options.out}    next: --tasks npz:{options.out}")
+
 
 def run(words: list[str]) -> int:
     """The command."""
     options = read(Data, words, "quickstudy data")
+    if options.embed is not None:
+        write_features(options)
+        return 0
 
     from quickstudy.data.folder import image_format
     from quickstudy.datasets import cache, folder, packed

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CHANGED = (
     *("tasks", "way", "shot", "query", "split", "rotations", "within", "verify"),
-    *("labelled", "anywhere", "distractors", "sequence"),
+    *("labelled", "anywhere", "distractors", "sequence", "embed"),
 )
 """The options of tasks that a test may change."""
 
@@ -75,6 +75,8 @@ def test_tasks(options: TestOptions, settings: RunSettings) -> TaskSettings:
     other = changed.get("tasks", settings.tasks.tasks)
     if other != settings.tasks.tasks:
         changed = {"split": None, "classes": None, "rotations": None, "ink": "auto", **changed}
+        if not kind_of(other).embeds:
+            changed = {"embed": None, **changed}
         if not kind_of(other).has_classes and not kind_of(other).test_only:
             changed = {**defaults_of_classes(), **changed}
     if "split" in changed and said["split"] is not None:

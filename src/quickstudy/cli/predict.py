@@ -21,6 +21,8 @@ class Predict:
     """What adapt has written."""
     inputs: tyro.conf.Positional[tuple[Path, ...]]
     """Images, or tables."""
+    embed: Path | None = None
+    """Where the model of the run's features is now, if it has moved since."""
     json: bool = False
     """Print JSON, with the probabilities of all classes."""
 
@@ -33,7 +35,7 @@ def run(words: list[str]) -> int:
 
     from quickstudy.serving.adapted import predict
 
-    rows = predict(options.file, list(options.inputs))
+    rows = predict(options.file, list(options.inputs), embed=options.embed)
     if options.json:
         show.as_json([dataclasses.asdict(row) for row in rows])
         return 0

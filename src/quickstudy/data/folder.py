@@ -24,16 +24,19 @@ class Folder(Own):
     place: ClassVar[str] = "PATH"
     about: ClassVar[str] = "your own images: a sub-folder for each class"
     is_bytes: ClassVar[bool] = True
+    embeds: ClassVar[bool] = True
 
     def read(self) -> Grouped:
         options = self.options
+        if self.model is not None:
+            return folder.embedded(self.path, self.model)
         ink = options.ink
         if options.inputs is not None:
             ink = options.inputs.ink or "auto"
         return folder.load(self.path, image_format(options.image_size, options.color, ink))
 
     def strokes(self, shape: tuple[int, ...]) -> bool:
-        return not self.options.color
+        return not self.options.color and self.options.embed is None
 
     def ink(self, part: str) -> Ink | None:
         return self.grouped(part).ink

@@ -9,13 +9,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from quickstudy.datasets.embedding_file import EmbeddingFile
 from quickstudy.datasets.grouped import Scaling
 from quickstudy.errors import UserError
 from quickstudy.terminal import warn
+
+if TYPE_CHECKING:
+    from quickstudy.datasets.embedding import EmbeddingModel
 
 FAR = 3.0
 """How many widths of the training range inputs may lie beyond it without a warning."""
@@ -61,6 +66,8 @@ class Inputs:
     """The smallest number that went in …"""
     high: float | None = None
     """… and the largest; None where they are not known."""
+    embedding: EmbeddingFile | None = None
+    """The model whose features they are; None where they come as they are."""
     learner: str = field(default="the learner", compare=False)
     """Whose they are, for messages; kept nowhere."""
 
@@ -75,7 +82,30 @@ class Inputs:
             unit_range=self.unit_range,
             label_column=self.label_column,
             columns=self.columns,
+            embedding=self.embedding,
         )
+
+    def with_model(self, path: str | Path | None) -> Inputs:
+        """The same, with the model of features at `path`, if it is not None. Raises `UserError`
+        where the inputs are no features of a model."""
+        if path is None:
+            return self
+        if self.embedding is None:
+            raise UserError(
+                f"--embed {path}: {self.learner} was trained without a model: leave it out"
+            )
+        return dataclasses.replace(self, embedding=self.embedding.at(path))
+
+    def model(self) -> EmbeddingModel | None:
+        """Open the model whose features they are, if there is one. Raises `UserError` where it is
+        missing, or is another one."""
+        from quickstudy.datasets.embedding import open_model
+
+        return self.embedding and open_model(self.embedding.path, self.embedding)
+
+    def model_for(self, x: np.ndarray) -> EmbeddingModel | None:
+        """Open the model for inputs `x` that are pictures; None for numbers, or without a model."""
+        return self.model() if x.ndim > 2 else None
 
     @staticmethod
     def unscaled(shape: tuple[int, ...]) -> Inputs:
@@ -91,6 +121,8 @@ class Inputs:
         """The inverse of `from_json`."""
         values = dataclasses.asdict(self)
         del values["learner"]
+        if self.embedding is None:  # as before there were models
+            del values["embedding"]
         return values
 
     @staticmethod
@@ -102,6 +134,8 @@ class Inputs:
         }
         if isinstance(values.get("ink"), bool):
             values["ink"] = "auto" if values["ink"] else None
+        if values.get("embedding") is not None:
+            values["embedding"] = EmbeddingFile(**values["embedding"])
         return Inputs(**values)
 
     @property
@@ -120,6 +154,17 @@ class Inputs:
         """Raise `UserError` unless inputs have the shape that the learner takes."""
         if tuple(shape) != tuple(self.shape):
             raise UserError(f"{self.learner} takes {self.words}; {what} holds {words_of(shape)}")
+
+    def require_model(self, what: str, found: EmbeddingFile | None) -> None:
+        """Raise `UserError` unless features come from the model that the learner was trained with,
+        where it was trained with one."""
+        if self.embedding is None or (found is not None and found.same_model(self.embedding)):
+            return
+        raise UserError(
+            f"{what} holds features of {'another' if found else 'an unknown'} model; "
+            f"{self.learner} takes those of {self.embedding.path}: give it pictures or texts, or "
+            "features that quickstudy data … --embed has made"
+        )
 
     def require_units(self, what: str) -> None:
         """Raise `UserError` where pictures of bytes, numbers from 0 to 1, are not in the units of

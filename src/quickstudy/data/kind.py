@@ -54,6 +54,8 @@ class Data(abc.ABC):
     """Whether a task has ways: functions have none."""
     is_bytes: ClassVar[bool] = False
     """Whether its inputs are pictures of bytes, read as numbers from 0 to 1."""
+    embeds: ClassVar[bool] = False
+    """Whether --embed makes features of its pictures or texts."""
 
     def __init__(self, options: DataOptions):
         self.options = options

@@ -15,6 +15,7 @@ class Arrays(Own):
     name: ClassVar[str] = "npz"
     place: ClassVar[str] = "PATH"
     about: ClassVar[str] = "your own arrays x and y"
+    embeds: ClassVar[bool] = True
 
     def read(self) -> Grouped:
-        return arrays.load(self.path)
+        return self.embedded(arrays.load(self.path))

@@ -41,6 +41,9 @@ class DataOptions:
     ink: Literal["auto", "dark", "light"] = "auto"
     """What is ink in your own images without --color: dark on a light ground, light on a dark
     one, or what most of the images have at their border. A run keeps it for later commands."""
+    embed: str | None = None
+    """A model, MODEL.onnx with MODEL.json beside it, that makes features of your own pictures or
+    texts: the learner is trained on these. A run keeps which model it was."""
     label_column: str = "label"
     """The column of a table that holds the class."""
     features: int = 12
@@ -60,6 +63,31 @@ class DataOptions:
                 f"--ink {self.ink} is for --tasks folder:PATH without --color (say it to "
                 "quickstudy data where the images are packed)"
             )
+        if self.embed is not None:
+            self._require_embeddable()
+
+    def _require_embeddable(self) -> None:
+        """Raise `UserError` where a model cannot make features of the data, or other options are
+        about pictures that the learner does not see."""
+        if not kind_of(self.tasks).embeds:
+            known = ", ".join(name for name, kind in KINDS.items() if kind.embeds)
+            raise UserError(f"--embed makes features of {known}; not of {self.tasks}")
+        for word in ("image_size", "color", "ink", "rotations", "distort"):
+            if getattr(self, word) not in (default(word), "none"):
+                flag = f"--{word.replace('_', '-')}"
+                raise UserError(
+                    f"--embed reads pictures as the model's .json says: leave out {flag}"
+                )
+
+
+LATER = ("ink", "embed")
+"""Options that older runs do not have. A run leaves them out where they are as by default, so that
+it is the same run."""
+
+
+def default(word: str) -> Any:
+    """Give the default of an option."""
+    return next(f.default for f in fields(DataOptions) if f.name == word)
 
 
 CHOICES = (

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from quickstudy.datasets.kept import (
 from quickstudy.errors import UserError
 from quickstudy.terminal import say_once
 
+if TYPE_CHECKING:
+    from quickstudy.datasets.embedding import EmbeddingModel
+
 
 class Own(Real):
     """A data set of the user's own; a kind of it says how it is `read`."""
@@ -39,6 +42,22 @@ class Own(Real):
     def read(self) -> Grouped:
         """Read all classes from `path`. Raises `UserError` where they cannot be read."""
 
+    @property
+    def model(self) -> EmbeddingModel | None:
+        """The model of `--embed`, which must be the one of a trained learner where there is one.
+        Raises `UserError` where it cannot be opened, or is another one."""
+        from quickstudy.datasets.embedding import open_model
+
+        given, inputs = self.options.embed, self.options.inputs
+        return None if given is None else open_model(given, inputs and inputs.embedding)
+
+    def embedded(self, examples: Grouped, pictures: Sequence[np.ndarray] | None = None) -> Grouped:
+        """The features of examples, of their `pictures` or of x, where `--embed` is given."""
+        from quickstudy.datasets.embedding import embedded
+
+        model = self.model
+        return examples if model is None else embedded(examples, model, pictures)
+
     @cached_property
     def everything(self) -> Grouped:
         """All classes, brought to the inputs of a trained learner where there is one. Says in one
@@ -50,6 +69,7 @@ class Own(Real):
             say_once(said)
         if inputs is None:
             return found
+        inputs.require_model(self.said, found.embedding)
         x = inputs.brought(self.said, found.x, found.columns)
         return replace(found, x=x, scaling=inputs.scaling)
 
@@ -99,6 +119,12 @@ class Own(Real):
         kept = self.options.classes
         return self.grouped(part).names if kept in (None, NOT_KEPT) else kept.part(part)
 
+    def words(self, part: str) -> dict[str, Any]:
+        words, model = super().words(part), self.everything.embedding
+        if model is None:
+            return words
+        return {**words, "features": f"{Path(model.path).name}, SHA-256 {model.sha256[:12]} …"}
+
     @property
     def split_words(self) -> str:
         return self.options.split or f"random, seed {self.options.split_seed}"
@@ -118,6 +144,7 @@ class Own(Real):
             None if by is None else tuple(by.deviation.tolist()),
             None if pictures else float(train.x.min()),
             None if pictures else float(train.x.max()),
+            embedding=train.embedding,
         )
 
     def what_is_new(self, names: Sequence[str]) -> str:

@@ -29,8 +29,11 @@ class Real(Classes):
         """Name the division into parts, for protocols."""
 
     def drawn(self, part: str) -> ClassSource:
-        words = {"data": self.said, "split": self.split_words, "part": part}
-        return source_of(self.grouped(part), words)
+        return source_of(self.grouped(part), self.words(part))
+
+    def words(self, part: str) -> dict[str, Any]:
+        """Name a part in a protocol."""
+        return {"data": self.said, "split": self.split_words, "part": part}
 
     def names(self, part: str) -> Sequence[str]:
         return self.grouped(part).names

@@ -3,18 +3,23 @@
 numpy.savez("birds.npz", x=images, y=species)
 """
 
+import dataclasses
 import math
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from quickstudy.datasets.embedding_file import EmbeddingFile
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.labels import class_names, first_missing
 from quickstudy.errors import UserError
+from quickstudy.files import write_atomically
 
 CHANNELS = (1, 3, 4)
 """How many a picture has: grey, colours, colours with transparency."""
@@ -75,7 +80,37 @@ def load(path: Path) -> Grouped:
             f"{path}: x has {np.sum(~finite)} rows with a value that is NaN or not finite in "
             f"float32, the first is row {int(finite.argmin())}: fill it in or leave it out"
         )
-    return Grouped.from_labels(x, y)
+    return replace(Grouped.from_labels(x, y), embedding=embedding_of(path))
+
+
+def save(path: Path, examples: Grouped) -> None:
+    """Write examples as `load` reads them, with the model that features come from. Raises
+    `UserError` where something is there already, or it cannot be written.
+
+    >>> save(Path("features.npz"), features)
+    """
+    require_free(path)
+    content = {"x": examples.x, "y": np.repeat(examples.names, examples.count)}
+    if examples.embedding is not None:
+        content["embedding"] = np.array(dataclasses.astuple(examples.embedding))
+    write_atomically(path, lambda file: np.savez(file, **content), "choose another --out")
+
+
+def require_free(path: Path) -> None:
+    """Raise `UserError` where something is at `path`: to be asked before the work."""
+    if path.exists():
+        raise UserError(f"{path} exists: choose another --out")
+
+
+def embedding_of(path: Path) -> EmbeddingFile | None:
+    """The model that the x of an .npz file come from, where the file says it. Raises `UserError`
+    where that is damaged."""
+    (found,) = read_npz(path, (), ("embedding",))
+    if found is None:
+        return None
+    if found.dtype.kind != "U" or found.shape != (len(dataclasses.fields(EmbeddingFile)),):
+        raise UserError(f"{path} does not say which model its features come from: make it anew")
+    return EmbeddingFile(*found.tolist())
 
 
 DAMAGE = (
@@ -85,8 +120,9 @@ DAMAGE = (
 """What NumPy and zipfile raise on bytes that are not, or no longer, an .npz file."""
 
 
-def read_npz(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
-    """The arrays of these names in an .npz file; `UserError` naming the file if that fails."""
+def read_npz(path: Path, keys: Sequence[str], optional: Sequence[str] = ()) -> list[Any]:
+    """The arrays of these names in an .npz file, and those of `optional` names, None where there
+    are none; `UserError` naming the file if that fails."""
     try:
         file = np.load(path, allow_pickle=False)
     except FileNotFoundError:
@@ -103,9 +139,10 @@ def read_npz(path: Path, keys: Sequence[str]) -> list[np.ndarray]:
                 f"it must hold {', '.join(keys)}"
             )
         try:
-            for key in keys:
+            there = {key for key in (*keys, *optional) if key in file.files}
+            for key in there:
                 _require_whole(file, key)
-            return [file[key] for key in keys]
+            return [file[key] if key in there else None for key in (*keys, *optional)]
         except MemoryError as error:
             raise UserError(
                 f"{path} is larger than the memory ({error}): pack pictures (docs/data.md), or "

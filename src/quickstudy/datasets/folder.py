@@ -5,8 +5,11 @@ birds/
   wren/   a.webp   b.webp
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -15,6 +18,9 @@ from quickstudy.datasets import packed
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.images import ImageFormat, Ink, decided, read_image
 from quickstudy.errors import UserError
+
+if TYPE_CHECKING:
+    from quickstudy.datasets.embedding import EmbeddingModel
 
 
 def load(path: Path, format: ImageFormat) -> Grouped:
@@ -38,6 +44,15 @@ def load(path: Path, format: ImageFormat) -> Grouped:
         row[:] = read_image(file, format)
     labels = np.repeat(list(classes), [len(x) for x in classes.values()])
     return replace(Grouped.from_labels(x, labels), ink=ink)
+
+
+def embedded(path: Path, model: EmbeddingModel) -> Grouped:
+    """The features of every image of a folder by `model`, float32 (N, features), grouped as `load`
+    does. Raises `UserError` as `load` does."""
+    classes = classes_of(path)
+    x = model.of_files([file for images in classes.values() for file in images])
+    labels = np.repeat(list(classes), [len(images) for images in classes.values()])
+    return replace(Grouped.from_labels(x, labels), embedding=model.file)
 
 
 def pack(path: Path, format: ImageFormat, out: Path) -> Ink | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from quickstudy.datasets.embedding_file import EmbeddingFile
 from quickstudy.datasets.images import Ink
 
 
@@ -53,6 +54,9 @@ class Grouped:
     ink: Ink | None = None
     """Of pictures that became strokes bright on dark: what ink was in their files."""
 
+    embedding: EmbeddingFile | None = None
+    """Of features of pictures or texts: the model that they come from."""
+
     @classmethod
     def from_labels(
         cls, x: np.ndarray, labels: Sequence[str] | Sequence[int] | np.ndarray
@@ -95,9 +99,15 @@ def standardise(splits: dict[str, Grouped]) -> dict[str, Grouped]:
     are only shifted. Without this a column in large units would rule every distance. What
     float32 cannot hold, far from a column that hardly varies, becomes the largest that it can.
     What it was done with is each part's `scaling`.
+
+    Features of a model (`embedding`) have one unit. They are all divided by one number, the root
+    of the mean variance, so that distances between examples stay in proportion: features that
+    hardly vary are mostly noise.
     """
     train = splits["train"].x.astype(np.float64)
     mean, deviation = train.mean(axis=0), train.std(axis=0)
+    if splits["train"].embedding is not None:
+        deviation = np.full_like(deviation, np.sqrt(np.mean(deviation**2)))
     constant = deviation <= np.finfo(np.float32).eps * np.abs(train).max(axis=0)
     by = Scaling(mean, np.where(constant, 1, deviation))
     return {name: replace(part, x=by(part.x), scaling=by) for name, part in splits.items()}

@@ -76,7 +76,7 @@ def decided(format: ImageFormat, files: Sequence[Path]) -> tuple[ImageFormat, In
     if format.ink is None or not files:
         return format, None
     some = np.unique(np.linspace(0, len(files) - 1, LOOKED_AT).round().astype(int))
-    bright = float(np.mean([_ground(_read(files[i], 1))[0] > 127 for i in some]))
+    bright = float(np.mean([ground(read_pixels(files[i], 1))[0] > 127 for i in some]))
     colour = format.ink if format.ink != "auto" else "dark" if bright >= 0.5 else "light"
     ink = Ink(colour, 1 - bright if colour == "dark" else bright)
     return replace(format, ink=colour), ink
@@ -95,12 +95,12 @@ def read_image(path: Path, format: ImageFormat) -> np.ndarray:
     >>> read_image(Path("cat/001.jpg"), ImageFormat(84, 3, ink=None)).shape
     (84, 84, 3)
     """
-    pixels = _read(path, format.channels)
+    pixels = read_pixels(path, format.channels)
     if format.ink == "auto":
         raise ValueError("which of dark and light is ink? see `decided`")
     if format.ink == "dark":
         pixels = 255 - pixels
-    square = _fit(pixels, _ground(pixels).astype(np.uint8), format.size)
+    square = padded(pixels, ground(pixels).astype(np.uint8), format.size)
     if _plain(square) and not _plain(pixels):
         raise UserError(
             f"cannot use the image {path}: nothing of it is left at {format.size} × {format.size} "
@@ -117,7 +117,7 @@ def resized(x: np.ndarray, size: int) -> np.ndarray:
     return np.stack([np.asarray(one) for one in made])[..., None]
 
 
-def _read(path: Path, channels: int) -> np.ndarray:
+def read_pixels(path: Path, channels: int) -> np.ndarray:
     """The pixels of an image file, uint8 (height, width, channels)."""
     try:
         with Image.open(path) as file:
@@ -192,13 +192,15 @@ def _plain(pixels: np.ndarray) -> bool:
     return bool((pixels == pixels[:1, :1]).all())
 
 
-def _ground(pixels: np.ndarray) -> np.ndarray:
+def ground(pixels: np.ndarray) -> np.ndarray:
     """The ground colour of (height, width, channels): the median of its four edges."""
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     return np.median(border, axis=0)
 
 
-def _fit(pixels: np.ndarray, ground: np.ndarray, size: int) -> np.ndarray:
+def padded(
+    pixels: np.ndarray, ground: np.ndarray, size: int, resampling: Image.Resampling = RESAMPLING
+) -> np.ndarray:
     """(height, width, channels) -> (size, size, channels), centred on the ground colour."""
     height, width, channels = pixels.shape
     scale = size / max(height, width)
@@ -208,6 +210,6 @@ def _fit(pixels: np.ndarray, ground: np.ndarray, size: int) -> np.ndarray:
     square[:] = ground
     top, left = (size - height) // 2, (size - width) // 2
     square[top : top + height, left : left + width] = np.asarray(
-        image.resize((width, height), RESAMPLING)
+        image.resize((width, height), resampling)
     ).reshape(height, width, channels)
     return square

@@ -118,11 +118,12 @@ def _adapt(learner: Learner, support: Examples, ways: int) -> tuple[Predictor, A
     return predictor, right, jnp.all(jnp.isfinite(jax.nn.softmax(logits)))
 
 
-def adapt(run: Path, support: Path, out: Path) -> Adapted:
+def adapt(run: Path, support: Path, out: Path, *, embed: Path | None = None) -> Adapted:
     """Adapt the learner of a run to a labelled set of new classes, and write it to `out`.
 
     `support` is a folder with a sub-folder for each class, an .npz with x and y, or a table, of
-    what the run was trained on; classes may have different numbers of examples.
+    what the run was trained on; classes may have different numbers of examples. `embed` says where
+    the model of its features is now, if it has moved.
 
     Raises `UserError`, before anything is written, where the run or the support set cannot be
     read or do not fit each other, and where `out` is another file than an adapted learner.
@@ -138,7 +139,8 @@ def adapt(run: Path, support: Path, out: Path) -> Adapted:
         raise UserError(f"{run} learned regression: adapt and predict are for classes")
     if problem.description is not None:
         raise UserError(f"{run} learns classes from descriptions: adapt takes examples")
-    read, inputs = read_support(_served(settings, problem), support)
+    served = _served(settings, problem).with_model(embed)
+    read, inputs = read_support(served, support)
     if read.ink is not None:
         warn(f"{support} is read as {read.ink}")
     if read.classes < 2:
@@ -204,9 +206,10 @@ def load(path: Path) -> Adapted:
     return dataclasses.replace(known, predictor=predictor)
 
 
-def predict(path: Path, inputs: Sequence[Path]) -> list[Prediction]:
+def predict(path: Path, inputs: Sequence[Path], *, embed: Path | None = None) -> list[Prediction]:
     """What the adapted learner in the file `path` says of images, folders of images, .npz files
-    with x, or tables; in the order given.
+    with x, or tables; in the order given. `embed` says where the model of its features is now, if
+    it has moved.
 
     Raises `UserError` where one of them cannot be read or does not fit.
 
@@ -214,7 +217,7 @@ def predict(path: Path, inputs: Sequence[Path]) -> list[Prediction]:
     'beta'
     """
     adapted = load(path)
-    names, x = read_queries(adapted.inputs, inputs)
+    names, x = read_queries(adapted.inputs.with_model(embed), inputs)
     if adapted.transductive:
         warn(
             f"{adapted.settings.learner.name} is transductive: each of these predictions depends "

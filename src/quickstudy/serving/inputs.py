@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from quickstudy.data.inputs import Inputs
 from quickstudy.datasets import arrays, folder, table
+from quickstudy.datasets.embedding import embedded
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.images import ImageFormat, decided, read_image
 from quickstudy.errors import UserError
@@ -33,8 +34,13 @@ def read_support(inputs: Inputs, path: Path) -> tuple[Grouped, Inputs]:
         read = table.load(path, inputs.label_column)
     elif path.suffix == ".npz":
         read = arrays.load(path)
+        if (model := inputs.model_for(read.x)) is not None:
+            read = embedded(read, model)
+    elif (model := inputs.model()) is not None:
+        read = folder.embedded(path, model)
     else:
         read = folder.load(path, _image_format(inputs, path))
+    inputs.require_model(str(path), read.embedding)
     x = _numbers(inputs.brought(str(path), read.x, read.columns))
     if read.ink is not None:
         inputs = replace(inputs, ink=read.ink.colour)
@@ -52,15 +58,22 @@ def read_queries(
     names: list[str] = []
     parts = [np.empty((0, *inputs.shape), np.float32)]
     for path in paths:
-        columns = None
+        columns, embedding = None, inputs.embedding
         if path.suffix in TABLES:
             rows = table.read(path, inputs.label_column)
-            columns, x = rows.columns, rows.x
+            columns, x, embedding = rows.columns, rows.x, None
             found = [f"{path}, row {number}" for number in rows.numbers]
         elif path.suffix == ".npz":
             (x,) = arrays.read_npz(path, ("x",))
             x = x[..., None] if x.ndim == 3 and x.dtype == np.uint8 else x
             found = [f"{path}, row {row}" for row in range(len(x) if x.ndim else 0)]
+            if found and (model := inputs.model_for(x)) is not None:
+                x = model.of_pictures(x)
+            else:
+                embedding = arrays.embedding_of(path)
+        elif (model := inputs.model()) is not None:
+            files = folder.image_files(path) if path.is_dir() else [path]
+            x, found = model.of_files(files), [str(file) for file in files]
         else:
             files = folder.image_files(path) if path.is_dir() else [path]
             format, ink = decided(_image_format(inputs, path), files)
@@ -71,6 +84,7 @@ def read_queries(
         if not found:
             raise UserError(f"{path} holds nothing to predict")
         names += found
+        inputs.require_model(str(path), embedding)
         parts.append(_numbers(inputs.brought(str(path), x, columns)))
     return names, np.concatenate(parts)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from quickstudy.data.kind import Data
 from quickstudy.data.modes import OPTIONS, Described, Mode, mode_of
-from quickstudy.data.options import DataOptions, data_options
+from quickstudy.data.options import LATER, DataOptions, data_options, default
 from quickstudy.data.registry import data_of, kind_of
 from quickstudy.errors import UserError
 from quickstudy.numbers import at_least
@@ -173,16 +173,31 @@ class RunSettings:
         source = source_of(type(self.learner))
         tasks = saved.to_json(self.tasks)
         del tasks["inputs"], tasks["classes"]
-        if self.tasks.ink == "auto":  # as before there was a choice
-            del tasks["ink"]
+        for word in LATER:
+            if tasks[word] == default(word):
+                del tasks[word]
         own = source_of(kind_of(self.tasks.tasks))
         return {
             **({"tasks_source": saved.to_json(own)} if own else {}),
+            **self._model_of_features(),
             "learner": saved.to_json(self.learner),
             "tasks": tasks,
             "training": training_to_json(self.training),
             "source": source and saved.to_json(source),
         }
+
+    def _model_of_features(self) -> dict[str, Any]:
+        """Which model `--embed` names, so that a training does not go on with another one."""
+        embed, inputs = self.tasks.embed, self.tasks.inputs
+        if embed is None:
+            return {}
+        file = inputs and inputs.embedding
+        if file is None:
+            from quickstudy.datasets.embedding import open_model
+
+            file = open_model(embed).file
+        words = f"SHA-256 {file.sha256}, of its preprocessing {file.preprocessing}"
+        return {"embedding": {"embed": words}}
 
     @staticmethod
     def from_json(found: dict[str, Any]) -> RunSettings:

@@ -1,0 +1,298 @@
+"""Features of pictures or texts by a model in a file: model.onnx, with model.json beside it.
+
+The features of an input are computed once, and kept in the user's cache folder by the SHA-256 of
+the model, of its preprocessing, and of the input's bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from quickstudy.datasets.embedding_file import EmbeddingFile
+from quickstudy.datasets.feature_cache import FeatureCache
+from quickstudy.datasets.grouped import Grouped
+from quickstudy.datasets.images import read_pixels
+from quickstudy.datasets.onnx_graph import Graph
+from quickstudy.datasets.preprocessing import (
+    Declaration,
+    Images,
+    Texts,
+    image_input,
+    read_declaration,
+)
+from quickstudy.errors import UserError
+from quickstudy.progress import progress
+
+BATCH = 32
+"""Inputs that are run together, where the graph takes any number."""
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+def open_model(path: str | Path, kept: EmbeddingFile | None = None) -> EmbeddingModel:
+    """Open a model and what is declared of it. With `kept`, it must be the model that a run has
+    kept: at `path`, or where it lay when the run was trained.
+
+    Raises `UserError` where it is missing, cannot be run, does not fit its declaration, or is
+    another model than the one that was kept.
+
+    >>> open_model("model.onnx").of_files([Path("cat/001.jpg")]).shape
+    (1, 1280)
+    """
+    places = [Path(path)]
+    if kept is not None and kept.path == str(path):
+        places.append(Path(kept.absolute))
+    there = [place for place in dict.fromkeys(places) if place.is_file()]
+    if not there:
+        raise UserError(
+            f"there is no model {path}: put it there, or name its file with --embed PATH"
+        )
+    for place in there:
+        model = _opened(place, place.stat().st_mtime_ns)
+        if kept is None or kept.same_model(model.file):
+            return model
+    raise UserError(
+        f"{there[0]} is not the model that the run was trained with: the SHA-256 of it or of what "
+        "its .json says is another; name the right file with --embed PATH"
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(path: Path, changed: int) -> EmbeddingModel:
+    """The model in a file that was last changed then."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the model {path}: {error.strerror}") from None
+    declared = read_declaration(path)
+    file = EmbeddingFile(
+        str(path),
+        str(path.absolute()),
+        hashlib.sha256(content).hexdigest(),
+        declared.digest(path.parent),
+    )
+    return EmbeddingModel(file, declared, Graph(path, content, declared), FeatureCache.of_user())
+
+
+class EmbeddingModel:
+    """A model that gives features (N, features), float32, of pictures or of texts."""
+
+    def __init__(
+        self, file: EmbeddingFile, declared: Declaration, graph: Graph, cache: FeatureCache
+    ):
+        self.file, self.declared, self.graph = file, declared, graph
+        self.cache = cache
+        """Features that it has given before."""
+        self._tokenizer = None
+        if declared.texts is not None:
+            path = Path(file.path).parent / declared.texts.tokenizer
+            self._tokenizer = _tokenizer(path, declared.texts, graph.length)
+
+    def of_files(self, paths: Sequence[Path]) -> Float[np.ndarray, "n features"]:
+        """Features of image files. Raises `UserError` that names the file where one cannot be
+        read."""
+        declared = self._images
+
+        def content(i: int) -> bytes:
+            try:
+                return paths[i].read_bytes()
+            except OSError as error:
+                raise UserError(f"cannot read {paths[i]}: {error.strerror}") from None
+
+        def prepared(i: int) -> np.ndarray:
+            return _image_input(str(paths[i]), read_pixels(paths[i], declared.channels), declared)
+
+        return self._features(list(map(str, paths)), content, prepared, self._of_images)
+
+    def of_pictures(
+        self, pictures: np.ndarray | Sequence[np.ndarray]
+    ) -> Float[np.ndarray, "n features"]:
+        """Features of pictures, each uint8 (height, width, channels) with 1 or 3 channels. Raises
+        `UserError` where they are something else."""
+        declared, names = self._images, [f"picture {i}" for i in range(len(pictures))]
+
+        def content(i: int) -> bytes:
+            x = np.asarray(pictures[i])
+            if x.dtype != np.uint8 or x.ndim != 3 or x.shape[2] not in (1, 3):
+                raise UserError(
+                    f"--embed takes pictures of bytes with 1 or 3 channels, and {names[i]} is "
+                    f"{x.dtype} {x.shape}"
+                )
+            return repr(x.shape).encode() + x.tobytes()
+
+        def prepared(i: int) -> np.ndarray:
+            return _image_input(names[i], np.asarray(pictures[i]), declared)
+
+        return self._features(names, content, prepared, self._of_images)
+
+    def of_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "n features"]:
+        """Features of texts. Raises `UserError` where the model is one of images."""
+        if self.declared.texts is None:
+            raise UserError(f"{self.file.path} is a model of images: --embed one of texts")
+        names = [f"text {i}" for i in range(len(texts))]
+        return self._features(
+            names, lambda i: texts[i].encode(), texts.__getitem__, self._of_tokens
+        )
+
+    @property
+    def _images(self) -> Images:
+        if self.declared.images is None:
+            raise UserError(f"{self.file.path} is a model of texts: --embed one of images")
+        return self.declared.images
+
+    def _of_images(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        (name,) = self.graph.inputs
+        return self._vectors(self.graph.run({name: np.stack(images)}))
+
+    def _of_tokens(self, texts: Sequence[str]) -> np.ndarray:
+        declared, tokenizer = self.declared.texts, self._tokenizer
+        assert declared is not None
+        assert tokenizer is not None
+        rows = tokenizer.encode_batch(list(texts))
+        mask = np.array([row.attention_mask for row in rows])
+        feed = {
+            declared.ids: np.array([row.ids for row in rows]),
+            declared.mask: mask,
+            declared.types: np.array([row.type_ids for row in rows]),
+        }
+        x = self.graph.run({name: feed[name] for name in self.graph.inputs})
+        return self._vectors(x, mask)
+
+    def _vectors(self, output: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        x = pooled(output, self.declared, mask)
+        return x / np.linalg.norm(x, axis=1, keepdims=True) if self.declared.unit_length else x
+
+    def _features(
+        self,
+        names: Sequence[str],
+        content: Callable[[int], bytes],
+        prepared: Callable[[int], In],
+        vectors: Callable[[Sequence[In]], np.ndarray],
+    ) -> Float[np.ndarray, "n features"]:
+        """The features of the inputs called `names`: from the cache by the `content` of each, or
+        the `vectors` of several that are `prepared`, side by side."""
+        if not names:
+            return np.empty((0, 0), np.float32)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            keys = list(pool.map(lambda i: self._key(content(i)), range(len(names))))
+            found = self.cache.read(set(keys))
+            missing = {key: i for i, key in enumerate(keys) if key not in found}
+            places, size = list(missing.items()), self.graph.batch or BATCH
+            groups = [places[start : start + size] for start in range(0, len(places), size)]
+            ready = ahead(pool, prepared, ([i for _, i in group] for group in groups))
+            title = f"features by {Path(self.file.path).name}"
+            with progress(title, len(places), show=len(places) > size) as reporter:
+                for done, (group, several) in enumerate(zip(groups, ready, strict=True)):
+                    rest = [several[-1]] * (size - len(group)) if self.graph.batch else []
+                    x = vectors([*several, *rest])[: len(group)]
+                    for (_, i), row in zip(group, x, strict=True):
+                        if not np.isfinite(row).all():
+                            raise UserError(
+                                f"{self.file.path} gives numbers that are not finite for {names[i]}"
+                            )
+                    rows = dict(zip([key for key, _ in group], x, strict=True))
+                    self.cache.write(rows)
+                    found |= rows
+                    reporter.at(done * size + len(group))
+        return np.stack([found[key] for key in keys])
+
+    def _key(self, content: bytes) -> bytes:
+        """The key of an input in the cache."""
+        words = (self.file.sha256, self.file.preprocessing, hashlib.sha256(content).hexdigest())
+        return hashlib.sha256(" ".join(words).encode()).digest()
+
+
+def embedded(
+    examples: Grouped, model: EmbeddingModel, pictures: Sequence[np.ndarray] | None = None
+) -> Grouped:
+    """The features of examples by a model: of their `pictures`, which are x by default. Features
+    of the same model stay as they are; those of another one are refused (`UserError`)."""
+    if examples.embedding is not None:
+        if not examples.embedding.same_model(model.file):
+            raise UserError(
+                f"these are features of {examples.embedding.path} already, and "
+                f"{model.file.path} is another model: leave out --embed"
+            )
+        return examples
+    x = model.of_pictures(examples.x if pictures is None else pictures)
+    return replace(examples, x=x, embedding=model.file, ink=None)
+
+
+def pooled(
+    x: np.ndarray, declared: Declaration, mask: np.ndarray | None = None
+) -> Float[np.ndarray, "n features"]:
+    """One vector for each input, of an output (N, features), (N, tokens, features) or, of images,
+    a map of features. `mask` (N, tokens) is 1 where there is a token.
+
+    Raises `UserError` where the shape does not go with the declared pooling.
+
+    >>> declared = Declaration(images=Images(8, "pad", "grey", (0, 1), (0,), (1,), "NCHW"))
+    >>> pooled(np.ones((2, 5, 1, 1), np.float32), declared).shape
+    (2, 5)
+    """
+    match declared.pooling, x.ndim:
+        case "none", rank if rank >= 2 and all(length == 1 for length in x.shape[2:]):
+            return x.reshape(x.shape[:2])
+        case "first", 3:
+            return x[:, 0]
+        case "mean", 3:
+            weights = np.ones(x.shape[:2]) if mask is None else mask
+            weights = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+            return np.einsum("ntf,nt->nf", x, weights)
+        case "mean", 4 if declared.images is not None:
+            return x.mean((2, 3) if declared.images.layout == "NCHW" else (1, 2))
+    raise UserError(
+        f'the model\'s output has the shape {x.shape}, which does not go with "pooling": '
+        f'"{declared.pooling}" in its .json'
+    )
+
+
+def ahead(
+    pool: ThreadPoolExecutor, function: Callable[[In], Out], groups: Iterable[Iterable[In]]
+) -> Iterator[list[Out]]:
+    """Give the results of each group, while those of the next one are computed."""
+    waiting: deque[Iterator[Out]] = deque()
+    for group in groups:
+        waiting.append(pool.map(function, group))
+        if len(waiting) > 1:
+            yield list(waiting.popleft())
+    while waiting:
+        yield list(waiting.popleft())
+
+
+def _image_input(name: str, pixels: np.ndarray, declared: Images) -> np.ndarray:
+    """`image_input`, with the name of the picture in messages."""
+    try:
+        return image_input(pixels, declared)
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from None
+
+
+def _tokenizer(path: Path, declared: Texts, length: int | None) -> Any:
+    """Read a tokenizer that cuts texts off and pads them: to `length`, or to the longest."""
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise UserError(
+            "a model of texts needs tokenizers: pip install 'quickstudy[onnx-text]'"
+        ) from None
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # it raises the base class
+        raise UserError(f"cannot read the tokenizer {path}: {error}") from None
+    tokenizer.enable_truncation(declared.max_length)
+    padding = {**(tokenizer.padding or {}), "length": length, "pad_to_multiple_of": None}
+    tokenizer.enable_padding(**padding)
+    return tokenizer
