@@ -7,7 +7,7 @@ The array leaves of a learner are the meta-parameters ω, and meta-learning lear
 """
 
 import abc
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import equinox as eqx
 import jax
@@ -69,6 +69,11 @@ class Learnable(eqx.Module):
     def at_step(self, step: Int[Array, ""]) -> "Learnable":
         """What training step number `step` trains (from 0), where the meta-objective changes as
         training goes on. By default it does not."""
+        return self
+
+    def begin(self, tasks: TaskDistribution, *, key: PRNGKeyArray) -> Self:
+        """Called once before the first step of training: estimate parameters from training tasks,
+        where that needs no gradients. By default they stay as they are."""
         return self
 
     def settle(self, tasks: TaskDistribution, *, key: PRNGKeyArray) -> "Learnable":
