@@ -61,6 +61,14 @@ class Inputs:
     """The smallest number that went in …"""
     high: float | None = None
     """… and the largest; None where they are not known."""
+    target: str | None = None
+    """The column of a table that holds real targets; None where targets are classes."""
+    target_mean: float = 0.0
+    """Of the targets of the training tasks …"""
+    target_deviation: float = 1.0
+    """… and what they were divided by."""
+    time_column: str | None = None
+    """The column of a table that holds the time of a row, counted from the first row of a task."""
     learner: str = field(default="the learner", compare=False)
     """Whose they are, for messages; kept nowhere."""
 
@@ -75,6 +83,8 @@ class Inputs:
             unit_range=self.unit_range,
             label_column=self.label_column,
             columns=self.columns,
+            target=self.target,
+            time_column=self.time_column,
         )
 
     @staticmethod
@@ -91,6 +101,9 @@ class Inputs:
         """The inverse of `from_json`."""
         values = dataclasses.asdict(self)
         del values["learner"]
+        if self.target is None:  # as before there were targets
+            for word in ("target", "target_mean", "target_deviation", "time_column"):
+                del values[word]
         return values
 
     @staticmethod
@@ -115,6 +128,10 @@ class Inputs:
         if self.mean is None or self.deviation is None:
             return None
         return Scaling(np.array(self.mean), np.array(self.deviation))
+
+    def standardised(self, y: np.ndarray) -> np.ndarray:
+        """Targets (N, 1) as the learner was trained on them, float32."""
+        return ((y - self.target_mean) / self.target_deviation).astype(np.float32)
 
     def require_shape(self, what: str, shape: tuple[int, ...]) -> None:
         """Raise `UserError` unless inputs have the shape that the learner takes."""
