@@ -376,7 +376,7 @@ class LogScaleGaussian(RealTargets):
     prediction the first half are means and the others are log s. For learners that compute the
     scale; which metric counts is that of the tasks, `headline`.
 
-    >>> LogScaleGaussian(2).moments(jnp.array([[3.0, 0.0]]))
+    >>> LogScaleGaussian(size=2).moments(jnp.array([[3.0, 0.0]]))
     (Array([[3.]], dtype=float32), Array([[1.]], dtype=float32))
     """
 
@@ -399,3 +399,18 @@ class LogScaleGaussian(RealTargets):
         """Raises `ValueError`: the smaller the scale around a right mean, the better, without
         end."""
         raise ValueError("no prediction is the best where the noise's scale is predicted too")
+
+
+def with_log_scale(likelihood: Likelihood) -> Likelihood:
+    """The likelihood of a learner that gives a mean and log s for each number of a target, chosen
+    by the metric of the tasks; classes are read as they are."""
+    if not isinstance(likelihood, RealTargets):
+        return likelihood
+    return LogScaleGaussian(size=2 * likelihood.targets, headline=likelihood.headline)
+
+
+def complete(y: Array, likelihood: Likelihood) -> Bool[Array, " n"]:
+    """Which examples have all numbers of their target."""
+    if isinstance(likelihood, RealTargets):
+        return ~jnp.any(jnp.isnan(y), axis=-1)
+    return likelihood.labelled(y)

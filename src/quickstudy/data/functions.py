@@ -85,7 +85,9 @@ class TableOfTasks(Divided, Functions):
         """Raises `UserError` where all training targets are the same number."""
         parts = super().divided(everything)
         if "train" in parts and np.ptp(parts["train"].x[:, -1]) == 0:
-            raise UserError(f"{self.said}: {self.options.target!r} is the same in all training rows")
+            raise UserError(
+                f"{self.said}: {self.options.target!r} is the same in all training rows"
+            )
         return parts
 
     @property

@@ -138,7 +138,11 @@ class Divided(Data):
         if not missing:
             return ""
         new = split.unknown(names)
-        renamed = f" (it has {listed(new)} instead: a {self.things[0]} is known by its name)" if new else ""
+        renamed = (
+            f" (it has {listed(new)} instead: a {self.things[0]} is known by its name)"
+            if new
+            else ""
+        )
         return (
             f"{self.said} no longer has {listed(missing)}, of the {part} {self.things[1]} of the run"
             f"{renamed}: put back what is missing, or say with --split FILE which classes to take"

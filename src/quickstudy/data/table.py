@@ -14,7 +14,9 @@ class Table(Own):
 
     name: ClassVar[str] = "table"
     place: ClassVar[str] = "PATH"
-    about: ClassVar[str] = "your own rows: a CSV or Parquet table with a label column, or with --task-column and --target"
+    about: ClassVar[str] = (
+        "your own rows: a CSV or Parquet table with a label column, or with --task-column and --target"
+    )
 
     def read(self) -> Grouped:
         return table.load(self.path, self.options.label_column)

@@ -88,12 +88,14 @@ def read(
     missing (a column of targets only where there must be `targets`), a table without inputs or
     rows, a cell that is no number, a time that is neither a number nor a date.
     """
-    header, columns, numbers = table.cells_of(path)
-    cells = dict(zip(header, columns, strict=True))
+    found = table.cells(path)
+    cells, numbers = dict(found.columns), found.rows
     wanted = {"--task-column": task_column, "--target": target if targets else None}
     for option, name in {**wanted, "--time-column": time_column}.items():
         if name is not None and name not in cells:
-            raise UserError(f"{path} has no column {name!r} ({option}); {nearest(name, header)}")
+            raise UserError(
+                f"{path} has no column {name!r} ({option}); {nearest(name, list(cells))}"
+            )
     if not numbers:
         raise UserError(f"{path} has no rows: add examples")
     tasks = None if task_column is None else cells.pop(task_column)
@@ -113,10 +115,11 @@ def read(
         axis=1,
         dtype=np.float64,
     )
-    found = Rows(tuple(cells), x, None if y is None else y[:, None].astype(float), tasks, numbers)
+    y = None if y is None else y[:, None].astype(float)
+    rows = Rows(tuple(cells), x, y, tasks, numbers)
     if time_column is None:
-        return found
-    return _in_order(found, np.argsort(x[:, found.columns.index(time_column)], kind="stable"))
+        return rows
+    return _in_order(rows, np.argsort(x[:, rows.columns.index(time_column)], kind="stable"))
 
 
 def _in_order(rows: Rows, order: np.ndarray) -> Rows:

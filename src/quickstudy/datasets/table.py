@@ -18,6 +18,16 @@ from quickstudy.errors import UserError, nearest
 
 
 @dataclass(frozen=True)
+class Cells:
+    """A table as it is in the file."""
+
+    columns: dict[str, Sequence]
+    """The N cells of each column, by name."""
+    rows: Sequence[int]
+    """The number of each row in the file."""
+
+
+@dataclass(frozen=True)
 class Rows:
     """The rows of a table."""
 
@@ -59,17 +69,18 @@ def read(path: Path, label_column: str = "label", *, labelled: bool = False) -> 
     empty file, no label column where it must be `labelled`, columns without a name or of the same
     name, no features, a row of another length, a cell that is not a number.
     """
-    header, columns, rows = cells_of(path)
+    found = cells(path)
+    header = list(found.columns)
     if labelled and label_column not in header:
         raise UserError(
             f"{path} has no label column {label_column!r}; {nearest(label_column, header)}"
         )
-    cells = dict(zip(header, columns, strict=True))
-    labels = cells.pop(label_column, None)
-    if not cells:
+    columns, rows = dict(found.columns), found.rows
+    labels = columns.pop(label_column, None)
+    if not columns:
         raise UserError(f"{path} has no column but {label_column!r}: add columns of features")
-    features = [numbers(path, name, column, rows) for name, column in cells.items()]
-    return Rows(tuple(cells), np.stack(features, axis=1), labels, rows)
+    features = [numbers(path, name, column, rows) for name, column in columns.items()]
+    return Rows(tuple(columns), np.stack(features, axis=1), labels, rows)
 
 
 def numbers(path: Path, name: str, cells: Sequence, rows: Sequence[int]) -> np.ndarray:
@@ -102,7 +113,7 @@ Table = tuple[list[str], Sequence[Sequence], Sequence[int]]
 """The header, the cells of each column, and the number of each row in the file."""
 
 
-def cells_of(path: Path) -> Table:
+def cells(path: Path) -> Cells:
     """The cells of a table as they are. Raises `UserError` for a missing or empty file, a row of
     another length, and columns without a name or of the same name."""
     if not path.is_file():
@@ -116,7 +127,7 @@ def cells_of(path: Path) -> Table:
                 f"{path}: column {number} has no name: name it, or leave it out if it is a number "
                 "of rows (pandas: to_csv(..., index=False))"
             )
-    return header, columns, rows
+    return Cells(dict(zip(header, columns, strict=True)), rows)
 
 
 def _read_csv(path: Path) -> Table:

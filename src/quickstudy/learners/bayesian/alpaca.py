@@ -41,7 +41,13 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.bayesian.linear_prior import Prior, Regressions, estimated
-from quickstudy.likelihood import Categorical, Likelihood, LogScaleGaussian, RealTargets, absent_last
+from quickstudy.likelihood import (
+    Categorical,
+    Likelihood,
+    absent_last,
+    complete,
+    with_log_scale,
+)
 from quickstudy.networks import Network
 from quickstudy.task import Episode, Examples, TaskDistribution
 
@@ -122,9 +128,7 @@ class ALPaCA(Learner):
         return Posterior(self, mean, of_covariance, seen)
 
     def answers(self, likelihood: Likelihood) -> Likelihood:
-        if not isinstance(likelihood, RealTargets):
-            return likelihood
-        return LogScaleGaussian(size=2 * likelihood.targets, headline=likelihood.headline)
+        return with_log_scale(likelihood)
 
     def begin(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> Self:
         """Estimate K̄₀, Λ₀ and σ for the constant and the inputs from training tasks; the network's
@@ -155,10 +159,3 @@ class ALPaCA(Learner):
 def linear_features(x: Float[Array, "n ..."]) -> Float[Array, "n d"]:
     """(1, x)."""
     return jnp.concatenate([jnp.ones((len(x), 1)), x.reshape(len(x), -1)], axis=1)
-
-
-def complete(y: Array, likelihood: Likelihood) -> Bool[Array, " n"]:
-    """Which examples have all numbers of their target."""
-    if isinstance(likelihood, RealTargets):
-        return ~jnp.any(jnp.isnan(y), axis=-1)
-    return likelihood.labelled(y)
