@@ -7,7 +7,7 @@ The array leaves of a learner are the meta-parameters ω, and meta-learning lear
 """
 
 import abc
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -71,7 +71,7 @@ class Learnable(eqx.Module):
         training goes on. By default it does not."""
         return self
 
-    def begin(self, tasks: TaskDistribution, *, key: PRNGKeyArray) -> Self:
+    def initialised(self, tasks: TaskDistribution, *, key: PRNGKeyArray) -> "Learnable":
         """Called once before the first step of training: estimate parameters from training tasks,
         where that needs no gradients. By default they stay as they are."""
         return self

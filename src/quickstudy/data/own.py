@@ -126,9 +126,9 @@ class Divided(Data):
         if not (new := kept.unknown(names)):
             return ""
         return (
-            f"{self.said} has {counted(new, self.things)} that the run does not know, {listed(new)}: left out "
-            f"(to take new {self.things[1]} in, add them to a copy of the run's split.json and give --split "
-            "that)"
+            f"{self.said} has {counted(new, self.things)} that the run does not know, "
+            f"{listed(new)}: left out (to take new {self.things[1]} in, add them to a copy of the "
+            "run's split.json and give --split that)"
         )
 
     def gone(self, part: str, names: Sequence[str]) -> str:
@@ -144,8 +144,9 @@ class Divided(Data):
             else ""
         )
         return (
-            f"{self.said} no longer has {listed(missing)}, of the {part} {self.things[1]} of the run"
-            f"{renamed}: put back what is missing, or say with --split FILE which classes to take"
+            f"{self.said} no longer has {listed(missing)}, of the {part} {self.things[1]} of the "
+            f"run{renamed}: put back what is missing, or say with --split FILE which "
+            f"{self.things[1]} to take"
         )
 
 

@@ -58,8 +58,8 @@ def load(path: Path, task_column: str, target: str, time_column: str | None = No
     enough = np.flatnonzero(grouped.count >= 2)
     if not len(enough):
         raise UserError(
-            f"{path}: no {task_column!r} has two rows, and a task needs them: one to learn from and "
-            "one to predict (is --task-column right?)"
+            f"{path}: no {task_column!r} has two rows, and a task needs them: one to learn from "
+            "and one to predict (is --task-column right?)"
         )
     if left_out := grouped.classes - len(enough):
         say_once(

@@ -143,9 +143,9 @@ def random_split(
     count = len(names)
     if count < 2 * FEWEST:
         raise UserError(
-            f"{data} has {count} {things[count != 1]}, and the fewest to train and test on are 4: two "
-            f"to train on and two others to test on; add {things[1]}, or give "
-            "these to a learner that is trained on others (quickstudy adapt)"
+            f"{data} has {count} {things[count != 1]}, and the fewest to train and test on are 4: "
+            f"two to train on and two others to test on; add {things[1]}, or give these to a "
+            "learner that is trained on others (quickstudy adapt)"
         )
     test = max(FEWEST, round(TEST * count))
     validation = max(FEWEST, round(VALIDATION * count)) if count >= 3 * FEWEST else 0

@@ -25,7 +25,8 @@ from quickstudy.settings.task_spec import TaskSpec
 
 def free_opponents(spec: TaskSpec) -> dict[str, Learner]:
     """Learners without training for such tasks, by name: all see the inputs that the run's learner
-    sees. Those whose `settle` looks at training tasks have to be settled. Logistic regression is among them where scikit-learn is installed.
+    sees. They have to be settled on the training tasks, as any learner. Logistic regression is
+    among them where scikit-learn is installed.
 
     >>> list(free_opponents(TaskSpec((64,), Categorical(5), None)))[:3]
     ['nearest neighbour', 'nearest mean', 'ridge']

@@ -195,8 +195,8 @@ def load(path: Path) -> AdaptedFunction:
 
 
 def predict(path: Path, tables: Sequence[Path]) -> list[Forecast]:
-    """What the adapted function in the file `path` says of the rows of tables, in the order in which
-    they stand; a column of targets is not read.
+    """What the adapted function in the file `path` says of the rows of tables, in the order in
+    which they stand; a column of targets is not read.
 
     Raises `UserError` where one of them cannot be read or does not fit.
     """

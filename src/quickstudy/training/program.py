@@ -31,8 +31,8 @@ STEPS_PER_CALL = 4096
 SETTLING_SEED = 1_000_033
 STARTING = 2**31 - 2
 """Folded into a seed's key to draw the state that a meta-gradient starts with …"""
-BEGINNING = 1
-"""… and into that for the tasks that a learner begins with."""
+INITIALISING = 1
+"""… and into that for the tasks of `Learnable.initialised`."""
 
 
 class State(NamedTuple):
@@ -90,8 +90,8 @@ class Program:
         key = jax.random.fold_in(jax.random.key(run.seed), STARTING)
         keys = jax.random.split(key, self.meta_batch)
         learner = run.learner
-        if type(learner).begin is not Learnable.begin:
-            learner = _begun(learner, self.tasks, jax.random.fold_in(key, BEGINNING))
+        if type(learner).initialised is not Learnable.initialised:
+            learner = _initialised(learner, self.tasks, jax.random.fold_in(key, INITIALISING))
         start = partial(self.meta_gradient.start, learner, self.tasks)
         trained = eqx.filter(learner, eqx.is_inexact_array)
         trained = jax.tree.map(lambda x: jnp.asarray(x, x.dtype), trained)  # or it compiles twice
@@ -179,8 +179,8 @@ class Program:
 
 
 @eqx.filter_jit
-def _begun(learner: Learnable, tasks: TaskDistribution, key: PRNGKeyArray) -> Learnable:
-    return learner.begin(tasks, key=key)
+def _initialised(learner: Learnable, tasks: TaskDistribution, key: PRNGKeyArray) -> Learnable:
+    return learner.initialised(tasks, key=key)
 
 
 @eqx.filter_jit

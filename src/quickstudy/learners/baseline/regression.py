@@ -7,8 +7,6 @@
 Both have the deviation of their errors beside each mean.
 """
 
-from typing import Self
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -78,7 +76,7 @@ class OneForAll(Learner):
         require_numbers(likelihood)
         return LinearGaussian(self.weight[1:], self.weight[0], self.variance)
 
-    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> Self:
+    def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "OneForAll":
         """Fit it to the rows of training tasks."""
 
         def rows(key: PRNGKeyArray) -> tuple[Array, Array]:
@@ -93,7 +91,7 @@ class OneForAll(Learner):
         phi, y = phi.reshape(-1, phi.shape[-1]), y.reshape(-1, y.shape[-1])
         weight = jnp.linalg.solve(phi.T @ phi + jnp.eye(phi.shape[1]), phi.T @ y)
         count = jnp.maximum(jnp.sum(phi[:, 0]), 1)
-        return type(self)(weight, jnp.sum((y - phi @ weight) ** 2, 0) / count)
+        return OneForAll(weight, jnp.sum((y - phi @ weight) ** 2, 0) / count)
 
 
 def require_numbers(likelihood: Likelihood) -> None:

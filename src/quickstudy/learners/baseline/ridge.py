@@ -1,7 +1,7 @@
 """Ridge regression on raw inputs, in closed form: a linear model of a support set by itself.
 
-Targets Y are real vectors, or one-hot vectors of classes. With x̄ and ȳ the means over the n labelled examples, and
-the rows of X and Y relative to them:
+Targets Y are real vectors, or one-hot vectors of classes. With x̄ and ȳ the means over the n
+labelled examples, and the rows of X and Y relative to them:
 
     W = Xᵀ α,   α = (X Xᵀ + λ I)⁻¹ Y,   ŷ(x) = ȳ + Wᵀ (x - x̄)
 

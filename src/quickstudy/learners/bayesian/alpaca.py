@@ -19,19 +19,18 @@ infinite precision:
 
 Features are a constant, the inputs themselves, and what a network makes of them:
 φ(x) = (1, x, h(x)). The network counts for next to nothing at first. What is left is linear
-regression, whose prior `begin` estimates from the training tasks (`linear_prior.py`); training goes
-on from there.
+regression, whose prior `initialised` estimates from the training tasks (`linear_prior.py`);
+training goes on from there.
 
-Where targets are classes, each class is a target, 1 for its examples and 0 for others, with the same
-prior. A class's probability is the density at its one-hot vector: p(y = k | x) ∝ exp(ŷ_k(x) / σ²).
+Where targets are classes, each class is a target, 1 for its examples and 0 for others, with the
+same prior. The probability of a class is the density at its one-hot vector:
+p(y = k | x) ∝ exp(ŷ_k(x) / σ²).
 
 Differences from the paper: the constant and the inputs among the features, the start, one σ that is
 learned for all targets, and classes. An example of which a number is missing counts for nothing.
 """
 
 from __future__ import annotations
-
-from typing import Self
 
 import equinox as eqx
 import jax
@@ -52,7 +51,7 @@ from quickstudy.networks import Network
 from quickstudy.task import Episode, Examples, TaskDistribution
 
 START_TASKS = 256
-"""Episodes from which `begin` estimates the prior."""
+"""Episodes from which `initialised` estimates the prior."""
 SLIGHT = 1e-2
 """The deviation of the weights of the network's features at first."""
 
@@ -130,7 +129,7 @@ class ALPaCA(Learner):
     def answers(self, likelihood: Likelihood) -> Likelihood:
         return with_log_scale(likelihood)
 
-    def begin(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> Self:
+    def initialised(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> ALPaCA:
         """Estimate K̄₀, Λ₀ and σ for the constant and the inputs from training tasks; the network's
         features have no part in it."""
 
