@@ -4,7 +4,8 @@
     mean:          ŷ(x) = ȳ, the mean of the support targets
     one for all:   ŷ(x) = Wᵀ (1, x),   W = (Φᵀ Φ + I)⁻¹ Φᵀ Y   with the rows of all training tasks
 
-Both have the deviation of their errors beside each mean.
+Both have the deviation of their errors beside each mean; 1, the unit of the target, where a support
+set has one example.
 """
 
 import jax
@@ -53,7 +54,7 @@ class SupportMean(Learner):
         mean = jnp.sum(y * counted, 0) / n
         variance = jnp.sum(counted * (y - mean) ** 2, 0) / jnp.maximum(n - 1, 1) * (1 + 1 / n)
         weight = jnp.zeros((support.x[0].size, y.shape[1]))
-        return LinearGaussian(weight, mean, variance)
+        return LinearGaussian(weight, mean, jnp.where(n > 1, variance, 1.0))
 
 
 class OneForAll(Learner):
