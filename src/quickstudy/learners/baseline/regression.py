@@ -38,7 +38,8 @@ class LinearGaussian(Predictor):
 class SupportMean(Learner):
     """No parameters, no training.
 
-    >>> SupportMean().adapt(sinusoid.support, Gaussian(1), key=key)(sinusoid.query.x).shape
+    >>> task = Sinusoid(shot=10, query=10).sample(key)
+    >>> SupportMean().adapt(task.support, task.likelihood, key=key)(task.query.x).shape
     (10, 2)
     """
 
