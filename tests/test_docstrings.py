@@ -288,6 +288,7 @@ ANY_FIGURE = {
 
 SKIPPED = {
     "datasets.cub.load": "a data set that is downloaded by hand",
+    "datasets.functions.load": "a table of tasks; tested in cli/test_functions.py",
     "runs.saved.SavedRun": "a trained run; tested in runs/test_saved.py",
     "runs.search.search": "a trained run; tested in oracles/test_transfer.py",
     "report.collect.collect": "a trained run; tested in report/test_collect.py",

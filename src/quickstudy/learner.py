@@ -71,6 +71,11 @@ class Learnable(eqx.Module):
         training goes on. By default it does not."""
         return self
 
+    def initialised(self, tasks: TaskDistribution, *, key: PRNGKeyArray) -> "Learnable":
+        """Called once before the first step of training: estimate parameters from training tasks,
+        where that needs no gradients. By default they stay as they are."""
+        return self
+
     def settle(self, tasks: TaskDistribution, *, key: PRNGKeyArray) -> "Learnable":
         """Called once training is over, and before each validation: fix what depends on the
         training tasks and is not trained by gradients, such as the population statistics of

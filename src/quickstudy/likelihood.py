@@ -17,8 +17,8 @@ CALIBRATION_BINS = 15
 
 
 class Likelihood(eqx.Module):
-    """p(y | prediction). Final subclasses: `Categorical`, `Letters`, `Gaussian` and
-    `HeteroscedasticGaussian`.
+    """p(y | prediction). Final subclasses: `Categorical`, `Letters`, `Gaussian`,
+    `HeteroscedasticGaussian` and `LogScaleGaussian`.
 
     Targets may be missing: examples without a label count towards nothing.
     """
@@ -369,3 +369,48 @@ class HeteroscedasticGaussian(RealTargets):
         """Raises `ValueError`: the smaller the predicted scale around a right mean, the better, so
         that only the floor, a choice of ours, says what is best."""
         raise ValueError("no prediction is the best where the noise's scale is predicted too")
+
+
+class LogScaleGaussian(RealTargets):
+    """Noise whose scale is predicted without a floor: of the `size` = 2 · targets numbers of a
+    prediction the first half are means and the others are log s. For learners that compute the
+    scale; which metric counts is that of the tasks, `headline`.
+
+    >>> LogScaleGaussian(size=2).moments(jnp.array([[3.0, 0.0]]))
+    (Array([[3.]], dtype=float32), Array([[1.]], dtype=float32))
+    """
+
+    size: int = eqx.field(static=True, default=2)
+    headline: str = eqx.field(static=True, default="mse")  # pyright: ignore
+
+    @property
+    def targets(self) -> int:
+        return self.size // 2
+
+    def moments(
+        self, prediction: Float[Array, "n size"]
+    ) -> tuple[Float[Array, "n targets"], Float[Array, "n targets"]]:
+        mean, log_scale = jnp.split(prediction, 2, axis=-1)
+        return mean, jnp.exp(log_scale)
+
+    def deviance(
+        self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
+    ) -> Float[Array, " n"]:
+        """Raises `ValueError`: the smaller the scale around a right mean, the better, without
+        end."""
+        raise ValueError("no prediction is the best where the noise's scale is predicted too")
+
+
+def with_log_scale(likelihood: Likelihood) -> Likelihood:
+    """The likelihood of a learner that gives a mean and log s for each number of a target, chosen
+    by the metric of the tasks; classes are read as they are."""
+    if not isinstance(likelihood, RealTargets):
+        return likelihood
+    return LogScaleGaussian(size=2 * likelihood.targets, headline=likelihood.headline)
+
+
+def complete(y: Array, likelihood: Likelihood) -> Bool[Array, " n"]:
+    """Which examples have all numbers of their target."""
+    if isinstance(likelihood, RealTargets):
+        return ~jnp.any(jnp.isnan(y), axis=-1)
+    return likelihood.labelled(y)

@@ -42,6 +42,7 @@ from quickstudy.tasks.problems.functions import TestFunctions
 from quickstudy.tasks.problems.logistic import LogisticRegressions
 from quickstudy.tasks.problems.quadratics import Quadratics
 from quickstudy.tasks.problems.several import SeveralKinds
+from quickstudy.tasks.rows import RowsOfTasks
 from quickstudy.tasks.sequences import Sequences
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource, DescribedSource
@@ -81,6 +82,14 @@ DISTRIBUTIONS: list[TaskDistribution] = [
     GaussianProcesses(3, 3),
     Groups(Sinusoid(2, 2), 2),
     Mislabelled(EXAMPLES, EXAMPLES, 3, 2),
+    RowsOfTasks(
+        jnp.asarray(RNG.normal(size=(9, 2))),
+        jnp.asarray(RNG.normal(size=(9, 1))),
+        jnp.asarray([0, 5]),
+        jnp.asarray([5, 4]),
+        shot=2,
+        query=2,
+    ),
     Sequences(SOURCE, 2, 6),
     Sinusoid(2, 2),
     SyntheticTables(3, 6, 2, 2),
@@ -112,7 +121,7 @@ CHANGED: dict[tuple[type, str], Any] = {
     (Asked, "strategy"): LeastCertain(NearestNeighbour()),
     **{
         (kind, "words"): (("data", "other"),)
-        for kind in (ArraySource, BlankedWords, Completion, FixedTasks)
+        for kind in (ArraySource, BlankedWords, Completion, FixedTasks, RowsOfTasks)
     },
     (TestFunctions, "function"): "rastrigin",
     (Classifiers, "activations"): ("relu",),

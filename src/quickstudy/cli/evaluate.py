@@ -77,6 +77,8 @@ def test_tasks(options: TestOptions, settings: RunSettings) -> TaskSettings:
         changed = {"split": None, "classes": None, "rotations": None, "ink": "auto", **changed}
         if not kind_of(other).embeds:
             changed = {"embed": None, **changed}
+        if not other.startswith("table:"):
+            changed = {"task_column": None, "target": None, "time_column": None, **changed}
         if not kind_of(other).has_classes and not kind_of(other).test_only:
             changed = {**defaults_of_classes(), **changed}
     if "split" in changed and said["split"] is not None:
@@ -161,6 +163,7 @@ def run(words: list[str]) -> int:
     show.intervals({name: result.estimate().covers for name, result in shown})
     for result in results:
         show.deviation(result)
+        show.root_error(result)
     for sentence in verdicts.values():
         show.line(sentence)
     show.protocol(results[0].protocol)

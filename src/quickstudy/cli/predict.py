@@ -15,7 +15,8 @@ from quickstudy.errors import UserError
 
 @dataclass(frozen=True)
 class Predict:
-    """The most probable class of each image (or of each row of a table)."""
+    """The most probable class of each image (or of each row of a table); of a function, the mean
+    of the target and the interval that holds it with a probability of 95 %."""
 
     file: tyro.conf.Positional[Path]
     """What adapt has written."""
@@ -33,6 +34,11 @@ def run(words: list[str]) -> int:
     if not options.inputs:
         raise UserError("nothing to classify: name images (or tables) after the file")
 
+    from quickstudy.serving.functions import holds_function
+
+    if holds_function(options.file):
+        return run_on_function(options)
+
     from quickstudy.serving.adapted import predict
 
     rows = predict(options.file, list(options.inputs), embed=options.embed)
@@ -44,4 +50,20 @@ def run(words: list[str]) -> int:
         ["input", "class", "probability"],
         [[row.input, row.name, f"{row.probability:.3f}"] for row in rows],
     )
+    return 0
+
+
+def run_on_function(options: Predict) -> int:
+    """The command where the file holds a function."""
+    from quickstudy.serving.functions import predict
+
+    rows = predict(options.file, list(options.inputs))
+    if options.json:
+        show.as_json([dataclasses.asdict(row) for row in rows])
+        return 0
+    cells = []
+    for row in rows:
+        ends = ["none"] * 2 if row.low is None else [f"{row.low:.5g}", f"{row.high:.5g}"]
+        cells.append([row.input, f"{row.mean:.5g}", *ends])
+    show.table(str(options.file), ["input", "mean", "95 % from", "to"], cells, figures=True)
     return 0

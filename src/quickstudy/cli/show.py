@@ -140,6 +140,12 @@ def deviation(result: Result) -> None:
     line(f"standard deviation over {len(result.each)} trainings: {found:.{digits}f}")
 
 
+def root_error(result: Result) -> None:
+    """Of targets in units of the user's, the root of a task's mean squared error, in one line."""
+    if "rmse" in result.metrics:
+        line(f"rmse, in units of the target: {result.estimate('rmse').compact()}")
+
+
 def protocol(words: Mapping[str, Any]) -> None:
     """The protocol beside a result, in one paragraph."""
     line("protocol: " + ", ".join(f"{k} {v}" for k, v in words.items()))

@@ -68,6 +68,14 @@ class Inputs:
     """… and the largest; None where they are not known."""
     embedding: EmbeddingFile | None = None
     """The model whose features they are; None where they come as they are."""
+    target: str | None = None
+    """The column of a table that holds real targets; None where targets are classes."""
+    target_mean: float = 0.0
+    """Of the targets of the training tasks …"""
+    target_deviation: float = 1.0
+    """… and what they were divided by."""
+    time_column: str | None = None
+    """The column of a table that holds the time of a row, counted from the first row of a task."""
     learner: str = field(default="the learner", compare=False)
     """Whose they are, for messages; kept nowhere."""
 
@@ -83,6 +91,8 @@ class Inputs:
             label_column=self.label_column,
             columns=self.columns,
             embedding=self.embedding,
+            target=self.target,
+            time_column=self.time_column,
         )
 
     def with_model(self, path: str | Path | None) -> Inputs:
@@ -123,6 +133,9 @@ class Inputs:
         del values["learner"]
         if self.embedding is None:  # as before there were models
             del values["embedding"]
+        if self.target is None:  # as before there were targets
+            for word in ("target", "target_mean", "target_deviation", "time_column"):
+                del values[word]
         return values
 
     @staticmethod
@@ -149,6 +162,10 @@ class Inputs:
         if self.mean is None or self.deviation is None:
             return None
         return Scaling(np.array(self.mean), np.array(self.deviation))
+
+    def standardised(self, y: np.ndarray) -> np.ndarray:
+        """Targets (N, 1) as the learner was trained on them, float32."""
+        return ((y - self.target_mean) / self.target_deviation).astype(np.float32)
 
     def require_shape(self, what: str, shape: tuple[int, ...]) -> None:
         """Raise `UserError` unless inputs have the shape that the learner takes."""

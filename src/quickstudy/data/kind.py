@@ -48,6 +48,8 @@ class Data(abc.ABC):
     """Whether there is nothing to train on."""
     keeps_classes: ClassVar[bool] = False
     """Whether classes are divided at random or by the user, so that a run keeps their names."""
+    things: ClassVar[tuple[str, str]] = ("class", "classes")
+    """What is divided into parts: one, and several."""
     has_classes: ClassVar[bool] = True
     """Whether tasks are classification of classes that the data names."""
     has_ways: ClassVar[bool] = True

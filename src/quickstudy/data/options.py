@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from quickstudy.data.functions import TableOfTasks
 from quickstudy.data.inputs import Inputs
+from quickstudy.data.kind import Data
 from quickstudy.data.registry import KINDS, kind_of
 from quickstudy.datasets.kept import ClassSplit
 from quickstudy.errors import UserError
@@ -46,6 +48,14 @@ class DataOptions:
     texts: the learner is trained on these. A run keeps which model it was."""
     label_column: str = "label"
     """The column of a table that holds the class."""
+    task_column: str | None = None
+    """Of a table of many small data sets: the column that says which of them a row is of. Each is
+    a task, a function to learn from a few rows; they are split as classes are."""
+    target: str | None = None
+    """With --task-column: the column of the numbers to predict. All other columns are inputs."""
+    time_column: str | None = None
+    """With --task-column: the column of the time of a row, numbers or dates. An episode then has
+    successive rows, and predicts the last of them from the first."""
     features: int = 12
     """The most features of a synthetic table."""
     inputs: Annotated[Inputs | None, tyro.conf.Suppress] = field(default=None, compare=False)
@@ -57,6 +67,7 @@ class DataOptions:
 
     def __post_init__(self):
         kind_of(self.tasks)
+        self._require_columns()
         at_least(self, train_classes=2, image_size=16, features=1, split_seed=0)
         if self.ink != "auto" and (self.color or not self.tasks.startswith("folder:")):
             raise UserError(
@@ -79,8 +90,32 @@ class DataOptions:
                     f"--embed reads pictures as the model's .json says: leave out {flag}"
                 )
 
+    def _require_columns(self) -> None:
+        """Raise `UserError` unless the columns of a table of tasks are all said, or none."""
+        named = {"--target": self.target, "--time-column": self.time_column}
+        if self.task_column is None:
+            for option, name in named.items():
+                if name is not None:
+                    raise UserError(
+                        f"{option} {name}: it goes with --task-column, the column that says which "
+                        "task a row is of"
+                    )
+            return
+        if not self.tasks.startswith("table:"):
+            raise UserError(f"--task-column {self.task_column} is for --tasks table:PATH")
+        if self.target is None:
+            raise UserError("--task-column needs --target, the column of the numbers to predict")
+        names = [self.task_column, self.target, self.time_column]
+        if len(set(names)) < len(names):
+            raise UserError("--task-column, --target and --time-column must be different columns")
 
-LATER = ("ink", "embed")
+    @property
+    def kind(self) -> type[Data]:
+        """The kind of the data."""
+        return TableOfTasks if self.task_column is not None else kind_of(self.tasks)
+
+
+LATER = ("ink", "embed", "task_column", "target", "time_column")
 """Options that older runs do not have. A run leaves them out where they are as by default, so that
 it is the same run."""
 
@@ -92,7 +127,7 @@ def default(word: str) -> Any:
 
 CHOICES = (
     *("tasks", "split", "split_seed", "train_classes", "image_size", "color", "ink"),
-    *("label_column", "classes"),
+    *("label_column", "task_column", "target", "time_column", "classes"),
 )
 """The options that say which data it is, and which of its classes are in each part."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from quickstudy.data.inputs import Inputs
+from quickstudy.data.kind import Data
 from quickstudy.data.real import Real, fewer
 from quickstudy.datasets.grouped import Grouped, standardise
 from quickstudy.datasets.kept import (
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from quickstudy.datasets.embedding import EmbeddingModel
 
 
-class Own(Real):
-    """A data set of the user's own; a kind of it says how it is `read`."""
+class Divided(Data):
+    """A data set of the user's own that is divided by the names of its classes; or of its tasks,
+    where each is a small data set."""
 
     own: ClassVar[bool] = True
     family: ClassVar[str] = "own"
@@ -41,22 +43,6 @@ class Own(Real):
     @abc.abstractmethod
     def read(self) -> Grouped:
         """Read all classes from `path`. Raises `UserError` where they cannot be read."""
-
-    @property
-    def model(self) -> EmbeddingModel | None:
-        """The model of `--embed`, which must be the one of a trained learner where there is one.
-        Raises `UserError` where it cannot be opened, or is another one."""
-        from quickstudy.datasets.embedding import open_model
-
-        given, inputs = self.options.embed, self.options.inputs
-        return None if given is None else open_model(given, inputs and inputs.embedding)
-
-    def embedded(self, examples: Grouped, pictures: Sequence[np.ndarray] | None = None) -> Grouped:
-        """The features of examples, of their `pictures` or of x, where `--embed` is given."""
-        from quickstudy.datasets.embedding import embedded
-
-        model = self.model
-        return examples if model is None else embedded(examples, model, pictures)
 
     @cached_property
     def everything(self) -> Grouped:
@@ -70,6 +56,11 @@ class Own(Real):
         if inputs is None:
             return found
         inputs.require_model(self.said, found.embedding)
+        return self.brought(found, inputs)
+
+    def brought(self, found: Grouped, inputs: Inputs) -> Grouped:
+        """Bring examples to the inputs of a trained learner. Raises `UserError` where they do not
+        fit."""
         x = inputs.brought(self.said, found.x, found.columns)
         return replace(found, x=x, scaling=inputs.scaling)
 
@@ -86,7 +77,7 @@ class Own(Real):
             split = read_split(Path(file), names)
         else:
             order = by_hash if kept is None else shuffled
-            split = random_split(names, self.options.split_seed, self.said, order)
+            split = random_split(names, self.options.split_seed, self.said, order, self.things)
         train = fewer(split.train, self.options.train_classes)
         validation = train if split.validates_on_training_classes else split.validation
         return ClassSplit.of(train, validation, split.test, names)
@@ -119,33 +110,9 @@ class Own(Real):
         kept = self.options.classes
         return self.grouped(part).names if kept in (None, NOT_KEPT) else kept.part(part)
 
-    def words(self, part: str) -> dict[str, Any]:
-        words, model = super().words(part), self.everything.embedding
-        if model is None:
-            return words
-        return {**words, "features": f"{Path(model.path).name}, SHA-256 {model.sha256[:12]} …"}
-
     @property
     def split_words(self) -> str:
         return self.options.split or f"random, seed {self.options.split_seed}"
-
-    def inputs(self, shape: tuple[int, ...]) -> Inputs:
-        train = self.grouped("train")
-        pictures = train.x.dtype == np.uint8
-        ink = train.ink.colour if train.ink else "auto" if self.strokes(shape) else None
-        by = train.scaling
-        return Inputs(
-            tuple(shape),
-            ink,
-            pictures,
-            self.options.label_column,
-            train.columns,
-            None if by is None else tuple(by.mean.tolist()),
-            None if by is None else tuple(by.deviation.tolist()),
-            None if pictures else float(train.x.min()),
-            None if pictures else float(train.x.max()),
-            embedding=train.embedding,
-        )
 
     def what_is_new(self, names: Sequence[str]) -> str:
         """What to say where the data has classes that the run does not know, or the run has not
@@ -165,9 +132,9 @@ class Own(Real):
         if not (new := kept.unknown(names)):
             return ""
         return (
-            f"{self.said} has {counted(new)} that the run does not know, {listed(new)}: left out "
-            "(to take new classes in, add them to a copy of the run's split.json and give --split "
-            "that)"
+            f"{self.said} has {counted(new, self.things)} that the run does not know, "
+            f"{listed(new)}: left out (to take new {self.things[1]} in, add them to a copy of the "
+            "run's split.json and give --split that)"
         )
 
     def gone(self, part: str, names: Sequence[str]) -> str:
@@ -177,16 +144,65 @@ class Own(Real):
         if not missing:
             return ""
         new = split.unknown(names)
-        renamed = f" (it has {listed(new)} instead: a class is known by its name)" if new else ""
+        renamed = (
+            f" (it has {listed(new)} instead: a {self.things[0]} is known by its name)"
+            if new
+            else ""
+        )
         return (
-            f"{self.said} no longer has {listed(missing)}, of the {part} classes of the run"
-            f"{renamed}: put back what is missing, or say with --split FILE which classes to take"
+            f"{self.said} no longer has {listed(missing)}, of the {part} {self.things[1]} of the "
+            f"run{renamed}: put back what is missing, or say with --split FILE which "
+            f"{self.things[1]} to take"
         )
 
 
-def counted(names: Sequence[str]) -> str:
-    """How many classes they are."""
-    return f"{len(names)} {'class' if len(names) == 1 else 'classes'}"
+class Own(Divided, Real):
+    """Classes of the user's own; a kind of them says how they are `read`."""
+
+    @property
+    def model(self) -> EmbeddingModel | None:
+        """The model of `--embed`, which must be the one of a trained learner where there is one.
+        Raises `UserError` where it cannot be opened, or is another one."""
+        from quickstudy.datasets.embedding import open_model
+
+        given, inputs = self.options.embed, self.options.inputs
+        return None if given is None else open_model(given, inputs and inputs.embedding)
+
+    def embedded(self, examples: Grouped, pictures: Sequence[np.ndarray] | None = None) -> Grouped:
+        """The features of examples, of their `pictures` or of x, where `--embed` is given."""
+        from quickstudy.datasets.embedding import embedded
+
+        model = self.model
+        return examples if model is None else embedded(examples, model, pictures)
+
+    def words(self, part: str) -> dict[str, Any]:
+        words, model = super().words(part), self.everything.embedding
+        if model is None:
+            return words
+        return {**words, "features": f"{Path(model.path).name}, SHA-256 {model.sha256[:12]} …"}
+
+    def inputs(self, shape: tuple[int, ...]) -> Inputs:
+        train = self.grouped("train")
+        pictures = train.x.dtype == np.uint8
+        ink = train.ink.colour if train.ink else "auto" if self.strokes(shape) else None
+        by = train.scaling
+        return Inputs(
+            tuple(shape),
+            ink,
+            pictures,
+            self.options.label_column,
+            train.columns,
+            None if by is None else tuple(by.mean.tolist()),
+            None if by is None else tuple(by.deviation.tolist()),
+            None if pictures else float(train.x.min()),
+            None if pictures else float(train.x.max()),
+            embedding=train.embedding,
+        )
+
+
+def counted(names: Sequence[str], things: tuple[str, str] = ("class", "classes")) -> str:
+    """How many classes they are, or other things."""
+    return f"{len(names)} {things[len(names) != 1]}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -78,7 +78,7 @@ def run_file_of_tasks(tasks: str) -> None:
 def data_of(options: DataOptions) -> Data:
     """Open the data that the options name. One object for equal options: what it has loaded
     stays loaded."""
-    return _data_of(kind_of(options.tasks), options, options.inputs)
+    return _data_of(options.kind, options, options.inputs)
 
 
 @functools.lru_cache(maxsize=4)

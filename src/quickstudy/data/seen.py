@@ -46,6 +46,7 @@ def warn_of_seen_classes(
     names, seen = seen_in_training(trained, tested, part)
     if not seen:
         return
+    _, words = data.things
     if data.test_only:
         advice = "; for new ones train on --split koch or lake"
     elif data.own and other:
@@ -53,7 +54,7 @@ def warn_of_seen_classes(
     else:
         advice = ""
     warn(
-        f"{run} was trained on {len(seen)} of the {len(names)} {part} classes of {tested.tasks}, "
+        f"{run} was trained on {len(seen)} of the {len(names)} {part} {words} of {tested.tasks}, "
         f"going by their names ({listed(seen)}): the figures are no evidence for new "
-        f"classes{advice}"
+        f"{words}{advice}"
     )

@@ -14,7 +14,10 @@ class Table(Own):
 
     name: ClassVar[str] = "table"
     place: ClassVar[str] = "PATH"
-    about: ClassVar[str] = "your own rows: a CSV or Parquet table with a label column"
+    about: ClassVar[str] = (
+        "your own rows: a CSV or Parquet table with a label column; or small data sets in one "
+        "table, with --task-column and --target"
+    )
 
     def read(self) -> Grouped:
         return table.load(self.path, self.options.label_column)

@@ -122,7 +122,11 @@ def shuffled(names: Sequence[str], seed: int) -> list[str]:
 
 
 def random_split(
-    names: Sequence[str], seed: int, data: str = "the data", order: Order = by_hash
+    names: Sequence[str],
+    seed: int,
+    data: str = "the data",
+    order: Order = by_hash,
+    things: tuple[str, str] = ("class", "classes"),
 ) -> ClassSplit:
     """Classes divided at random, 64 : 16 : 20, but at least two to validate and two to test on.
     Of four or five classes two are to test on, and validation is on the training classes. Each
@@ -131,7 +135,7 @@ def random_split(
     One class more or less moves one class at most across each of the two borders between parts;
     as all parts keep their shares, some class has to move now and then.
 
-    Raises `UserError`, which names `data`, for fewer than four classes.
+    Raises `UserError`, which names `data` and calls classes `things`, for fewer than four of them.
 
     >>> [len(random_split([str(i) for i in range(50)], 0).part(part)) for part in SPLITS]
     [32, 8, 10]
@@ -139,9 +143,9 @@ def random_split(
     count = len(names)
     if count < 2 * FEWEST:
         raise UserError(
-            f"{data} has {count} {'class' if count == 1 else 'classes'}, and the fewest to train "
-            "and test on are 4: two to train on and two others to test on; add classes, or give "
-            "these to a learner that is trained on others (quickstudy adapt)"
+            f"{data} has {count} {things[count != 1]}, and the fewest to train and test on are 4: "
+            f"two to train on and two others to test on; add {things[1]}, or give these to a "
+            "learner that is trained on others (quickstudy adapt)"
         )
     test = max(FEWEST, round(TEST * count))
     validation = max(FEWEST, round(VALIDATION * count)) if count >= 3 * FEWEST else 0

@@ -18,6 +18,16 @@ from quickstudy.errors import UserError, nearest
 
 
 @dataclass(frozen=True)
+class Cells:
+    """A table as it is in the file."""
+
+    columns: dict[str, Sequence]
+    """The N cells of each column, by name."""
+    rows: Sequence[int]
+    """The number of each row in the file."""
+
+
+@dataclass(frozen=True)
 class Rows:
     """The rows of a table."""
 
@@ -59,33 +69,24 @@ def read(path: Path, label_column: str = "label", *, labelled: bool = False) -> 
     empty file, no label column where it must be `labelled`, columns without a name or of the same
     name, no features, a row of another length, a cell that is not a number.
     """
-    if not path.is_file():
-        raise UserError(f"there is no file {path}: check its path")
-    header, columns, rows = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
-    if len(set(header)) < len(header):
-        raise UserError(f"{path} has two columns of the same name: rename one of {header}")
-    for number, name in enumerate(header, 1):
-        if not name.strip():
-            raise UserError(
-                f"{path}: column {number} has no name: name it, or leave it out if it is a number "
-                "of rows (pandas: to_csv(..., index=False))"
-            )
+    found = cells(path)
+    header = list(found.columns)
     if labelled and label_column not in header:
         raise UserError(
             f"{path} has no label column {label_column!r}; {nearest(label_column, header)}"
         )
-    cells = dict(zip(header, columns, strict=True))
-    labels = cells.pop(label_column, None)
-    if not cells:
+    columns, rows = dict(found.columns), found.rows
+    labels = columns.pop(label_column, None)
+    if not columns:
         raise UserError(f"{path} has no column but {label_column!r}: add columns of features")
-    features = [_numbers(path, name, column, rows) for name, column in cells.items()]
-    return Rows(tuple(cells), np.stack(features, axis=1), labels, rows)
+    features = [numbers(path, name, column, rows) for name, column in columns.items()]
+    return Rows(tuple(columns), np.stack(features, axis=1), labels, rows)
 
 
-def _numbers(path: Path, name: str, cells: Sequence, rows: Sequence[int]) -> np.ndarray:
-    """The cells of a column as float32 (N,), all of them finite."""
-    numbers = _parse(cells)
-    if numbers is None:
+def numbers(path: Path, name: str, cells: Sequence, rows: Sequence[int]) -> np.ndarray:
+    """The cells of a column as float32 (N,). Raises `UserError` where one is no finite number."""
+    found = _parse(cells)
+    if found is None:
         row, cell = next(
             pair for pair in zip(rows, cells, strict=True) if _parse([pair[1]]) is None
         )
@@ -93,7 +94,7 @@ def _numbers(path: Path, name: str, cells: Sequence, rows: Sequence[int]) -> np.
             f"{path}, row {row}, column {name!r}: {cell!r} is not a finite number: "
             "put one there, or leave out the row or the column"
         )
-    return numbers
+    return found
 
 
 def _parse(cells: Sequence) -> np.ndarray | None:
@@ -110,6 +111,23 @@ def _parse(cells: Sequence) -> np.ndarray | None:
 
 Table = tuple[list[str], Sequence[Sequence], Sequence[int]]
 """The header, the cells of each column, and the number of each row in the file."""
+
+
+def cells(path: Path) -> Cells:
+    """The cells of a table as they are. Raises `UserError` for a missing or empty file, a row of
+    another length, and columns without a name or of the same name."""
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: check its path")
+    header, columns, rows = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    if len(set(header)) < len(header):
+        raise UserError(f"{path} has two columns of the same name: rename one of {header}")
+    for number, name in enumerate(header, 1):
+        if not name.strip():
+            raise UserError(
+                f"{path}: column {number} has no name: name it, or leave it out if it is a number "
+                "of rows (pandas: to_csv(..., index=False))"
+            )
+    return Cells(dict(zip(header, columns, strict=True)), rows)
 
 
 def _read_csv(path: Path) -> Table:

@@ -17,7 +17,6 @@ from jaxtyping import PRNGKeyArray
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.data.inputs import Inputs, TokenShape
 from quickstudy.data.kind import Classes, input_shape
-from quickstudy.data.registry import kind_of
 from quickstudy.datasets.kept import NOT_KEPT, ClassSplit
 from quickstudy.devices import is_first_process, text_from_first_process
 from quickstudy.errors import UserError
@@ -44,7 +43,7 @@ def prepared(settings: RunSettings, folders: Collection[Path]) -> Prepared:
     first. Raises `UserError` where the runs there have kept other classes."""
     tasks = settings.tasks
     split, notes = None, []
-    if kind_of(tasks.tasks).keeps_classes:
+    if tasks.kind.keeps_classes:
         kept = kept_split(folders, tasks) if is_first_process() else None
         found = json.loads(text_from_first_process(json.dumps(kept and kept.to_json())))
         if found is not None:
@@ -56,13 +55,14 @@ def prepared(settings: RunSettings, folders: Collection[Path]) -> Prepared:
         if text_from_first_process(mine) != mine:
             raise UserError(f"{tasks.tasks} has other classes here than in the first process")
         if split.validates_on_training_classes:
+            _, things = tasks.kind.things
             notes.append(
-                f"{tasks.tasks} has too few classes for validation classes of their own: "
+                f"{tasks.tasks} has too few {things} for validation {things} of their own: "
                 f"{len(split.train)} to train on, {len(split.test)} to test on. Validation is on "
-                "the training classes: its figures are NO evidence for new classes"
+                f"the training {things}: its figures are NO evidence for new {things}"
             )
     settings, said = for_what_is_there(dataclasses.replace(settings, tasks=tasks))
-    if kind_of(tasks.tasks).own:
+    if tasks.kind.own:
         settings = for_own_data(settings, folders)
     return Prepared(settings.resolved(), split, (*notes, said) if said else tuple(notes))
 
@@ -142,7 +142,7 @@ def from_header(where: Path, header: dict[str, Any]) -> RunSettings:
         inputs = Inputs.from_json(header["inputs"])
     else:
         inputs = tasks.data.older_inputs(shape, header.get("scaling"))
-        if inputs.ink == "auto" and kind_of(tasks.tasks).own:
+        if inputs.ink == "auto" and tasks.kind.own:
             say_once(
                 f"{where} does not say what is ink in its images (an older quickstudy trained it): "
                 "dark or light is decided from the images at hand"
@@ -154,7 +154,7 @@ def from_header(where: Path, header: dict[str, Any]) -> RunSettings:
 
 def saved_classes(where: Path, tasks: TaskSettings, header: dict[str, Any]) -> ClassSplit | None:
     """Read the classes that a run has kept of the user's own data from its learner's header."""
-    if not kind_of(tasks.tasks).keeps_classes:
+    if not tasks.kind.keeps_classes:
         return None
     if (found := header.get("split")) is None:  # older runs say nothing of it
         return NOT_KEPT

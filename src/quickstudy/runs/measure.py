@@ -10,7 +10,6 @@ import jax
 
 from quickstudy import memory
 from quickstudy.data.inputs import Inputs
-from quickstudy.data.registry import kind_of
 from quickstudy.data.seen import warn_of_seen_classes
 from quickstudy.errors import UserError
 from quickstudy.evaluation import Met, Result, average, evaluate
@@ -144,7 +143,7 @@ def measure(
     result = dataclasses.replace(result, learner=words)
     of_any_learner = t.inputs and t.inputs.of_any_learner
     shape = task.query.x.shape[2:] if t.verify else task.query.x.shape[1:]
-    if t.inputs is None and len(shape) == 1 and kind_of(t.tasks).own:
+    if t.inputs is None and len(shape) == 1 and t.kind.own:
         of_any_learner = Inputs.unscaled(shape)
     if t.inputs == of_any_learner:
         return result

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 
 from quickstudy.data.modes import Labelled, PartlyLabelled
-from quickstudy.data.registry import kind_of
 from quickstudy.evaluation import Result, paired_difference
 from quickstudy.learner import Learnable, Learner
 from quickstudy.learners.baseline import logistic
 from quickstudy.learners.baseline.nearest import NearestNeighbour
 from quickstudy.learners.baseline.nearest_mean import NearestMean
+from quickstudy.learners.baseline.regression import OneForAll, SupportMean
 from quickstudy.learners.baseline.ridge import Ridge
-from quickstudy.likelihood import Categorical
+from quickstudy.likelihood import Categorical, RealTargets
 from quickstudy.runs.tasks import training_tasks
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.settings.task_spec import TaskSpec
@@ -23,11 +25,19 @@ from quickstudy.settings.task_spec import TaskSpec
 
 def free_opponents(spec: TaskSpec) -> dict[str, Learner]:
     """Learners without training for such tasks, by name: all see the inputs that the run's learner
-    sees. Logistic regression is among them where scikit-learn is installed.
+    sees. They have to be settled on the training tasks, as any learner. Logistic regression is
+    among them where scikit-learn is installed.
 
     >>> list(free_opponents(TaskSpec((64,), Categorical(5), None)))[:3]
     ['nearest neighbour', 'nearest mean', 'ridge']
     """
+    if isinstance(spec.likelihood, RealTargets):
+        inputs, targets = math.prod(spec.shape), spec.likelihood.targets
+        return {
+            "mean": SupportMean(),
+            "ridge": Ridge(),
+            "one for all": OneForAll(jnp.zeros((1 + inputs, targets)), jnp.ones(targets)),
+        }
     if not isinstance(spec.likelihood, Categorical) or spec.description is not None:
         return {}
     found: dict[str, Learner] = {
@@ -46,7 +56,7 @@ SETTLING_SEED = 1_000_039
 def opponents_of(settings: RunSettings, spec: TaskSpec, tasks: TaskSettings) -> dict[str, Learner]:
     """The free opponents of a run on `tasks`, settled on the run's training tasks: on the user's
     own data, where an episode has a support set of examples. Elsewhere there are none."""
-    if not kind_of(tasks.tasks).own or not isinstance(tasks.mode, Labelled | PartlyLabelled):
+    if not tasks.kind.own or not isinstance(tasks.mode, Labelled | PartlyLabelled):
         return {}
 
     def settled(opponent: Learner) -> Learner:

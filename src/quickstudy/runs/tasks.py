@@ -6,9 +6,9 @@ import dataclasses
 from typing import cast
 
 from quickstudy.data.counts import Counts, require
+from quickstudy.data.functions import TableOfTasks
 from quickstudy.data.kind import Classes, Made
 from quickstudy.data.modes import InPairs, InSequence, Labelled
-from quickstudy.data.registry import kind_of
 from quickstudy.datasets.kept import SPLITS
 from quickstudy.errors import UserError
 from quickstudy.learner import AskingLearner, Learner
@@ -32,7 +32,7 @@ def require_kind(settings: LearnerSettings, tasks: TaskSettings) -> None:
         )
     if tasks.verify and not settings.compares:
         raise UserError("--verify is for learners that compare two inputs: siamese, arc")
-    kind = kind_of(tasks.tasks)
+    kind = tasks.kind
     without_classes = kind.has_ways and not kind.has_classes and not kind.test_only
     if without_classes and settings.trains_on != "episodes":
         raise UserError(f"{settings.name} trains on classes; {kind.name} are tasks without")
@@ -44,7 +44,9 @@ def for_what_is_there(settings: RunSettings) -> tuple[RunSettings, str]:
     """`settings` with ways for the classes that there are, where nothing was said of ways and
     there are fewer than by default; and what to say of it."""
     t, learner = settings.tasks, settings.learner
-    if t.verify or t.within or not kind_of(t.tasks).own:
+    if issubclass(t.kind, TableOfTasks):
+        return settings, cast(TableOfTasks, t.data).in_short
+    if t.verify or t.within or not t.kind.own:
         return settings, ""
     data = cast(Classes, t.data)
     there = {part: len(data.names(part)) * data.turns for part in SPLITS}
@@ -93,8 +95,11 @@ def episode_tasks(
 def asked_of_classes(tasks: TaskSettings) -> str:
     """The options that say something of classes, for tasks that are not cut out of any."""
     usual = defaults_of_classes()
-    if not kind_of(tasks.tasks).has_ways and tasks.way is not None:
+    if not tasks.kind.has_ways and tasks.way is not None:
         usual["way"] = WAYS
+    if tasks.kind.keeps_classes:  # tasks are divided as classes are
+        for option in ("split", "split_seed", "train_classes"):
+            del usual[option]
     asked = [name for name, value in usual.items() if getattr(tasks, name) != value]
     return ", ".join(f"--{name.replace('_', '-')}" for name in asked)
 

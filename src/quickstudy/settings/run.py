@@ -14,7 +14,7 @@ from typing import Any, Literal
 from quickstudy.data.kind import Data
 from quickstudy.data.modes import OPTIONS, Described, Mode, mode_of
 from quickstudy.data.options import LATER, DataOptions, data_options, default
-from quickstudy.data.registry import data_of, kind_of
+from quickstudy.data.registry import data_of
 from quickstudy.errors import UserError
 from quickstudy.numbers import at_least
 from quickstudy.settings import saved
@@ -154,7 +154,7 @@ class RunSettings:
         steps = fill["steps"] if training.steps is None else training.steps
         fill["steps"] = steps
         fill["validate_every"] = max(1, steps // 20)
-        if not kind_of(tasks.tasks).has_ways and tasks.train_way not in (None, fill["train_way"]):
+        if not tasks.kind.has_ways and tasks.train_way not in (None, fill["train_way"]):
             raise UserError(f"--train-way is about classes, and {tasks.tasks} has none")
         if "tasks_at_once" in fill:
             meta_batch = fill["meta_batch"] if training.meta_batch is None else training.meta_batch
@@ -176,7 +176,7 @@ class RunSettings:
         for word in LATER:
             if tasks[word] == default(word):
                 del tasks[word]
-        own = source_of(kind_of(self.tasks.tasks))
+        own = source_of(self.tasks.kind)
         return {
             **({"tasks_source": saved.to_json(own)} if own else {}),
             **self._model_of_features(),

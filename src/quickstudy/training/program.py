@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding
-from jaxtyping import Array, Float, Int, PyTree, UInt32
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from quickstudy import memory
 from quickstudy.devices import EVERYWHERE, replicate
@@ -30,7 +30,9 @@ STEPS_PER_CALL = 4096
 
 SETTLING_SEED = 1_000_033
 STARTING = 2**31 - 2
-"""Folded into a seed's key to draw the state that a meta-gradient starts with."""
+"""Folded into a seed's key to draw the state that a meta-gradient starts with …"""
+INITIALISING = 1
+"""… and into that for the tasks of `Learnable.initialised`."""
 
 
 class State(NamedTuple):
@@ -87,8 +89,11 @@ class Program:
         """Return the state of a run before its first step."""
         key = jax.random.fold_in(jax.random.key(run.seed), STARTING)
         keys = jax.random.split(key, self.meta_batch)
-        start = partial(self.meta_gradient.start, run.learner, self.tasks)
-        trained = eqx.filter(run.learner, eqx.is_inexact_array)
+        learner = run.learner
+        if type(learner).initialised is not Learnable.initialised:
+            learner = _initialised(learner, self.tasks, jax.random.fold_in(key, INITIALISING))
+        start = partial(self.meta_gradient.start, learner, self.tasks)
+        trained = eqx.filter(learner, eqx.is_inexact_array)
         trained = jax.tree.map(lambda x: jnp.asarray(x, x.dtype), trained)  # or it compiles twice
         return State(
             step=np.asarray(0),
@@ -171,6 +176,11 @@ class Program:
         """Return the settled learner with these meta-parameters."""
         fixed = eqx.filter(run.learner, eqx.is_inexact_array, inverse=True)
         return _settle(eqx.combine(jax.device_get(trained), fixed), self.tasks)
+
+
+@eqx.filter_jit
+def _initialised(learner: Learnable, tasks: TaskDistribution, key: PRNGKeyArray) -> Learnable:
+    return learner.initialised(tasks, key=key)
 
 
 @eqx.filter_jit

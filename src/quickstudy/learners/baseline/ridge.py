@@ -1,7 +1,7 @@
 """Ridge regression on raw inputs, in closed form: a linear model of a support set by itself.
 
-Targets Y are one-hot vectors of classes. With x̄ and ȳ the means over the n labelled examples, and
-the rows of X and Y relative to them:
+Targets Y are real vectors, or one-hot vectors of classes. With x̄ and ȳ the means over the n
+labelled examples, and the rows of X and Y relative to them:
 
     W = Xᵀ α,   α = (X Xᵀ + λ I)⁻¹ Y,   ŷ(x) = ȳ + Wᵀ (x - x̄)
 
@@ -10,8 +10,8 @@ when each example is left out in turn. These errors are exact without another fi
 
     y_i - ŷ_{-i}(x_i) = (y_i - ŷ(x_i)) / (1 - H_ii),   H = 1/n + X Xᵀ (X Xᵀ + λ I)⁻¹
 
-The answer is read as a Gaussian around the one-hot vector of the true class, with the variance σ²
-of these errors: p(y = k | x) ∝ exp(ŷ_k(x) / σ²).
+The variance σ² of these errors is that of the answer. Where targets are classes, it is read as a
+Gaussian around the one-hot vector of the true class: p(y = k | x) ∝ exp(ŷ_k(x) / σ²).
 """
 
 import equinox as eqx
@@ -20,7 +20,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from quickstudy.learner import Learner, Predictor
-from quickstudy.likelihood import Categorical, Likelihood, absent_last
+from quickstudy.learners.baseline.regression import LinearGaussian
+from quickstudy.likelihood import (
+    Categorical,
+    Likelihood,
+    RealTargets,
+    absent_last,
+    complete,
+    with_log_scale,
+)
 from quickstudy.task import Examples
 
 PENALTIES = tuple(10.0**power for power in range(-4, 4))
@@ -47,16 +55,24 @@ class Ridge(Learner):
 
     penalties: tuple[float, ...] = eqx.field(static=True, default=PENALTIES)
 
-    def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Linear:
-        if not isinstance(likelihood, Categorical):
-            raise ValueError("this ridge regression classifies; these targets are not classes")
-        counted = likelihood.labelled(support.y)
+    def answers(self, likelihood: Likelihood) -> Likelihood:
+        return with_log_scale(likelihood)
+
+    def adapt(
+        self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
+    ) -> Linear | LinearGaussian:
+        if not isinstance(likelihood, Categorical | RealTargets):
+            raise ValueError("ridge regression takes classes or real targets")
+        counted = complete(support.y, likelihood)
         weight, bias, variance = solved(
             support.x.reshape(len(support.y), -1),
             likelihood.encode(support.y),
             counted,
             jnp.asarray(self.penalties),
         )
+        if not isinstance(likelihood, Categorical):
+            one = jnp.sum(counted) < 2  # whose errors say nothing
+            return LinearGaussian(weight, bias, jnp.where(one, 1.0, variance))
         scale = 1 / jnp.maximum(variance, 1e-6)
         return Linear(weight * scale, bias * scale, likelihood.seen(support.y))
 

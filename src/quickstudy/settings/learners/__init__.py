@@ -37,3 +37,4 @@ from quickstudy.settings.learners.memory.snail import SNAILSettings
 from quickstudy.settings.learners.memory.memory_module import MemoryModuleSettings
 from quickstudy.settings.learners.memory.meta_networks import MetaNetworksSettings
 from quickstudy.settings.learners.memory.in_context import InContextSettings
+from quickstudy.settings.learners.bayesian.alpaca import ALPaCASettings

@@ -1,0 +1,1 @@
+"""Learners that keep a distribution over what fits a task."""

@@ -1,0 +1,274 @@
+"""A learner of functions that has learned one: a file that predicts a real target with an interval.
+
+    quickstudy adapt runs/shops --support new_shop.csv --out shop.qs
+    quickstudy predict shop.qs rows.csv
+
+Inputs and targets are in the user's units on both sides. As with classes, the file needs neither
+the run nor the support set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from quickstudy import checkpoint
+from quickstudy.checkpoint import DamagedFile
+from quickstudy.compilation import enable_compilation_cache
+from quickstudy.data.inputs import Inputs
+from quickstudy.datasets import functions, table
+from quickstudy.errors import UserError
+from quickstudy.learner import Learner, Predictor
+from quickstudy.learners.baseline.regression import SupportMean
+from quickstudy.learners.baseline.ridge import Ridge
+from quickstudy.likelihood import Gaussian, RealTargets
+from quickstudy.runs import learning
+from quickstudy.runs.problem_json import problem_from_json, problem_to_json
+from quickstudy.runs.saved import SavedRun
+from quickstudy.settings.run import RunSettings
+from quickstudy.settings.task_spec import TaskSpec
+from quickstudy.task import Examples
+
+KIND = "adapted function"
+"""What the header calls such a file."""
+SEED = 0
+NORMAL_95 = 1.959964
+"""Standard deviations to either side of the mean that hold 95 % of a normal distribution."""
+
+
+@dataclass(frozen=True)
+class AdaptedFunction:
+    """A predictor of one function, and what is known of it."""
+
+    predictor: Predictor
+    settings: RunSettings
+    problem: TaskSpec
+    rows: int
+    """In the support set."""
+    start: float
+    """The time of its first row, from which time is counted; 0 where there is no time."""
+    intervals: bool
+    """Whether the learner says how sure of a prediction it is."""
+
+    @property
+    def inputs(self) -> Inputs:
+        """What it takes."""
+        assert self.settings.tasks.inputs is not None
+        return self.settings.tasks.inputs
+
+    def moments(
+        self, x: Float[np.ndarray, "n d"]
+    ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """Means and standard deviations of the targets, in their units."""
+        answers = _answers(self.settings, self.problem)
+        mean, scale = answers.moments(_predict(self.predictor, jnp.asarray(x)))
+        unit, middle = self.inputs.target_deviation, self.inputs.target_mean
+        return middle + unit * np.asarray(mean)[:, 0], unit * np.asarray(scale)[:, 0]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is said of one row."""
+
+    input: str
+    """Its file and row."""
+    mean: float
+    low: float | None
+    """The lower end of the interval of 95 %; None where the learner gives no interval."""
+    high: float | None
+
+
+@eqx.filter_jit
+def _predict(predictor: Predictor, x: Array) -> Array:
+    return predictor(x)
+
+
+@eqx.filter_jit
+def _adapt(learner: Learner, support: Examples, likelihood: RealTargets) -> Predictor:
+    return learner.adapt(support, likelihood, key=jax.random.key(SEED))
+
+
+@eqx.filter_jit
+def _left_out(learner: Learner, support: Examples, likelihood: RealTargets) -> Float[Array, " n"]:
+    """The errors of the means, each example predicted from the others."""
+    answers = learner.answers(likelihood)
+    assert isinstance(answers, RealTargets)
+
+    def error(i: Array) -> Array:
+        others = Examples(support.x, support.y.at[i].set(jnp.nan))
+        predictor = learner.adapt(others, likelihood, key=jax.random.key(SEED))
+        return (answers.moments(predictor(support.x[i][None]))[0] - support.y[i])[0, 0]
+
+    return jax.lax.map(error, jnp.arange(len(support.y)))
+
+
+def learns_functions(run: Path) -> bool:
+    """Whether this is the run of a learner of functions from a table of the user's own."""
+    file = run / "learner.qs"
+    return file.is_file() and "target" in checkpoint.read_header(file).get("inputs", {})
+
+
+def holds_function(file: Path) -> bool:
+    """Whether this is the file of an adapted function."""
+    try:
+        return file.is_file() and checkpoint.read_header(file).get("kind") == KIND
+    except UserError:
+        return False
+
+
+def adapt(run: Path, support: Path, out: Path) -> tuple[AdaptedFunction, dict[str, float]]:
+    """Adapt the learner of a run to the rows of one new task, and write it to `out`. `support` is a
+    table with the inputs and the target of the run's. Also gives the root of the mean squared error
+    of left-out rows, in units of the target: of the learner, of ridge regression and of the mean;
+    nothing for a single row.
+
+    Raises `UserError`, before anything is written, where the run or the table cannot be read or do
+    not fit each other, and where `out` is another file than an adapted function.
+    """
+    if out.exists() and not holds_function(out):
+        raise UserError(f"{out} exists and is not an adapted function: choose another --out")
+    saved = SavedRun.open(run)
+    settings, problem, learner = saved.settings, saved.problem, saved.learner()
+    inputs: Inputs = settings.tasks.inputs
+    assert inputs.target is not None
+    if learner.transductive:
+        raise UserError(
+            f"{run} predicts a row with the help of the others (--normalisation batch): train it "
+            "with --normalisation support"
+        )
+    rows = _read(settings, support, targets=True)
+    if rows.tasks is not None and len(set(map(str, rows.tasks))) > 1:
+        raise UserError(
+            f"{support} has rows of {len(set(map(str, rows.tasks)))} tasks (column "
+            f"{settings.tasks.task_column!r}): give the rows of one"
+        )
+    start = 0.0
+    if inputs.time_column is not None and inputs.time_column in rows.columns:
+        start = float(rows.x[0, rows.columns.index(inputs.time_column)])
+    x, y = _brought(inputs, support, rows, start), rows.y
+    assert y is not None
+    enable_compilation_cache()
+    examples = Examples(jnp.asarray(x), jnp.asarray(inputs.standardised(y)))
+    likelihood = problem.likelihood
+    assert isinstance(likelihood, RealTargets)
+    predictor = _adapt(learner, examples, likelihood)
+    intervals = not isinstance(learner.answers(likelihood), Gaussian)
+    adapted = AdaptedFunction(predictor, settings, problem, len(y), start, intervals)
+    if not np.isfinite(adapted.moments(x)).all():
+        raise UserError(f"adapting {run} to {support} gave no numbers: it diverged")
+    methods = {settings.learner.name: learner, "ridge": Ridge(), "mean": SupportMean()}
+    errors = {}
+    for name, method in methods.items() if len(y) > 1 else ():
+        squared = np.square(np.asarray(_left_out(method, examples, likelihood), np.float64))
+        errors[name] = inputs.target_deviation * math.sqrt(float(squared.mean()))
+    checkpoint.save(out, predictor, _header(adapted))
+    return adapted, errors
+
+
+def load(path: Path) -> AdaptedFunction:
+    """An adapted function. Nothing is unpickled, and no code runs that the file names.
+
+    Raises `UserError` where it is another file, `DamagedFile` where it does not hold what was
+    written.
+    """
+    header, arrays = checkpoint.read(path)
+    if header.get("kind") != KIND:
+        raise UserError(f"{path} is not an adapted function: make one with quickstudy adapt")
+    try:
+        settings = learning.from_header(path, header)
+        rows, problem = header["rows"], problem_from_json(header["problem"])
+        start, intervals = float(header["start"]), bool(header["intervals"])
+        like = _blank(settings, header, problem, rows)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedFile(f"{path} is damaged: its header makes no sense ({error})") from error
+    predictor: Any = checkpoint.fitted(path, header, arrays, like)
+    return AdaptedFunction(predictor, settings, problem, rows, start, intervals)
+
+
+def predict(path: Path, tables: Sequence[Path]) -> list[Forecast]:
+    """What the adapted function in the file `path` says of the rows of tables, in the order in
+    which they stand; a column of targets is not read.
+
+    Raises `UserError` where one of them cannot be read or does not fit.
+    """
+    adapted = load(path)
+    enable_compilation_cache()
+    found = []
+    for file in tables:
+        rows = _read(adapted.settings, file, targets=False)
+        mean, scale = adapted.moments(_brought(adapted.inputs, file, rows, adapted.start))
+        for i in np.argsort(rows.numbers):
+            half = NORMAL_95 * float(scale[i])
+            low, high = (
+                (float(mean[i]) - half, float(mean[i]) + half)
+                if adapted.intervals
+                else (None, None)
+            )
+            found.append(Forecast(f"{file}, row {rows.numbers[i]}", float(mean[i]), low, high))
+    return found
+
+
+def _read(settings: RunSettings, path: Path, *, targets: bool) -> functions.Rows:
+    """The rows of a table; the task column may be missing there."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise UserError(f"{path}: the learner takes rows of a table, .csv or .parquet")
+    t = settings.tasks
+    assert t.target is not None
+    there = t.task_column in table.cells(path).columns
+    return functions.read(
+        path, t.target, t.time_column, t.task_column if there else None, targets=targets
+    )
+
+
+def _brought(inputs: Inputs, path: Path, rows: functions.Rows, start: float) -> np.ndarray:
+    """The inputs of rows as the learner takes them."""
+    x = rows.x.copy()
+    if inputs.time_column is not None:
+        x[:, rows.columns.index(inputs.time_column)] -= start
+    return inputs.brought(str(path), x, rows.columns)
+
+
+def _answers(settings: RunSettings, problem: TaskSpec) -> RealTargets:
+    """How predictions of the run's learner are read."""
+    learner: Any = eqx.filter_eval_shape(
+        lambda: settings.learner.build(problem, jax.random.key(SEED))
+    )
+    answers = learner.answers(problem.likelihood)
+    assert isinstance(answers, RealTargets)
+    return answers
+
+
+def _header(adapted: AdaptedFunction) -> dict[str, Any]:
+    """All that `load` needs, as plain JSON values."""
+    return {
+        "kind": KIND,
+        "configuration": adapted.settings.to_json(),
+        "problem": problem_to_json(adapted.problem),
+        "inputs": adapted.inputs.to_json(),
+        "rows": adapted.rows,
+        "start": adapted.start,
+        "intervals": adapted.intervals,
+        "seed": SEED,
+    }
+
+
+def _blank(settings: RunSettings, header: dict[str, Any], problem: TaskSpec, rows: int) -> Any:
+    """The structure of a predictor, with shapes for arrays."""
+    likelihood = problem.likelihood
+    if not isinstance(likelihood, RealTargets):
+        raise ValueError("its targets are not numbers")
+
+    def adapted(learner: Learner) -> Predictor:
+        support = Examples(jnp.zeros((rows, *problem.shape)), jnp.zeros((rows, likelihood.targets)))
+        return learner.adapt(support, likelihood, key=jax.random.key(SEED))
+
+    return eqx.filter_eval_shape(adapted, learning.structure(settings, header))
