@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import stdtrit
 
 NORMAL_QUANTILE = 1.959964
 """z with P(|Z| ≤ z) = 95 %."""

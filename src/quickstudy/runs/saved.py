@@ -18,6 +18,7 @@ from quickstudy.runs.folders import run_file, seeds_in
 from quickstudy.runs.kinds import LEARNER, OPTIMIZER
 from quickstudy.runs.problem_json import problem_from_json
 from quickstudy.runs.run import Kind
+from quickstudy.runs.unfinished import best_so_far
 from quickstudy.settings.task_spec import TaskSpec
 
 TABLES = resources.files("quickstudy.learners") / "trained" / "tables.qs"
@@ -45,12 +46,15 @@ class SavedRun:
 
     @staticmethod
     def open(path: Path, kind: Kind = LEARNER) -> SavedRun:
-        """Open a run by its folder, or by the file of its learner.
+        """Open a run by its folder, or by the file of its learner. Of a learner's run that is not
+        finished, open the best so far, and say so in one line on standard error.
 
-        Raises `UserError` where `path` is no finished run, `DamagedFile` where its file is damaged.
+        Raises `UserError` where `path` is no run, or one without a checkpoint, `DamagedFile` where
+        its file is damaged.
         """
-        file = path if path.is_file() else run_file(path, kind.file)
-        header, arrays = checkpoint.read(file)
+        file = path if path.is_file() else path / kind.file
+        found = None if file.exists() or kind is not LEARNER else best_so_far(path, kind)
+        header, arrays = found or checkpoint.read(run_file(file.parent, file.name))
         return SavedRun(file, kind, header, kind.from_header(file.parent, header), arrays)
 
     @staticmethod
