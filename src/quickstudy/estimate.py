@@ -130,4 +130,6 @@ def _crossed(of_episodes: Float[np.ndarray, " episodes"], tables: list[Table]) -
     parts = [*trainings, episodes, *rests]
     degrees = variance**2 / sum(v**2 / n for v, n in parts)
     degrees = max(degrees, min(n for _, n in trainings))
+    from scipy.special import stdtrit  # takes a tenth of a second, which one training saves
+
     return float(stdtrit(degrees, 0.975)) * math.sqrt(variance)

@@ -36,7 +36,6 @@ from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.settings.training import filled
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.terminal import say_once
-from quickstudy.training import Validation
 
 
 def prepared(settings: RunSettings, folders: Collection[Path]) -> Prepared:
@@ -106,6 +105,8 @@ def has_features(settings: RunSettings) -> bool:
 
 def training(ready: Prepared, start: Start | None) -> Training:
     """Put together learner, tasks and validation. Raises `UserError` where they do not fit."""
+    from quickstudy.training import Validation
+
     settings: RunSettings = ready.settings
     t, options = settings.tasks, settings.training
     problem, tasks, validation_tasks = plan(settings)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optax
 
 from quickstudy import checkpoint
 from quickstudy.errors import UserError, nearest
@@ -18,12 +17,14 @@ from quickstudy.runs.folders import run_file, seeds_in
 from quickstudy.runs.kinds import LEARNER, OPTIMIZER
 from quickstudy.runs.problem_json import problem_from_json
 from quickstudy.runs.run import Kind
-from quickstudy.runs.unfinished import best_so_far
 from quickstudy.settings.task_spec import TaskSpec
 
-TABLES = resources.files("quickstudy.learners") / "trained" / "tables.qs"
+if TYPE_CHECKING:
+    import optax
+
+TABLES = resources.files("quickstudy") / "learners" / "trained" / "tables.qs"
 """The learner that the package brings along, of the kind `in-context`."""
-OPTIMIZERS = resources.files("quickstudy.optimizers") / "trained"
+OPTIMIZERS = resources.files("quickstudy") / "optimizers" / "trained"
 """The optimisers that the package brings along."""
 
 
@@ -52,8 +53,11 @@ class SavedRun:
         Raises `UserError` where `path` is no run, or one without a checkpoint, `DamagedFile` where
         its file is damaged.
         """
-        file = path if path.is_file() else path / kind.file
-        found = None if file.exists() or kind is not LEARNER else best_so_far(path, kind)
+        file, found = path if path.is_file() else path / kind.file, None
+        if kind is LEARNER and not file.exists():
+            from quickstudy.runs.unfinished import best_so_far  # with all that trains
+
+            found = best_so_far(path, kind)
         header, arrays = found or checkpoint.read(run_file(file.parent, file.name))
         return SavedRun(file, kind, header, kind.from_header(file.parent, header), arrays)
 
