@@ -25,11 +25,10 @@ from quickstudy.files import read_json
 from quickstudy.likelihood import LETTERS, Letters, RealTargets
 from quickstudy.record import ANOTHER_FOLDER, CONFIG_FILE
 from quickstudy.runs.folders import kept_split
-from quickstudy.runs.opponents import opponents_of
+from quickstudy.runs.own_data import for_what_is_there, overview, without_small_classes
 from quickstudy.runs.plan import build, plan
 from quickstudy.runs.problem_json import problem_from_json, problem_to_json
 from quickstudy.runs.run import Prepared, Start, Training, outer_optimizer
-from quickstudy.runs.tasks import for_what_is_there
 from quickstudy.settings.network import NetworkLearnerSettings
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.settings.task_spec import TaskSpec
@@ -49,8 +48,14 @@ def prepared(settings: RunSettings, folders: Collection[Path]) -> Prepared:
         if found is not None:
             kept = ClassSplit(**{part: tuple(names) for part, names in found.items()})
         tasks = dataclasses.replace(tasks, classes=kept)
+        if kept is None and tasks.skip_small_classes:
+            kept, said = without_small_classes(settings)
+            notes += [said] if said else []
+            tasks = dataclasses.replace(tasks, classes=kept)
         split = kept if kept not in (None, NOT_KEPT) else tasks.data.split()
         assert split is not None
+        if kept is None and tasks.split is not None:
+            split.require_two(f"the split file {tasks.split}")
         mine = json.dumps(split.to_json())
         if text_from_first_process(mine) != mine:
             raise UserError(f"{tasks.tasks} has other classes here than in the first process")
@@ -63,7 +68,7 @@ def prepared(settings: RunSettings, folders: Collection[Path]) -> Prepared:
     settings, said = for_what_is_there(dataclasses.replace(settings, tasks=tasks))
     if kind_of(tasks.tasks).own:
         settings = for_own_data(settings, folders)
-    return Prepared(settings.resolved(), split, (*notes, said) if said else tuple(notes))
+    return Prepared(settings.resolved(), split, (*notes, *said))
 
 
 MOST_STEPS_BETWEEN_LOOKS = 100
@@ -105,6 +110,7 @@ def has_features(settings: RunSettings) -> bool:
 
 def training(ready: Prepared, start: Start | None) -> Training:
     """Put together learner, tasks and validation. Raises `UserError` where they do not fit."""
+    from quickstudy.runs.opponents import opponents_of
     from quickstudy.training import Validation
 
     settings: RunSettings = ready.settings
@@ -128,7 +134,11 @@ def training(ready: Prepared, start: Start | None) -> Training:
             "inputs": t.data.inputs(problem.shape).to_json(),
             "split": ready.split and ready.split.to_json(),
         },
-        notes=((f"{t.tasks} is read as {ink}",) if ink else ()) + ready.notes,
+        notes=(
+            *([f"{t.tasks} is read as {ink}"] if ink else ()),
+            *ready.notes,
+            *overview(settings, problem),
+        ),
         opponents=opponents_of(settings, problem, t),
     )
 

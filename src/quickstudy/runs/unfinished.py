@@ -32,6 +32,8 @@ def best_so_far(folder: Path, kind: Kind) -> tuple[dict[str, Any], list[np.ndarr
     if not written.exists() or not checkpoints_in(folder):
         return None
     configuration = read_json(written, "train it again in another --run folder")
+    if "learner" not in configuration:  # an optimiser's
+        return None
     settings = RunSettings.from_json(configuration)
     training = kind.training(kind.prepared(settings, [folder]), None)
     run = SeedRun(settings.training.seed, training.build(settings.training.seed))
