@@ -186,6 +186,8 @@ class RunSettings:
         for word in LATER:
             if tasks[word] == default(word):
                 del tasks[word]
+        if not self.tasks.skip_small_classes:
+            del tasks["skip_small_classes"]
         own = source_of(kind_of(self.tasks.tasks))
         return {
             **({"tasks_source": saved.to_json(own)} if own else {}),
