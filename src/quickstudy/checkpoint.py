@@ -95,9 +95,10 @@ def fitted(path: Path, header: dict[str, Any], leaves: list[np.ndarray], like: T
 
 
 def _as(leaf: np.ndarray, wanted: Any) -> Any:
-    """NumPy's arrays stay NumPy's: JAX's would lose 64 bits. npz files know no bfloat16."""
+    """NumPy's arrays stay NumPy's: JAX's would lose 64 bits. npz files know no bfloat16. Arrays are
+    put on the device without a program, which `asarray` would compile for each shape."""
     leaf = leaf.view(wanted.dtype)
-    return leaf if isinstance(wanted, np.ndarray | np.generic) else jax.numpy.asarray(leaf)
+    return leaf if isinstance(wanted, np.ndarray | np.generic) else jax.device_put(leaf)
 
 
 def _is_shape(x: Any) -> bool:

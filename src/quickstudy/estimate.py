@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import stdtrit
 
 NORMAL_QUANTILE = 1.959964
 """z with P(|Z| ≤ z) = 95 %."""
@@ -131,4 +130,6 @@ def _crossed(of_episodes: Float[np.ndarray, " episodes"], tables: list[Table]) -
     parts = [*trainings, episodes, *rests]
     degrees = variance**2 / sum(v**2 / n for v, n in parts)
     degrees = max(degrees, min(n for _, n in trainings))
+    from scipy.special import stdtrit  # takes a tenth of a second, which one training saves
+
     return float(stdtrit(degrees, 0.975)) * math.sqrt(variance)

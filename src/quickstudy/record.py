@@ -82,32 +82,17 @@ class Record:
         the start while there are fewer."""
         if self.folder is None:
             return {0}
-        found = [int(path.stem.removeprefix("step-")) for path in self._written()]
+        found = [step_of(path) for path in checkpoints_in(self.folder)]
         return set(found) if len(found) > 1 else {0, *found}
 
-    def _written(self) -> list[Path]:
-        """The checkpoints, oldest first."""
-        return sorted(self.checkpoints.glob("step-*.qs"))
-
     def resume(self, state: Any, newest: int | None = None) -> Any:
-        """The newest whole checkpoint of a state (a pytree with a leaf `step`), of no later step
-        than `newest`; or `state` where there is none. A damaged one is passed over for the one
-        before it, and said so on standard error."""
+        """The `newest_checkpoint` of a state (a pytree with a leaf `step`), of no later step than
+        `newest`; or `state` where there is none. Figures of later steps are forgotten."""
         if self.folder is None:
             return state
-        taken = -1
-        for path in reversed(self._written()):
-            if newest is not None and int(path.stem.removeprefix("step-")) > newest:
-                continue
-            try:
-                state, _ = checkpoint.load(path, state)
-            except DamagedFile as error:
-                warn(f"{error}; falling back to the checkpoint before it")
-                continue
-            taken = int(state.step)
-            break
-        self._cut_metrics(taken)
-        return state
+        found = newest_checkpoint(self.folder, state, newest)
+        self._cut_metrics(-1 if found is None else int(found.step))
+        return state if found is None else found
 
     def _cut_metrics(self, step: int) -> None:
         """Forget the figures of steps that will be taken again."""
@@ -123,7 +108,7 @@ class Record:
         path = self.checkpoints / f"step-{int(state.step):09d}.qs"
         header = {"step": int(state.step), "configuration": self.configuration}
         checkpoint.save(path, state, {**header, "jax": jax.__version__})
-        written = self._written()
+        written = checkpoints_in(self.folder)
         place = written.index(path)
         for other in written[: max(place - 1, 0)] + written[place + 1 :]:
             other.unlink(missing_ok=True)
@@ -173,6 +158,30 @@ class Record:
                 f"cannot write {self.metrics}: {error.strerror}; free some space and run the same "
                 "command again: it goes on from the last checkpoint"
             ) from error
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """List the checkpoints of the run in `folder`, oldest first."""
+    return sorted((folder / "checkpoints").glob("step-*.qs"))
+
+
+def step_of(path: Path) -> int:
+    """Read the step of a checkpoint from its name."""
+    return int(path.stem.removeprefix("step-"))
+
+
+def newest_checkpoint(folder: Path, like: Any, newest: int | None = None) -> Any | None:
+    """Load the newest whole checkpoint of a run, of no later step than `newest`, into the structure
+    of `like`; None where there is none. A damaged one is passed over for the one before it, and
+    said so on standard error."""
+    for path in reversed(checkpoints_in(folder)):
+        if newest is not None and step_of(path) > newest:
+            continue
+        try:
+            return checkpoint.load(path, like)[0]
+        except DamagedFile as error:
+            warn(f"{error}; falling back to the checkpoint before it")
+    return None
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

@@ -416,3 +416,56 @@ def test_few_glyphs_and_few_classes_of_a_group_name_the_option(mistake, tmp_path
     write_npz(tmp_path / "own.npz", [f"g{i % 5}/{name}" for i, name in enumerate(TWENTY)])
     own = ("--tasks", f"npz:{tmp_path / 'own.npz'}", *SMALL, "--train-query", 2, "--within")
     assert "ask for fewer with --train-way" in mistake(*words, *own)
+
+
+def test_queries_are_those_that_the_smallest_class_has(tmp_path, well, mistake):
+    write_npz(tmp_path / "a.npz", TWENTY)  # of four examples each
+    train = ("train", "pixels", "--tasks", f"npz:{tmp_path / 'a.npz'}")
+    said, _ = well(*train, "--run", tmp_path / "a")
+    assert "the smallest class of npz:" in said
+    assert "has 4 examples: episodes ask 3 of each class in place of 15 (--query)" in said
+    saved = SavedRun.open(tmp_path / "a").settings.tasks
+    assert (saved.query, saved.train_query) == (3, 3)
+    said, _ = well(*train, "--query", 2, "--run", tmp_path / "b")
+    assert "in place of 15" not in said
+    most = mistake(*train, "--query", 4, "--run", tmp_path / "c")
+    assert "--query 3 is the most with --shot 1" in most or "--train-query 3 is the most" in most
+    assert "--train-shot 3 with --train-query 1" in mistake(*train, "--shot", 4, "--run", "d")
+
+
+def test_small_classes_are_left_out_where_this_is_asked_for(tmp_path, well, mistake):
+    counts = {name: 2 if name in ("c03", "c11") else 8 for name in TWENTY}
+    x = np.concatenate([examples(name, count) for name, count in counts.items()])
+    np.savez(tmp_path / "a.npz", x=x.astype(np.float32), y=np.repeat(TWENTY, [*counts.values()]))
+    train = ("train", "pixels", "--tasks", f"npz:{tmp_path / 'a.npz'}", "--skip-small-classes")
+    said, _ = well(*train, "--query", 5, "--run", tmp_path / "a")
+    assert "2 classes of 20 left out for having fewer than 6 examples" in said
+    assert "'c03' (2), 'c11' (2)" in said
+    split = json.loads((tmp_path / "a" / "split.json").read_text())
+    assert split["unused"] == ["c03", "c11"]
+    said, _ = well(*train, "--query", 5, "--run", tmp_path / "a")  # goes on with these classes
+    well("evaluate", tmp_path / "a", "--episodes", 4)
+    assert "0 of 20 classes have the 16 examples" in mistake(*train, "--run", tmp_path / "b")
+    parts = {"train": TWENTY[:4], "validation": TWENTY[4:6], "test": TWENTY[10:12]}
+    (tmp_path / "split.json").write_text(json.dumps(parts))
+    given = ("--split", tmp_path / "split.json", "--query", 5, "--run", tmp_path / "c")
+    assert "has class 'c10' alone under test" in mistake(*train, *given)
+
+
+def test_a_split_with_one_class_in_a_part_is_refused_at_once(tmp_path, mistake):
+    write_npz(tmp_path / "a.npz", TWENTY)
+    parts = {"train": TWENTY[:4], "validation": TWENTY[4:6], "test": TWENTY[7:8]}
+    (tmp_path / "split.json").write_text(json.dumps(parts))
+    words = ("--tasks", f"npz:{tmp_path / 'a.npz'}", "--split", tmp_path / "split.json")
+    said = mistake("train", "pixels", *words, "--run", tmp_path / "run")
+    assert "split.json has class 'c07' alone under test, and an episode needs 2 at least" in said
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_the_start_of_a_training_shows_the_data(tmp_path, well):
+    write_npz(tmp_path / "a.npz", TWENTY)
+    words = ("--tasks", f"npz:{tmp_path / 'a.npz'}", "--run", tmp_path / "run")
+    said, _ = well("train", "pixels", *words)
+    assert f"inputs of {FEATURES}\n" in said
+    assert "to train on: 13 classes, 52 examples, 4 in each" in said
+    assert "to test on: 4 classes, 16 examples, 4 in each" in said

@@ -75,6 +75,7 @@ def test_tasks(options: TestOptions, settings: RunSettings) -> TaskSettings:
     other = changed.get("tasks", settings.tasks.tasks)
     if other != settings.tasks.tasks:
         changed = {"split": None, "classes": None, "rotations": None, "ink": "auto", **changed}
+        changed["skip_small_classes"] = False
         if not kind_of(other).embeds:
             changed = {"embed": None, **changed}
         if not other.startswith("table:"):

@@ -39,7 +39,10 @@ class Counts:
         """What to do where each class has so many."""
         shot, query = self.flag("shot"), self.flag("query")
         if there < 2:
-            return "an episode needs two at least: add examples, or leave the class out"
+            return (
+                "an episode needs two at least: add examples, or leave the class out (train with "
+                "--skip-small-classes)"
+            )
         if there > self.shot:
             most = there - self.shot
             return f"{query} {most} is the most with {shot} {self.shot}, or add examples"
@@ -75,7 +78,8 @@ def require(
         others = len(short) - 1
         more = f" (and {others} more {'class has' if others == 1 else 'classes have'} too few)"
         raise UserError(
-            f"{where}: class {base.names[worst]!r} has {base.count[worst]} examples"
+            f"{where}: class {base.names[worst]!r} has {base.count[worst]} "
+            f"{'example' if base.count[worst] == 1 else 'examples'}"
             f"{more if others else ''}, but an episode draws {examples} of each class: "
             f"{fewer_examples(int(base.count[worst]))}"
         )

@@ -29,6 +29,10 @@ class Mode(abc.ABC):
     def cut(self, data: Classes, part: str, counts: Counts) -> TaskDistribution[Episode]:
         """Cut the classes of a part into episodes. Raises `UserError` where they are too few."""
 
+    def examples(self, counts: Counts) -> int:
+        """Count the examples that an episode takes of each class."""
+        return counts.examples
+
 
 @dataclass(frozen=True)
 class Labelled(Mode):
@@ -94,6 +98,9 @@ class Described(Mode):
 
     zero_shot: bool = False
 
+    def examples(self, counts: Counts) -> int:
+        return counts.query
+
     def cut(self, data: Classes, part: str, counts: Counts) -> TaskDistribution[Episode]:
         from quickstudy.tasks.zero_shot import ZeroShot
 
@@ -109,6 +116,9 @@ class InPairs(Mode):
 
     verify: bool = False
     within: bool = False
+
+    def examples(self, counts: Counts) -> int:
+        return 2
 
     def cut(self, data: Classes, part: str, counts: Counts) -> TaskDistribution[Episode]:
         from quickstudy.tasks.pairs import Pairs
@@ -130,8 +140,13 @@ class InSequence(Mode):
         if self.letters and not self.sequence:
             raise UserError("--letters is about sequences: add --sequence 50")
 
+    def examples(self, counts: Counts) -> int:
+        from quickstudy.tasks.sequences import examples_each
+
+        return examples_each(self.sequence, counts.way)
+
     def cut(self, data: Classes, part: str, counts: Counts) -> TaskDistribution[Episode]:
-        from quickstudy.tasks.sequences import Sequences, examples_each
+        from quickstudy.tasks.sequences import Sequences
 
         data.refuse_unless_plain("--sequence")
         way, length = counts.way, self.sequence
@@ -140,7 +155,7 @@ class InSequence(Mode):
             return f"--sequence {there * way // 2} is the most, or add examples"
 
         of_class = dataclasses.replace(counts, shot=1, query=1)
-        each = examples_each(length, way)
+        each = self.examples(counts)
         require(data, part, way, each, of_class.fewer_classes, shorter)
         source = data.source_for(part, each, counts.training)
         return Sequences(source, way, length, self.letters)

@@ -64,9 +64,14 @@ class Divided(Data):
         x = inputs.brought(self.said, found.x, found.columns)
         return replace(found, x=x, scaling=inputs.scaling)
 
-    def split(self) -> ClassSplit:
-        """Name the classes of each part: as a run has kept them, as a file says, or at random."""
-        return self.split_among(self.everything.names)
+    def split(self, fewest: int = 0) -> ClassSplit:
+        """Name the classes of each part: as a run has kept them, as a file says, or at random;
+        without those that have fewer than `fewest` examples."""
+        names, count = self.everything.names, self.everything.count
+        small = {name for name, here in zip(names, count, strict=True) if here < fewest}
+        if self.options.split is not None:
+            return self.split_among(names).without(small)
+        return self.split_among([n for n in names if n not in small]).among(names)
 
     def split_among(self, names: Sequence[str]) -> ClassSplit:
         """Divide the classes `names`."""

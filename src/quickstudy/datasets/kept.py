@@ -57,6 +57,28 @@ class ClassSplit:
         """Whether there were too few for validation classes."""
         return self.validation == self.train
 
+    def among(self, names: Sequence[str]) -> "ClassSplit":
+        """The same parts of data that has the classes `names`."""
+        return ClassSplit.of(self.train, self.validation, self.test, names)
+
+    def without(self, names: Collection[str]) -> "ClassSplit":
+        """The same parts without some classes, which are unused then."""
+        train, validation, test, unused = (
+            tuple(n for n in part if n not in names)
+            for part in (self.train, self.validation, self.test, self.unused)
+        )
+        return ClassSplit(train, validation, test, (*unused, *sorted(names)))
+
+    def require_two(self, where: str) -> None:
+        """Raise `UserError`, which names `where` it is, unless each part has two classes."""
+        for part in SPLITS:
+            if len(names := self.part(part)) < FEWEST:
+                has = f"class {names[0]!r} alone" if names else "no class"
+                raise UserError(
+                    f"{where} has {has} under {part}, and an episode needs {FEWEST} at least: "
+                    "give this part another class (--split FILE)"
+                )
+
     def unknown(self, names: Collection[str]) -> list[str]:
         """Those of `names` that this split says nothing of."""
         known = {*self.train, *self.validation, *self.test, *self.unused}
@@ -177,7 +199,7 @@ def read_split(path: Path, names: Sequence[str]) -> ClassSplit:
                     f"the split file {path} lists {name!r} under {part}, but the data has no such "
                     f"class: did you mean {' or '.join(close or names[:3])}?"
                 )
-    return ClassSplit.of(given.train, given.validation, given.test, names)
+    return given.among(names)
 
 
 def _read(path: Path) -> Any:

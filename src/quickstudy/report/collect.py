@@ -25,7 +25,7 @@ from quickstudy.report.opened import OpenedRun
 from quickstudy.report.page import require_page, write_report
 from quickstudy.runs.evidence import provenance
 from quickstudy.runs.opponents import verdict
-from quickstudy.settings.run import WAYS, TaskSettings
+from quickstudy.settings.run import QUERIES, WAYS, TaskSettings
 from quickstudy.tasks.sequences import PRESENTATIONS
 
 INNER_STEPS = (0, 1, 2, 3, 5, 10)
@@ -275,5 +275,5 @@ def most_shots(tasks: TaskSettings) -> int:
     are not classification, from descriptions, or sequences."""
     if tasks.zero_shot or tasks.sequence:
         return 0
-    most = tasks.data.most_shots(tasks.query)
+    most = tasks.data.most_shots(tasks.query or QUERIES)
     return max(SHOTS) if most is None else most

@@ -16,26 +16,19 @@ from jaxtyping import PRNGKeyArray
 
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.data.inputs import Inputs, TokenShape
-from quickstudy.data.kind import Classes, input_shape
 from quickstudy.datasets.kept import NOT_KEPT, ClassSplit
 from quickstudy.devices import is_first_process, text_from_first_process
 from quickstudy.errors import UserError
-from quickstudy.files import read_json
 from quickstudy.likelihood import LETTERS, Letters, RealTargets
-from quickstudy.record import ANOTHER_FOLDER, CONFIG_FILE
 from quickstudy.runs.folders import kept_split
-from quickstudy.runs.opponents import opponents_of
+from quickstudy.runs.own_data import for_own_data, overview, without_small_classes
 from quickstudy.runs.plan import build, plan
 from quickstudy.runs.problem_json import problem_from_json, problem_to_json
 from quickstudy.runs.run import Prepared, Start, Training, outer_optimizer
-from quickstudy.runs.tasks import for_what_is_there
-from quickstudy.settings.network import NetworkLearnerSettings
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.settings.task_spec import TaskSpec
-from quickstudy.settings.training import filled
 from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.terminal import say_once
-from quickstudy.training import Validation
 
 
 def prepared(settings: RunSettings, folders: Collection[Path]) -> Prepared:
@@ -49,8 +42,14 @@ def prepared(settings: RunSettings, folders: Collection[Path]) -> Prepared:
         if found is not None:
             kept = ClassSplit(**{part: tuple(names) for part, names in found.items()})
         tasks = dataclasses.replace(tasks, classes=kept)
+        if kept is None and tasks.skip_small_classes:
+            kept, said = without_small_classes(settings)
+            notes += [said] if said else []
+            tasks = dataclasses.replace(tasks, classes=kept)
         split = kept if kept not in (None, NOT_KEPT) else tasks.data.split()
         assert split is not None
+        if kept is None and tasks.split is not None:
+            split.require_two(f"the split file {tasks.split}")
         mine = json.dumps(split.to_json())
         if text_from_first_process(mine) != mine:
             raise UserError(f"{tasks.tasks} has other classes here than in the first process")
@@ -61,51 +60,15 @@ def prepared(settings: RunSettings, folders: Collection[Path]) -> Prepared:
                 f"{len(split.train)} to train on, {len(split.test)} to test on. Validation is on "
                 f"the training {things}: its figures are NO evidence for new {things}"
             )
-    settings, said = for_what_is_there(dataclasses.replace(settings, tasks=tasks))
-    if tasks.kind.own:
-        settings = for_own_data(settings, folders)
-    return Prepared(settings.resolved(), split, (*notes, said) if said else tuple(notes))
-
-
-MOST_STEPS_BETWEEN_LOOKS = 100
-PATIENCE = 10
-"""Of training on the user's own data, where nothing else is said."""
-
-
-def for_own_data(settings: RunSettings, folders: Collection[Path]) -> RunSettings:
-    """Fill in the defaults that suit data of the user's own: early stopping, and a network that
-    begins as its inputs where these are features and are compared. A run that was begun in one of
-    these folders keeps what it began with."""
-    options, learner = settings.training, settings.learner
-    written = [path for folder in folders if (path := folder / CONFIG_FILE).exists()]
-    begun = read_json(written[0], ANOTHER_FOLDER) if written and is_first_process() else None
-    begun = json.loads(text_from_first_process(json.dumps(begun)))
-    if begun is not None:
-        there = begun.get("training", {})
-        fill = {word: there.get(word) for word in ("validate_every", "patience")}
-    else:
-        steps = learner.defaults["steps"] if options.steps is None else options.steps
-        every = min(max(1, steps // 20), MOST_STEPS_BETWEEN_LOOKS)
-        fill = {"validate_every": every, "patience": PATIENCE}
-    if isinstance(learner, NetworkLearnerSettings) and learner.network.network == "auto":
-        if begun is not None:
-            kind = begun.get("learner", {}).get("network", {}).get("network", "auto")
-        else:
-            kind = "residual" if learner.compares_features and has_features(settings) else "auto"
-        network = dataclasses.replace(learner.network, network=kind)
-        learner = dataclasses.replace(learner, network=network)
-    return dataclasses.replace(settings, learner=learner, training=filled(options, fill))
-
-
-def has_features(settings: RunSettings) -> bool:
-    """Whether inputs are vectors of numbers."""
-    data = settings.tasks.data
-    shape = input_shape(data.source("train")) if isinstance(data, Classes) else ()
-    return len(shape) == 1 and not isinstance(shape, TokenShape)
+    settings, said = for_own_data(dataclasses.replace(settings, tasks=tasks), folders)
+    return Prepared(settings.resolved(), split, (*notes, *said))
 
 
 def training(ready: Prepared, start: Start | None) -> Training:
     """Put together learner, tasks and validation. Raises `UserError` where they do not fit."""
+    from quickstudy.runs.opponents import opponents_of
+    from quickstudy.training import Validation
+
     settings: RunSettings = ready.settings
     t, options = settings.tasks, settings.training
     problem, tasks, validation_tasks = plan(settings)
@@ -127,7 +90,11 @@ def training(ready: Prepared, start: Start | None) -> Training:
             "inputs": t.data.inputs(problem.shape).to_json(),
             "split": ready.split and ready.split.to_json(),
         },
-        notes=((f"{t.tasks} is read as {ink}",) if ink else ()) + ready.notes,
+        notes=(
+            *([f"{t.tasks} is read as {ink}"] if ink else ()),
+            *ready.notes,
+            *overview(settings, problem),
+        ),
         opponents=opponents_of(settings, problem, t),
     )
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 
 from quickstudy.errors import UserError
-from quickstudy.optimization import Trials
-from quickstudy.optimizers import LearnedOptimizer
-from quickstudy.runs.problems import problems_of
 from quickstudy.runs.run import Prepared, Start, Training, outer_optimizer
 from quickstudy.settings.optimizer import OptimizerSettings
 from quickstudy.settings.optimizer_run import OptimizerRunSettings
-from quickstudy.training import Validation
+
+if TYPE_CHECKING:
+    from quickstudy.optimizers import LearnedOptimizer
 
 
 def build(settings: OptimizerSettings, seed: int) -> LearnedOptimizer:
@@ -29,6 +28,10 @@ def training(ready: Prepared, start: Start | None) -> Training:
 
     Raises `UserError` where the optimiser to begin with is of another kind.
     """
+    from quickstudy.optimization import Trials
+    from quickstudy.runs.problems import problems_of
+    from quickstudy.training import Validation
+
     settings: OptimizerRunSettings = ready.settings
     options, problems = settings.training, problems_of(settings.problems)
     if start is not None and start.settings.optimizer != settings.optimizer:

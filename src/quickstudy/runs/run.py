@@ -1,21 +1,26 @@
-"""What every kind of run has in common, so that all are trained, saved and loaded by one code."""
+"""What every kind of run has in common, so that all are trained, saved and loaded by one code.
+
+Here and in `learning.py` and `optimizing.py`, what trains is imported where training begins: a
+command that only reads a run starts without it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
-
-import optax
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from quickstudy.datasets.kept import ClassSplit
-from quickstudy.learner import Learnable, Learner
-from quickstudy.metagradients import MetaGradient
 from quickstudy.settings.optax_optimizer import optax_optimizer
 from quickstudy.settings.training import TrainingSettings
-from quickstudy.task import TaskDistribution
-from quickstudy.training import Validation
+
+if TYPE_CHECKING:
+    import optax
+
+    from quickstudy.learner import Learnable, Learner
+    from quickstudy.metagradients import MetaGradient
+    from quickstudy.task import TaskDistribution
+    from quickstudy.training import Validation
 
 
 class Run(Protocol):
@@ -114,6 +119,8 @@ class Kind:
 
 def outer_optimizer(training: TrainingSettings) -> optax.GradientTransformation:
     """Make the optimiser of meta-steps, with its decay and clipping."""
+    import optax
+
     assert training.learning_rate is not None
     assert training.meta_optimizer is not None
     rate: float | optax.Schedule = training.learning_rate

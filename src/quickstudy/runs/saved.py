@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optax
 
 from quickstudy import checkpoint
 from quickstudy.errors import UserError, nearest
@@ -20,9 +19,12 @@ from quickstudy.runs.problem_json import problem_from_json
 from quickstudy.runs.run import Kind
 from quickstudy.settings.task_spec import TaskSpec
 
-TABLES = resources.files("quickstudy.learners") / "trained" / "tables.qs"
+if TYPE_CHECKING:
+    import optax
+
+TABLES = resources.files("quickstudy") / "learners" / "trained" / "tables.qs"
 """The learner that the package brings along, of the kind `in-context`."""
-OPTIMIZERS = resources.files("quickstudy.optimizers") / "trained"
+OPTIMIZERS = resources.files("quickstudy") / "optimizers" / "trained"
 """The optimisers that the package brings along."""
 
 
@@ -45,12 +47,18 @@ class SavedRun:
 
     @staticmethod
     def open(path: Path, kind: Kind = LEARNER) -> SavedRun:
-        """Open a run by its folder, or by the file of its learner.
+        """Open a run by its folder, or by the file of its learner. Of a learner's run that is not
+        finished, open the best so far, and say so in one line on standard error.
 
-        Raises `UserError` where `path` is no finished run, `DamagedFile` where its file is damaged.
+        Raises `UserError` where `path` is no run, or one without a checkpoint, `DamagedFile` where
+        its file is damaged.
         """
-        file = path if path.is_file() else run_file(path, kind.file)
-        header, arrays = checkpoint.read(file)
+        file, found = path if path.is_file() else path / kind.file, None
+        if kind is LEARNER and not file.exists():
+            from quickstudy.runs.unfinished import best_so_far  # with all that trains
+
+            found = best_so_far(path, kind)
+        header, arrays = found or checkpoint.read(run_file(file.parent, file.name))
         return SavedRun(file, kind, header, kind.from_header(file.parent, header), arrays)
 
     @staticmethod

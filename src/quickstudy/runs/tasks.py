@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import cast
-
 from quickstudy.data.counts import Counts, require
-from quickstudy.data.functions import TableOfTasks
 from quickstudy.data.kind import Classes, Made
-from quickstudy.data.modes import InPairs, InSequence, Labelled
-from quickstudy.datasets.kept import SPLITS
+from quickstudy.data.modes import InPairs, InSequence, Labelled, Mode
 from quickstudy.errors import UserError
 from quickstudy.learner import AskingLearner, Learner
 from quickstudy.settings.learner import LearnerSettings
-from quickstudy.settings.run import WAYS, Asking, RunSettings, TaskSettings, defaults_of_classes
+from quickstudy.settings.run import (
+    QUERIES,
+    WAYS,
+    Asking,
+    RunSettings,
+    TaskSettings,
+    defaults_of_classes,
+)
 from quickstudy.task import Episode, TaskDistribution
 from quickstudy.tasks.asking import Asked, AsLearned, AtRandom, LeastCertain
 from quickstudy.tasks.few_shot import Batches
@@ -40,47 +42,22 @@ def require_kind(settings: LearnerSettings, tasks: TaskSettings) -> None:
         raise UserError("--letters is for learners that read sequences: mann, lstm, snail")
 
 
-def for_what_is_there(settings: RunSettings) -> tuple[RunSettings, str]:
-    """`settings` with ways for the classes that there are, where nothing was said of ways and
-    there are fewer than by default; and what to say of it."""
-    t, learner = settings.tasks, settings.learner
-    if issubclass(t.kind, TableOfTasks):
-        return settings, cast(TableOfTasks, t.data).in_short
-    if t.verify or t.within or not t.kind.own:
-        return settings, ""
-    data = cast(Classes, t.data)
-    there = {part: len(data.names(part)) * data.turns for part in SPLITS}
-    most = {part: max(2, count - t.distractors) for part, count in there.items()}
-    by_episodes = learner.trains_on == "episodes"
-    said, way, train_way = [], t.way, t.train_way
-    if way is None:
-        parts = {"validation", "test"}
-        if by_episodes and train_way is None and "train_way" not in learner.defaults:
-            parts.add("train")  # whose ways are the same
-        way = min(WAYS, *(most[part] for part in parts))
-        if way < WAYS:
-            said.append(f"episodes have {way} classes in place of {WAYS} (--way)")
-    if train_way is None and by_episodes:
-        wanted = learner.defaults.get("train_way", way)
-        train_way = min(wanted, most["train"])
-        if train_way < wanted:
-            said.append(
-                f"training episodes have {train_way} classes in place of {wanted} (--train-way)"
-            )
-    numbers = ", ".join(f"{there[part]} {part}" for part in SPLITS)
-    tasks = dataclasses.replace(t, way=way, train_way=train_way)
-    return (
-        dataclasses.replace(settings, tasks=tasks),
-        f"{t.tasks} has {numbers} classes: {'; '.join(said)}" if said else "",
-    )
+def training_mode(settings: RunSettings) -> Mode:
+    """Give the mode of training episodes: not sequences, where the learner reads none."""
+    mode = settings.tasks.mode
+    if isinstance(mode, InSequence) and not settings.learner.reads_sequences:
+        return Labelled()
+    return mode
 
 
 def episode_tasks(
-    tasks: TaskSettings, part: str, way: int | None, shot: int, query: int
+    tasks: TaskSettings, part: str, way: int | None, shot: int, query: int | None
 ) -> TaskDistribution[Episode]:
-    """Episodes of one part, in the mode of the settings; by default of five ways. Raises
+    """Episodes of one part, in the mode of the settings; by default of five ways with fifteen
+    queries of each class. Raises
     `UserError` where the data has too little for them."""
-    way, data = WAYS if way is None else way, tasks.data
+    way, query = WAYS if way is None else way, QUERIES if query is None else query
+    data = tasks.data
     if isinstance(data, Classes):
         return tasks.mode.cut(data, part, Counts(way, shot, query))
     assert isinstance(data, Made)
@@ -159,8 +136,7 @@ def training_tasks(settings: RunSettings) -> TaskDistribution[Episode]:
     counts = Counts(t.train_way, t.train_shot, t.train_query, training=True)
     if learner.trains_on == "pairs":
         return InPairs(within=t.within).cut(data, "train", counts)
-    if isinstance(mode, InSequence):
-        if learner.reads_sequences:
-            return mode.cut(data, "train", counts)
-        mode = Labelled()
+    if isinstance(mode, InSequence) and learner.reads_sequences:
+        return mode.cut(data, "train", counts)
+    mode = training_mode(settings)
     return learner.grouped(mode.cut(data, "train", counts))

@@ -25,7 +25,9 @@ from quickstudy.user_file import class_from, source_of
 PRINTED_PRESENTATIONS = (1, 2, 3, 4, 5, 10)
 """Of sequences: the presentations of a class at which tables print the accuracy."""
 WAYS = 5
-"""Classes in an episode where nothing is said."""
+"""Classes in an episode where nothing is said …"""
+QUERIES = 15
+"""… and test examples of each class."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,20 @@ class TaskSettings(DataOptions):
     """Labelled examples of each class (of a function: labelled points; of a Gaussian process or a
     picture: at most so many, a random number; synthetic tables have way × shot labelled rows at
     most)."""
-    query: int = 15
-    """Test examples of each class (of a function: test points)."""
+    query: int | None = None
+    """Test examples of each class (of a function: test points). By default 15, or as many as the
+    smallest class to validate and to test on has beside --shot where these are fewer."""
     train_way: int | None = None
     """Classes in a training episode; by default what suits the learner, or as many as there are
     to train on."""
     train_shot: int | None = None
     """Labelled examples in training; by default as at test."""
     train_query: int | None = None
-    """Test examples in training; by default what suits the learner."""
+    """Test examples in training; by default what suits the learner, or as many as the smallest
+    class to train on has beside --train-shot."""
+    skip_small_classes: bool = False
+    """Leave out the classes of your own data that have fewer examples than an episode takes: --shot
+    and --query together, and --train-shot and --train-query."""
     any_shot: bool = False
     """A training episode has 1 to --train-shot labelled examples of each class, each number as
     often; the others are unlabelled."""
@@ -80,6 +87,8 @@ class TaskSettings(DataOptions):
         least = {"way": 2, "shot": 1, "query": 1}
         least |= {f"train_{k}": v for k, v in least.items()}
         at_least(self, **least, distractors=0, sequence=0)
+        if self.skip_small_classes and not (self.kind.own and self.kind.has_classes):
+            raise UserError(f"--skip-small-classes is for your own data, not for {self.tasks}")
         mode = self.mode  # refuses options that do not go together
         if isinstance(mode, Described) and (self.shot, self.train_shot or 1) != (1, 1):
             raise UserError("--zero-shot gives no examples of a class: leave out --shot")
@@ -148,9 +157,10 @@ class RunSettings:
             **self.learner.defaults,
         }
         fill["way"] = WAYS if tasks.way is None else tasks.way
+        fill["query"] = QUERIES if tasks.query is None else tasks.query
         fill.setdefault("train_way", fill["way"])
         fill["train_shot"] = tasks.shot
-        fill.setdefault("train_query", tasks.query)
+        fill.setdefault("train_query", fill["query"])
         steps = fill["steps"] if training.steps is None else training.steps
         fill["steps"] = steps
         fill["validate_every"] = max(1, steps // 20)
@@ -176,6 +186,8 @@ class RunSettings:
         for word in LATER:
             if tasks[word] == default(word):
                 del tasks[word]
+        if not self.tasks.skip_small_classes:
+            del tasks["skip_small_classes"]
         own = source_of(self.tasks.kind)
         return {
             **({"tasks_source": saved.to_json(own)} if own else {}),
