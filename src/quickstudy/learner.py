@@ -30,9 +30,9 @@ class Predictor(eqx.Module):
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n size"]:
         """Predictions for n inputs, as the task's likelihood reads them."""
 
-    def features(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
-        """The space in which the predictor compares inputs: by default the inputs themselves, as
-        vectors; the features of a network where there is one before the classes."""
+    def embed(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
+        """Give inputs as vectors in the space where the predictor compares them: the features of
+        its network, where it has some before it says a class; by default the inputs themselves."""
         return 1.0 * x.reshape(x.shape[0], -1)
 
 

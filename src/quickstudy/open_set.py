@@ -1,7 +1,7 @@
 """Known unknowns: does an input belong to any of the classes of a support set?
 
 Three distances of an input x from the support set S, where f is what the predictor compares inputs
-by (`Predictor.features`) and μ_k the mean of f over class k:
+by (`Predictor.embed`) and μ_k the mean of f over class k:
 
     d₁ = min_k ‖f(x) - μ_k‖²                 far from every class
     d₂ = min_k 1 - cos(f(x), μ_k)            in another direction than every class
@@ -35,7 +35,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.learner import Figures, Learnable, Learner, Predictor
 from quickstudy.learners.distances import class_means, squared_distances, unit
-from quickstudy.likelihood import Categorical, Likelihood
+from quickstudy.likelihood import Categorical
 from quickstudy.progress import progress
 from quickstudy.task import Episode, Examples, TaskDistribution, task_keys
 
@@ -77,13 +77,13 @@ class Seen(eqx.Module):
     @staticmethod
     def of(predictor: Predictor, support: Examples, classes: int) -> Seen:
         """Read a support set as the predictor sees it."""
-        return Seen(predictor.features(support.x), support.y, appearance(support.x), classes)
+        return Seen(predictor.embed(support.x), support.y, appearance(support.x), classes)
 
     def distances(
         self, predictor: Predictor, x: Shaped[Array, "m ..."]
     ) -> tuple[Float[Array, "m 2"], Float[Array, "m n a"]]:
         """d₁ and d₂ of each input, and the differences of its appearance from each example."""
-        z, there = predictor.features(x), Categorical(self.classes).seen(self.y)
+        z, there = predictor.embed(x), Categorical(self.classes).seen(self.y)
         means = class_means(self.features, self.y, self.classes)
         far = jnp.min(squared_distances(z, means), -1, where=there, initial=jnp.inf)
         turned = jnp.min(1 - unit(z) @ unit(means).T, -1, where=there, initial=jnp.inf)
@@ -93,7 +93,7 @@ class Seen(eqx.Module):
 
     def nearest(self, predictor: Predictor, x: Shaped[Array, "m ..."]) -> Int[Array, "m n"]:
         """The support examples in the order of their distance from each input, nearest first."""
-        return jnp.argsort(squared_distances(predictor.features(x), self.features), -1)
+        return jnp.argsort(squared_distances(predictor.embed(x), self.features), -1)
 
 
 class Tail(eqx.Module):

@@ -15,7 +15,7 @@ class NetworkPredictor(Predictor):
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n size"]:
         return self.network(x, self.statistics)[0]
 
-    def features(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
+    def embed(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
         if not isinstance(self.network, WithHead):
-            return super().features(x)
+            return super().embed(x)
         return self.network.body(x, self.statistics)[0]

@@ -18,7 +18,7 @@ class EmbeddingPredictor(Predictor):
 
     embedding: eqx.AbstractVar[Embedding]
 
-    def features(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
+    def embed(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
         return self.embedding(x)
 
 

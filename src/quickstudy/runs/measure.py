@@ -24,6 +24,7 @@ from quickstudy.runs.tasks import asked_tasks, episode_tasks, require_kind
 from quickstudy.settings.learner import LearnerSettings
 from quickstudy.settings.run import Asking, RunSettings, TaskSettings
 from quickstudy.task import Episode, TaskDistribution
+from quickstudy.tasks.open_set import OpenSet
 from quickstudy.terminal import say_once
 
 EPISODE_SIZES = "--way, --shot and --query"
@@ -119,11 +120,11 @@ def measure(
     show_progress: bool = True,
 ) -> Result:
     """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in; once
-    labels have been asked for, if `asking` says so; with queries of other classes beside those of the episode, of which the run
-    may say that they are unknown, at a rate of false alarms `open_set`. The tasks' inputs are brought to those
-    of the training, but for a learner that reads any table. Warns on standard error where classes
-    that are tested on have names of classes that the run, `called` so, was trained on, and where
-    inputs may be others than in training.
+    labels have been asked for, if `asking` says so; with queries of other classes as well, which
+    may be called unknown at the rate of false alarms `open_set`. The tasks' inputs are brought to
+    those of the training, but for a learner that reads any table. Warns on standard error where
+    classes that are tested on have names of classes that the run, `called` so, was trained on, and
+    where inputs may be others than in training.
 
     Raises `UserError` where the learner cannot serve those tasks.
     """
@@ -131,7 +132,6 @@ def measure(
     t = dataclasses.replace(tasks or settings.tasks, inputs=inputs)
     require_kind(settings.learner, t)
     warn_of_seen_classes(settings.tasks, t, part, called)
-
 
     def cut(t: TaskSettings) -> TaskDistribution[Episode]:
         made = episode_tasks(t, part, t.way, t.shot, t.query)
@@ -144,7 +144,7 @@ def measure(
         require_inputs(t, part, t.inputs, distribution)
     if asking is not None:
         distribution = asked_tasks(distribution, asking, learner)
-    if open_set is not None:
+    if open_set is not None and isinstance(distribution, OpenSet):
         measured = knows_unknown(settings, learner, distribution, open_set)
     try:
         result = evaluate(

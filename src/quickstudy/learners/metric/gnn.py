@@ -140,7 +140,7 @@ class Graph(Predictor):
 
         return jax.vmap(logits)(jnp.concatenate([z, labels], -1))
 
-    def features(self, x: Float[Array, "n ..."]) -> Float[Array, "n d"]:
+    def embed(self, x: Float[Array, "n ..."]) -> Float[Array, "n d"]:
         return self.learner.network(x, self.statistics)[0]
 
 
