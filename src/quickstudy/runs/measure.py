@@ -13,7 +13,7 @@ from quickstudy.data.inputs import Inputs
 from quickstudy.data.registry import kind_of
 from quickstudy.data.seen import warn_of_seen_classes
 from quickstudy.errors import UserError
-from quickstudy.evaluation import Met, Result, average, evaluate
+from quickstudy.evaluation import Met, Result, average, evaluate, has_parameters
 from quickstudy.learner import Learner
 from quickstudy.networks.network import Network
 from quickstudy.open_set import OpenSetLearner
@@ -155,7 +155,7 @@ def measure(
     words = {**result.learner, **learner_protocol(settings.learner, learner)}
     if isinstance(measured, OpenSetLearner):
         words |= {"false alarms asked for": open_set, "reference": measured.reference.words}
-    result = dataclasses.replace(result, learner=words)
+    result = dataclasses.replace(result, learner=words, trained=has_parameters(learner))
     of_any_learner = t.inputs and t.inputs.of_any_learner
     shape = task.query.x.shape[2:] if t.verify else task.query.x.shape[1:]
     if t.inputs is None and len(shape) == 1 and kind_of(t.tasks).own:
