@@ -79,8 +79,14 @@ def batch_norm_words(learner: Learner) -> str:
     return BATCH_NORM["batch"] if learner.transductive else "statistics of other inputs (inductive)"
 
 
-def learner_protocol(settings: LearnerSettings, learner: Learner) -> dict[str, Any]:
+def learner_protocol(
+    settings: LearnerSettings, learner: Learner | OpenSetLearner
+) -> dict[str, Any]:
     """The words that name a learner beside a result."""
+    if isinstance(learner, OpenSetLearner):
+        asked, of = learner.false_alarms, learner.reference.words
+        plain = learner_protocol(settings, learner.learner)
+        return {**plain, "false alarms asked for": asked, "reference": of}
     words: dict[str, Any] = {"learner": settings.name, "batch norm": batch_norm_words(learner)}
     for field in ("test_steps", "steps"):
         if hasattr(learner, field):
@@ -152,9 +158,7 @@ def measure(
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-    words = {**result.learner, **learner_protocol(settings.learner, learner)}
-    if isinstance(measured, OpenSetLearner):
-        words |= {"false alarms asked for": open_set, "reference": measured.reference.words}
+    words = {**result.learner, **learner_protocol(settings.learner, measured)}
     result = dataclasses.replace(result, learner=words, trained=has_parameters(learner))
     of_any_learner = t.inputs and t.inputs.of_any_learner
     shape = task.query.x.shape[2:] if t.verify else task.query.x.shape[1:]
