@@ -100,13 +100,13 @@ class Tail(eqx.Module):
     """p(s) = (1 + #{r ≥ s}) / (n + 1) of reference scores r, kept at no more than `POINTS` of them
     whose ranks are evenly spaced in their logarithm, with log p linear between two.
 
-    >>> round(float(Tail.of(np.arange(9.0))(8.5)), 3)      # larger than all nine
+    >>> round(float(Tail.of(np.arange(9.0))(jnp.asarray(8.5))), 3)      # larger than all nine
     0.1
     """
 
-    values: Float[np.ndarray, " points"]
+    values: Float[Array | np.ndarray, " points"]
     """In ascending order …"""
-    log_p: Float[np.ndarray, " points"]
+    log_p: Float[Array | np.ndarray, " points"]
     """… and log p there."""
     count: int = eqx.field(static=True)
     """n."""
@@ -129,7 +129,7 @@ class Tail(eqx.Module):
 class Reference(eqx.Module):
     """The distances of inputs that belong to classes of their support sets."""
 
-    spread: Float[np.ndarray, " a"]
+    spread: Float[Array | np.ndarray, " a"]
     """σ."""
     tails: tuple[Tail, Tail, Tail]
     """Of d₁, d₂ and d₃."""
@@ -186,7 +186,7 @@ class Reference(eqx.Module):
 
 
 def _nearest(
-    differences: Float[Array, "m n a"], spread: Float[np.ndarray, " a"]
+    differences: Float[Array, "m n a"], spread: Float[Array | np.ndarray, " a"]
 ) -> Float[Array, " m"]:
     """d₃."""
     return jnp.min(jnp.linalg.norm(differences / spread, axis=-1), -1)

@@ -20,6 +20,8 @@ from quickstudy.settings.run import TaskSettings
 
 from .conftest import symbols, trained
 
+pytestmark = pytest.mark.usefixtures("few_opponents")
+
 
 def refuses(match: str, *arguments: Path) -> None:
     """`adapt` says so in one line, and writes nothing."""
