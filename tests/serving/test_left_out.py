@@ -22,6 +22,7 @@ from quickstudy.learners.metric.protonet import ProtoNet
 from quickstudy.likelihood import Categorical
 from quickstudy.networks import MLP
 from quickstudy.open_set import Reference
+from quickstudy.runs import measure
 from quickstudy.runs.saved import SavedRun
 from quickstudy.serving import adapting, known
 from quickstudy.serving.adapted import load
@@ -233,7 +234,10 @@ def test_where_the_reference_comes_from(
     assert chosen(None, kept, own=False)[0] is None
 
 
-def test_evaluate_open_set(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_open_set(
+    runs: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "opponents_of", lambda *_: {})
     words = [str(runs["pixels"]), "--open-set", "--way", "2", "--episodes", "8", "--json"]
     assert evaluate_command.run([*words, "--false-alarms", "0.2"]) == 0
     (result,) = json.loads(capsys.readouterr().out)["results"]

@@ -58,9 +58,6 @@ AT_ONCE = 32
 
 SEED = 0
 
-ALSO = {"logistic regression": LogisticRegression()}
-"""A free opponent whose predictor needs no scikit-learn."""
-
 
 @dataclass(frozen=True)
 class Adapted:
@@ -146,9 +143,6 @@ class Prediction:
     threshold: float | None = None
     nearest: tuple[dict[str, str], ...] = ()
     """The support examples that are nearest, and their classes."""
-
-
-UNKNOWN = "unknown"
 
 
 @eqx.filter_jit
@@ -249,7 +243,7 @@ def _prediction(
     unknown = bool(score <= adapted.false_alarms)
     return Prediction(
         name,
-        UNKNOWN if unknown else adapted.names[k],
+        "unknown" if unknown else adapted.names[k],
         float(p[k]),
         dict(zip(adapted.names, map(float, p), strict=True)),
         unknown,
@@ -303,5 +297,6 @@ def _blank(settings: RunSettings, header: dict[str, Any]) -> Any:
 
     if method == settings.learner.name:
         return eqx.filter_eval_shape(adapted, learning.structure(settings, header))
-    opponents = {**free_opponents(problem_from_json(header["problem"])), **ALSO}
+    opponents = free_opponents(problem_from_json(header["problem"]))
+    opponents["logistic regression"] = LogisticRegression()  # to predict, it needs no scikit-learn
     return eqx.filter_eval_shape(adapted, opponents[method])
