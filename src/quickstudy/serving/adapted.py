@@ -137,7 +137,6 @@ class Prediction:
     probabilities: dict[str, float]
     """Of every class, by name."""
     unknown: bool = False
-    """Whether the score is at most the threshold."""
     score: float | None = None
     """The share of known inputs that look no more familiar; None where that is not known."""
     threshold: float | None = None
