@@ -89,7 +89,7 @@ def table_of_methods(adapted: Adapted) -> None:
     if alone:
         warn(f"classes of one example cannot be left out, and are not measured: {', '.join(alone)}")
     learner, *others = adapted.left_out
-    best = max(others, key=lambda m: m.right)
+    best = max(others or [learner], key=lambda m: m.right)
     if best.right > learner.right:
         took = adapted.method != learner.method
         warn(
