@@ -92,8 +92,7 @@ class Adapted:
     seen: Seen | None = None
     """The support set, as its features."""
     known: Reference | None = None
-    """What inputs are like that belong to classes of their support sets; None where that is not
-    known, and no input is called unknown."""
+    """What known inputs are like; None where no input is called unknown."""
     false_alarms: float = FALSE_ALARMS
     """The share of known inputs that may be called unknown: the threshold of the score."""
 
