@@ -14,7 +14,10 @@ from jaxtyping import install_import_hook
 
 # Before anything imports them: shapes and types are checked wherever arrays are computed with;
 # a whole number will do for a float (PEP 484).
-WITH_ARRAYS = ("likelihood", "task", "learner", "networks", "learners", "metagradients", "tasks")
+WITH_ARRAYS = (
+    *("likelihood", "task", "learner", "networks", "learners", "metagradients", "tasks"),
+    "open_set",
+)
 checker = SimpleNamespace(check=beartype(conf=BeartypeConf(is_pep484_tower=True)))
 sys.modules["checker_of_quickstudy"] = checker  # pyright: ignore[reportArgumentType]
 install_import_hook([f"quickstudy.{name}" for name in WITH_ARRAYS], "checker_of_quickstudy.check")

@@ -59,6 +59,19 @@ def test_an_adapted_file_of_an_earlier_commit_is_refused_with_what_to_do(tmp_pat
         adapted.predict(GOLDEN / "adapted.qs", [tmp_path / "x.npz"])
 
 
+def test_an_adapted_file_without_a_temperature_and_a_threshold_predicts_as_it_did(tmp_path):
+    """Commit 9fe7b96 wrote it."""
+    np.savez(tmp_path / "x.npz", x=numbers(7, 5)[3:])
+    rows = adapted.predict(GOLDEN / "adapted_untempered.qs", [tmp_path / "x.npz"])
+    found = [row.probabilities["1"] for row in rows]
+    np.testing.assert_allclose(found, [0.507269, 0.758224, 0.756936, 0.703441], rtol=1e-4)
+    for row in rows:
+        assert not row.unknown
+        assert row.score is None
+        assert row.threshold is None
+        assert row.nearest == ()
+
+
 def test_a_header_that_says_nothing_of_descriptions_has_none():
     header = checkpoint.read_header(GOLDEN / "protonet.qs")["problem"]
     known = problem_from_json(header)

@@ -245,9 +245,14 @@ def evaluate(
         higher_is_better=first.higher_is_better,
         tasks=met,
         learner={w: v for w, v in tasks.protocol().items() if w not in met.protocol},
-        trained=any(map(eqx.is_inexact_array, jax.tree.leaves(learner))),
+        trained=has_parameters(learner),
         seconds=time.monotonic() - started,
     )
+
+
+def has_parameters(learner: Learnable) -> bool:
+    """Whether there is anything to train."""
+    return any(map(eqx.is_inexact_array, jax.tree.leaves(learner)))
 
 
 def average(results: Mapping[int, Result]) -> Result:

@@ -30,6 +30,11 @@ class Predictor(eqx.Module):
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n size"]:
         """Predictions for n inputs, as the task's likelihood reads them."""
 
+    def embed(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
+        """Give inputs as vectors in the space where the predictor compares them: the features of
+        its network, where it has some before it says a class; by default the inputs themselves."""
+        return 1.0 * x.reshape(x.shape[0], -1)
+
 
 class Figures(eqx.Module):
     """What is measured on one task.
@@ -119,7 +124,11 @@ class Learner(Learnable):
         """Those of the predictions for the queries, and their calibration. A figure is missing
         where any predictions would miss it; where these are no numbers, it is the worst there
         is."""
-        predictions, answers = self.predictions(task, key=key), self.answers(task.likelihood)
+        return self.figures_of(self.predictions(task, key=key), task)
+
+    def figures_of(self, predictions: Float[Array, "n size"], task: Episode) -> Figures:
+        """The `figures` of predictions that have been made for the queries of a task."""
+        answers = self.answers(task.likelihood)
         found = task.metrics(predictions, answers)
         there = task.metrics(jnp.zeros_like(predictions), answers)
         worst = {answers.headline: -jnp.inf if answers.higher_is_better else jnp.inf}

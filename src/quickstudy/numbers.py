@@ -14,6 +14,8 @@ LARGEST_COUNT = 2**31 - 1
 """Whole numbers on a device, such as the number of a step, have 32 bits."""
 LARGEST_NUMBER = 3.4028234e38
 """The largest of the 32 bits that other numbers have."""
+FALSE_ALARMS = 0.05
+"""The share of known inputs that may be called unknown, where nothing is said."""
 MOST_LAYERS = 1000
 """Of a network. Each is an object of its own, so that many more would fill the memory."""
 
@@ -49,6 +51,12 @@ def above(settings: Any, **bounds: float) -> None:
     quickstudy.errors.UserError: --learning-rate nan: it must be above 0
     """
     _compare(settings, bounds, operator.gt, "above")
+
+
+def require_rate(false_alarms: float) -> None:
+    """Raise `UserError` unless the option --false-alarms is a share between 0 and 1."""
+    if not 0 < false_alarms < 1:
+        raise UserError(f"--false-alarms {false_alarms}: it is a share, between 0 and 1")
 
 
 def require_numbers(options: Any) -> None:

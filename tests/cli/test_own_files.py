@@ -16,7 +16,7 @@ from quickstudy.report.opened import OpenedRun
 from quickstudy.runs.kinds import OPTIMIZER
 from quickstudy.runs.problems import problems_of
 from quickstudy.runs.saved import SavedRun, open_seeds
-from quickstudy.serving import adapted
+from quickstudy.serving import adapted, adapting
 from quickstudy.serving.table_classifier import TableClassifier
 from quickstudy.settings.optimizer_run import OptimizerRunSettings
 from quickstudy.settings.registry import learner_settings
@@ -139,7 +139,7 @@ def test_no_command_and_no_function_runs_a_file_that_a_run_names(here, said):
             (OpenedRun.open, run),
             (adapted.load, evil_file),
             (adapted.predict, evil_file, [examples]),
-            (adapted.adapt, run, examples, here / "new.qs"),
+            (adapting.adapt, run, examples, here / "new.qs"),
             (TableClassifier(run=run).fit, np.zeros((4, 5)), [0, 1, 0, 1]),
             (RunSettings.from_json, config | {"source": source}),
         ):

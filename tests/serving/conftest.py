@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from quickstudy.learners.baseline.nearest_mean import NearestMean
 from quickstudy.runs.train import train
+from quickstudy.serving import adapting
 from quickstudy.settings.learner import LearnerSettings
 from quickstudy.settings.learners import MAMLSettings, PixelsSettings, ProtoNetSettings
 from quickstudy.settings.network import NetworkSettings
@@ -63,6 +65,12 @@ def drawing(kind: int, rng: np.random.Generator) -> Image.Image:
     else:
         pen.ellipse([x - 12, y - 12, x + 12, y + 12], outline=0, width=3)
     return image
+
+
+@pytest.fixture
+def few_opponents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One free opponent: each is a program to compile for each shape of a support set."""
+    monkeypatch.setattr(adapting, "free_opponents", lambda _: {"nearest mean": NearestMean()})
 
 
 NAMES = ["across", "down", "round", "another", "fifth", "sixth", "seventh"]

@@ -12,12 +12,15 @@ import pytest
 from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.errors import UserError
-from quickstudy.serving.adapted import adapt, load, predict
+from quickstudy.serving.adapted import load, predict
+from quickstudy.serving.adapting import adapt
 from quickstudy.serving.inputs import read_queries, read_support
 from quickstudy.settings.learners import PixelsSettings
 from quickstudy.settings.run import TaskSettings
 
 from .conftest import symbols, trained
+
+pytestmark = pytest.mark.usefixtures("few_opponents")
 
 
 def refuses(match: str, *arguments: Path) -> None:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from quickstudy.cli import show
 from quickstudy.cli.options import read
+from quickstudy.numbers import FALSE_ALARMS, require_rate
 from quickstudy.terminal import warn
+
+if TYPE_CHECKING:
+    from quickstudy.serving.adapted import Adapted
+    from quickstudy.serving.left_out import Measured
 
 
 @dataclass(frozen=True)
 class Adapt:
-    """Give a trained learner a few examples of each of your classes; no training."""
+    """Give a trained learner a few examples of each of your classes; no training. It is measured
+    on examples that are left out, beside methods that need no run."""
 
     run: tyro.conf.Positional[Path]
     """The folder of a finished run."""
@@ -25,6 +32,14 @@ class Adapt:
     """The file to write, which predict reads."""
     embed: Path | None = None
     """Where the model of the run's features is now, if it has moved since."""
+    best: bool = False
+    """Write the method that is best on left-out examples: the run's learner, or nearest neighbour,
+    nearest mean, ridge or logistic regression on the inputs themselves."""
+    false_alarms: float = FALSE_ALARMS
+    """The share of inputs of your classes that predict may call unknown."""
+
+    def __post_init__(self):
+        require_rate(self.false_alarms)
 
 
 def run(words: list[str]) -> int:
@@ -36,13 +51,28 @@ def run(words: list[str]) -> int:
     if learns_functions(options.run):
         return run_on_function(options)
 
-    from quickstudy.serving.adapted import adapt
+    from quickstudy.serving.adapting import adapt
 
-    adapted = adapt(options.run, options.support, options.out, embed=options.embed)
+    adapted = adapt(
+        options.run,
+        options.support,
+        options.out,
+        embed=options.embed,
+        best=options.best,
+        false_alarms=options.false_alarms,
+    )
+    table_of_methods(adapted)
     show.line(
         f"adapted to {len(adapted.names)} classes: {', '.join(adapted.names[:20])}"
         f"{' …' if len(adapted.names) > 20 else ''}"
     )
+    if options.best or adapted.method != adapted.settings.learner.name:
+        show.line(f"method: {adapted.method}")
+    if adapted.known is not None:
+        show.line(
+            f"unknown: inputs that score {adapted.false_alarms:g} or less, by comparison with "
+            f"{adapted.known.words}"
+        )
     show.line(f"written: {options.out}    next: quickstudy predict {options.out} FILE …")
     return 0
 
@@ -67,3 +97,36 @@ def run_on_function(options: Adapt) -> int:
     show.line(f"adapted to {adapted.rows} rows of {adapted.inputs.target}")
     show.line(f"written: {options.out}    next: quickstudy predict {options.out} FILE …")
     return 0
+
+
+def table_of_methods(adapted: Adapted) -> None:
+    """What was measured on left-out examples, and a warning where the learner is behind."""
+    alone = [name for name, n in zip(adapted.names, adapted.counts, strict=True) if n == 1]
+    if not adapted.left_out:
+        warn("each class has one example, so none can be left out: nothing was measured")
+        return
+    show.table(
+        "left-out examples",
+        ["method", "right", "accuracy, %", "nll", "temperature"],
+        [
+            [m.method, f"{m.right}/{m.of}", f"{100 * m.accuracy:.1f}", *fitted(m)]
+            for m in adapted.left_out
+        ],
+        figures=True,
+    )
+    if alone:
+        warn(f"classes of one example cannot be left out, and are not measured: {', '.join(alone)}")
+    learner, *others = adapted.left_out
+    best = max(others or [learner], key=lambda m: m.right)
+    if best.right > learner.right:
+        took = adapted.method != learner.method
+        warn(
+            f"{learner.method} is behind {best.method}, which needs no run: {learner.right} and "
+            f"{best.right} of {best.of} left-out examples right"
+            + ("" if took else "; --best takes the better one")
+        )
+
+
+def fitted(row: Measured) -> list[str]:
+    """The figures of a method's probabilities."""
+    return [f"{row.nll:.3f}", f"{row.temperature:.3g}"]

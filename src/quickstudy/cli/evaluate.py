@@ -13,7 +13,7 @@ from quickstudy.cli import show
 from quickstudy.cli.options import described_options, read
 from quickstudy.data.registry import kind_of
 from quickstudy.errors import UserError
-from quickstudy.numbers import at_least
+from quickstudy.numbers import FALSE_ALARMS, at_least, require_rate
 from quickstudy.settings.run import Asking, RunSettings, TaskSettings, defaults_of_classes
 
 if TYPE_CHECKING:
@@ -107,10 +107,32 @@ class Evaluate:
     inductive figure. By default the learner's own."""
     test_steps: int | None = None
     """Inner steps, for learners that take some."""
+    open_set: bool = False
+    """Also ask about as many examples of classes that are not in the episode: the AUROC of the
+    score by which they are told, the share of known examples that are called unknown (false
+    alarms), and the share of unknown ones that are not (misses)."""
+    false_alarms: float | None = None
+    """With --open-set: the rate of false alarms to aim at, .05 by default. The threshold comes
+    from validation classes."""
     searched: bool = False
     """With the options that quickstudy search found best on validation classes."""
     json: bool = False
     """Print JSON."""
+
+    def __post_init__(self):
+        if self.open_set and self.test.ask:
+            raise UserError("--ask does not go with --open-set: leave one out")
+        if self.false_alarms is not None:
+            if not self.open_set:
+                raise UserError("--false-alarms is about unknown classes: add --open-set")
+            require_rate(self.false_alarms)
+
+    @property
+    def rate(self) -> float | None:
+        """Of false alarms to aim at; None where no unknown classes are asked about."""
+        if not self.open_set:
+            return None
+        return FALSE_ALARMS if self.false_alarms is None else self.false_alarms
 
 
 def run(words: list[str]) -> int:
@@ -134,6 +156,7 @@ def run(words: list[str]) -> int:
         "part": options.test.part,
         "episodes": options.test.episodes,
         "seed": options.test.seed,
+        "open_set": options.rate,
     }
     asking = asking_of(options.test)
     results: list[Result] = []
@@ -161,6 +184,7 @@ def run(words: list[str]) -> int:
     columns[1] = show.unit(results[0].headline)
     show.table(str(options.run), columns, [show.result_row(*each) for each in shown], figures=True)
     show.presentations(shown)
+    show.open_set(shown)
     show.intervals({name: result.estimate().covers for name, result in shown})
     for result in results:
         show.deviation(result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
@@ -12,11 +13,14 @@ from quickstudy.cli import show
 from quickstudy.cli.options import read
 from quickstudy.errors import UserError
 
+if TYPE_CHECKING:
+    from quickstudy.serving.adapted import Prediction
+
 
 @dataclass(frozen=True)
 class Predict:
-    """The most probable class of each image (or of each row of a table); of a function, the mean
-    of the target and the interval that holds it with a probability of 95 %."""
+    """The most probable class of each image (or of each row of a table), or `unknown`; of a
+    function, the mean of the target and the interval that holds it with a probability of 95 %."""
 
     file: tyro.conf.Positional[Path]
     """What adapt has written."""
@@ -25,7 +29,7 @@ class Predict:
     embed: Path | None = None
     """Where the model of the run's features is now, if it has moved since."""
     json: bool = False
-    """Print JSON, with the probabilities of all classes."""
+    """Print JSON, with the probabilities of all classes and the nearest support examples."""
 
 
 def run(words: list[str]) -> int:
@@ -45,11 +49,15 @@ def run(words: list[str]) -> int:
     if options.json:
         show.as_json([dataclasses.asdict(row) for row in rows])
         return 0
-    show.table(
-        str(options.file),
-        ["input", "class", "probability"],
-        [[row.input, row.name, f"{row.probability:.3f}"] for row in rows],
-    )
+    columns, cells = ["input", "class", "probability"], [in_short(row) for row in rows]
+    if rows[0].nearest:
+        columns += ["score", "nearest support example"]
+    show.table(str(options.file), columns, cells)
+    if (threshold := rows[0].threshold) is not None:
+        show.line(
+            "score: the share of known inputs that look no more familiar; unknown at "
+            f"{threshold:g} or less"
+        )
     return 0
 
 
@@ -67,3 +75,13 @@ def run_on_function(options: Predict) -> int:
         cells.append([row.input, f"{row.mean:.5g}", *ends])
     show.table(str(options.file), ["input", "mean", "95 % from", "to"], cells, figures=True)
     return 0
+
+
+def in_short(row: Prediction) -> list[str]:
+    """One prediction as a row of the table."""
+    cells = [row.input, row.name, "" if row.unknown else f"{row.probability:.3f}"]
+    if not row.nearest:
+        return cells
+    score = "" if row.score is None else f"{row.score:.3f}"
+    first = row.nearest[0]
+    return [*cells, score, f"{first['example']} ({first['class']})"]

@@ -118,6 +118,18 @@ def presentations(results: Sequence[tuple[str, Result]]) -> None:
     table("accuracy by presentation, %", columns, rows, figures=True)
 
 
+def open_set(results: Sequence[tuple[str, Result]]) -> None:
+    """Of episodes with queries of other classes, a table of how well these are told."""
+    if not all("auroc" in result.metrics for _, result in results):
+        return
+    rows = [
+        [name, *(result.estimate(m).percent() for m in ("auroc", "false alarms", "misses"))]
+        for name, result in results
+    ]
+    columns = ["learner", "AUROC, %", "false alarms, %", "misses, %"]
+    table("known and unknown classes", columns, rows, figures=True)
+
+
 def ordinal(k: int) -> str:
     """1st, 2nd, 3rd, 4th … up to 10th."""
     return f"{k}" + {1: "st", 2: "nd", 3: "rd"}.get(k, "th")

@@ -57,6 +57,10 @@ class Grouped:
     embedding: EmbeddingFile | None = None
     """Of features of pictures or texts: the model that they come from."""
 
+    rows: np.ndarray | None = None
+    """(N,) Where each example stands in its file, or among the files of its folder; None where that
+    is not known, as of a selection of classes."""
+
     @classmethod
     def from_labels(
         cls, x: np.ndarray, labels: Sequence[str] | Sequence[int] | np.ndarray
@@ -64,11 +68,13 @@ class Grouped:
         """Group `x` (N, ...) by `labels` (N,): classes in the order of their sorted labels,
         examples of a class in the order they came."""
         names, label, count = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+        rows = np.argsort(label, kind="stable")
         return cls(
-            x=x[np.argsort(label, kind="stable")],
+            x=x[rows],
             first=(np.cumsum(count) - count).astype(np.int32),
             count=count.astype(np.int32),
             names=tuple(str(name) for name in names),
+            rows=rows,
         )
 
     @property
@@ -82,10 +88,12 @@ class Grouped:
         names = tuple(self.names[i] for i in indices)
         count = self.count[indices]
         if isinstance(self.x, np.memmap):
-            return replace(self, first=self.first[indices], count=count, names=names)
+            first = self.first[indices]
+            return replace(self, first=first, count=count, names=names, rows=None)
         first = np.cumsum(count) - count
         rows = np.arange(count.sum()) + np.repeat(self.first[indices] - first, count)
-        return replace(self, x=self.x[rows], first=first.astype(np.int32), count=count, names=names)
+        chosen = replace(self, first=first.astype(np.int32), count=count, names=names, rows=None)
+        return replace(chosen, x=self.x[rows])
 
     def named(self, names: Sequence[str]) -> "Grouped":
         """Only the classes of these names, in their order."""

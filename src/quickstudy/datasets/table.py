@@ -59,7 +59,8 @@ def load(path: Path, label_column: str = "label") -> Grouped:
     if not len(rows.labels):
         raise UserError(f"{path} has no rows: add examples")
     names = class_names(f"{path}, column {label_column!r}", rows.labels, rows.numbers)
-    return replace(Grouped.from_labels(rows.x, names), columns=rows.columns)
+    grouped = Grouped.from_labels(rows.x, names)
+    return replace(grouped, columns=rows.columns, rows=np.asarray(rows.numbers)[grouped.rows])
 
 
 def read(path: Path, label_column: str = "label", *, labelled: bool = False) -> Rows:

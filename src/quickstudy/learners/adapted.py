@@ -3,7 +3,7 @@
 from jaxtyping import Array, Float, Shaped
 
 from quickstudy.learner import Predictor
-from quickstudy.networks.network import Network, Statistics
+from quickstudy.networks.network import Network, Statistics, WithHead
 
 
 class NetworkPredictor(Predictor):
@@ -14,3 +14,8 @@ class NetworkPredictor(Predictor):
 
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n size"]:
         return self.network(x, self.statistics)[0]
+
+    def embed(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
+        if not isinstance(self.network, WithHead):
+            return super().embed(x)
+        return self.network.body(x, self.statistics)[0]

@@ -5,12 +5,22 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, Predictor
 from quickstudy.networks.embedding import Embedding, population_statistics
 from quickstudy.networks.network import Normalisation, require_networks
 from quickstudy.task import Episode, TaskDistribution
+
+
+class EmbeddingPredictor(Predictor):
+    """A predictor that compares inputs in the space of a network's features."""
+
+    embedding: eqx.AbstractVar[Embedding]
+
+    def embed(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
+        return self.embedding(x)
+
 
 Settled = TypeVar("Settled", bound="EmbeddingLearner")
 

@@ -71,9 +71,9 @@ def features_of(predictor: Predictor, x: Array) -> tuple[Array | None, Array | N
     """What a predictor's network makes of inputs before it says a class, (n, d), and prototypes
     in that space, (classes, d). None for those that it has not."""
     if isinstance(predictor, Prototypes | ScaledPrototypes):
-        return predictor.embedding(x), predictor.prototypes
+        return predictor.embed(x), predictor.prototypes
     if isinstance(predictor, NetworkPredictor) and isinstance(predictor.network, WithHead):
-        return predictor.network.body(x, predictor.statistics)[0], None
+        return predictor.embed(x), None
     return None, None
 
 

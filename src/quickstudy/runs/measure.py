@@ -12,15 +12,18 @@ from quickstudy import memory
 from quickstudy.data.inputs import Inputs
 from quickstudy.data.seen import warn_of_seen_classes
 from quickstudy.errors import UserError
-from quickstudy.evaluation import Met, Result, average, evaluate
+from quickstudy.evaluation import Met, Result, average, evaluate, has_parameters
 from quickstudy.learner import Learner
 from quickstudy.networks.network import Network
+from quickstudy.open_set import OpenSetLearner
+from quickstudy.runs.known import knows_unknown, with_unknown
 from quickstudy.runs.opponents import opponents_of
 from quickstudy.runs.saved import SavedRun
 from quickstudy.runs.tasks import asked_tasks, episode_tasks, require_kind
 from quickstudy.settings.learner import LearnerSettings
 from quickstudy.settings.run import Asking, RunSettings, TaskSettings
 from quickstudy.task import Episode, TaskDistribution
+from quickstudy.tasks.open_set import OpenSet
 from quickstudy.terminal import say_once
 
 EPISODE_SIZES = "--way, --shot and --query"
@@ -75,8 +78,14 @@ def batch_norm_words(learner: Learner) -> str:
     return BATCH_NORM["batch"] if learner.transductive else "statistics of other inputs (inductive)"
 
 
-def learner_protocol(settings: LearnerSettings, learner: Learner) -> dict[str, Any]:
+def learner_protocol(
+    settings: LearnerSettings, learner: Learner | OpenSetLearner
+) -> dict[str, Any]:
     """The words that name a learner beside a result."""
+    if isinstance(learner, OpenSetLearner):
+        asked, of = learner.false_alarms, learner.reference.words
+        plain = learner_protocol(settings, learner.learner)
+        return {**plain, "false alarms asked for": asked, "reference": of}
     words: dict[str, Any] = {"learner": settings.name, "batch norm": batch_norm_words(learner)}
     for field in ("test_steps", "steps"):
         if hasattr(learner, field):
@@ -111,14 +120,16 @@ def measure(
     episodes: int = 1000,
     seed: int = 0,
     asking: Asking | None = None,
+    open_set: float | None = None,
     called: str = "the run",
     show_progress: bool = True,
 ) -> Result:
     """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in; once
-    labels have been asked for, if `asking` says so. The tasks' inputs are brought to those
-    of the training, but for a learner that reads any table. Warns on standard error where classes
-    that are tested on have names of classes that the run, `called` so, was trained on, and where
-    inputs may be others than in training.
+    labels have been asked for, if `asking` says so; with queries of other classes as well, which
+    may be called unknown at the rate of false alarms `open_set`. The tasks' inputs are brought to
+    those of the training, but for a learner that reads any table. Warns on standard error where
+    classes that are tested on have names of classes that the run, `called` so, was trained on, and
+    where inputs may be others than in training.
 
     Raises `UserError` where the learner cannot serve those tasks.
     """
@@ -126,21 +137,28 @@ def measure(
     t = dataclasses.replace(tasks or settings.tasks, inputs=inputs)
     require_kind(settings.learner, t)
     warn_of_seen_classes(settings.tasks, t, part, called)
-    distribution = episode_tasks(t, part, t.way, t.shot, t.query)
+
+    def cut(t: TaskSettings) -> TaskDistribution[Episode]:
+        made = episode_tasks(t, part, t.way, t.shot, t.query)
+        return made if open_set is None else with_unknown(made)
+
+    distribution, measured = cut(t), learner
     task = jax.eval_shape(distribution.sample, jax.random.key(0))
     memory.require_room(task, EPISODE_SIZES)
     if t.inputs is not None:
         require_inputs(t, part, t.inputs, distribution)
     if asking is not None:
         distribution = asked_tasks(distribution, asking, learner)
+    if open_set is not None and isinstance(distribution, OpenSet):
+        measured = knows_unknown(settings, learner, distribution, open_set)
     try:
         result = evaluate(
-            learner, distribution, episodes=episodes, seed=seed, show_progress=show_progress
+            measured, distribution, episodes=episodes, seed=seed, show_progress=show_progress
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-    words = {**result.learner, **learner_protocol(settings.learner, learner)}
-    result = dataclasses.replace(result, learner=words)
+    words = {**result.learner, **learner_protocol(settings.learner, measured)}
+    result = dataclasses.replace(result, learner=words, trained=has_parameters(learner))
     of_any_learner = t.inputs and t.inputs.of_any_learner
     shape = task.query.x.shape[2:] if t.verify else task.query.x.shape[1:]
     if t.inputs is None and len(shape) == 1 and t.kind.own:
@@ -150,5 +168,5 @@ def measure(
     # Learners that scale the same features differently have met the same tasks.
     plain = dataclasses.replace(t, inputs=of_any_learner)
     counts = {word: result.tasks.protocol[word] for word in ("episodes", "seed")}
-    met = Met.of(episode_tasks(plain, part, t.way, t.shot, t.query), **counts)
+    met = Met.of(cut(plain), **counts)
     return dataclasses.replace(result, tasks=met)

@@ -3,8 +3,10 @@
     quickstudy adapt runs/omniglot --support new_symbols/ --out symbols.qs
     quickstudy predict symbols.qs image.png
 
-The file holds the arrays of the predictor, its network among them, and a header with what
-rebuilds its structure: it needs neither the run, nor the support set, nor the training data.
+The file holds the arrays of the predictor, its network among them, the features of the support
+set, and a header with what rebuilds their structure: it needs neither the run, nor the support set,
+nor the training data. The header also has what was measured on left-out examples (`left_out.py`),
+the temperature of probabilities, and what known inputs are like (`known.py`).
 A learner of the user's own needs the Python file that defines it, which runs only where the user
 names it: `--learner FILE.py`, or `registry.learner_settings("FILE.py")` in Python.
 
@@ -25,27 +27,31 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.compilation import enable_compilation_cache
-from quickstudy.data.inputs import Inputs, TokenShape
+from quickstudy.data.inputs import Inputs
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Predictor
+from quickstudy.learners.baseline.logistic import LogisticRegression
 from quickstudy.likelihood import Categorical
+from quickstudy.numbers import FALSE_ALARMS
+from quickstudy.open_set import Reference, Seen
 from quickstudy.runs import learning
-from quickstudy.runs.kinds import LEARNER
+from quickstudy.runs.opponents import free_opponents
 from quickstudy.runs.problem_json import problem_from_json, problem_to_json
-from quickstudy.runs.saved import SavedRun
-from quickstudy.serving.inputs import read_queries, read_support
+from quickstudy.serving.checks import KIND
+from quickstudy.serving.inputs import read_queries
+from quickstudy.serving.left_out import Measured
 from quickstudy.settings.run import RunSettings
 from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.task import Examples
 from quickstudy.terminal import warn
 
-KIND = "adapted learner"
-"""What the header calls such a file."""
+NEAREST = 3
+"""Support examples that are named beside a prediction."""
 
 AT_ONCE = 32
 """Inputs are predicted in batches of this size, so that one program serves any number."""
@@ -63,6 +69,7 @@ class Adapted:
     """
 
     predictor: Predictor
+    """Its outputs are logits at temperature 1."""
     settings: RunSettings
     """Of the run; `inputs` in its tasks are those of the support set too."""
     problem: TaskSpec
@@ -74,6 +81,20 @@ class Adapted:
     """How many of the support examples it gives their own class."""
     transductive: bool
     """Whether a prediction may depend on the inputs predicted with it: warn before use."""
+    method: str = ""
+    """What adapted: the run's learner or a free opponent; nothing in files of an older
+    quickstudy, which have none of what follows either."""
+    left_out: tuple[Measured, ...] = ()
+    """What was measured on left-out examples; nothing where each class has one example."""
+    temperature: float = 1.0
+    examples: tuple[str, ...] = ()
+    """The names of the support examples."""
+    seen: Seen | None = None
+    """The support set, as its features."""
+    known: Reference | None = None
+    """What known inputs are like; None where no input is called unknown."""
+    false_alarms: float = FALSE_ALARMS
+    """The share of known inputs that may be called unknown: the threshold of the score."""
 
     @property
     def inputs(self) -> Inputs:
@@ -83,12 +104,23 @@ class Adapted:
 
     def probabilities(self, x: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n classes"]:
         """p(class | input) for inputs as `read_queries` gives them."""
-        if self.transductive:
-            return np.asarray(_probabilities(self.predictor, jnp.asarray(x)))
-        padded = np.pad(x, [(0, -len(x) % AT_ONCE)] + [(0, 0)] * (x.ndim - 1))
-        batches = padded.reshape(-1, AT_ONCE, *x.shape[1:])
-        parts = [np.asarray(_probabilities(self.predictor, jnp.asarray(b))) for b in batches]
-        return np.concatenate([np.empty((0, len(self.names)), np.float32), *parts])[: len(x)]
+        return self.answers(x)[0]
+
+    def answers(
+        self, x: Float[np.ndarray, "n ..."]
+    ) -> tuple[
+        Float[np.ndarray, "n classes"], Float[np.ndarray, " n"], Int[np.ndarray, "n nearest"]
+    ]:
+        """p(class | input); the score of each input (`open_set.py`), NaN where there is none; and
+        the places of the support examples that are nearest."""
+        size = max(1, len(x)) if self.transductive else AT_ONCE
+        padded = np.pad(x, [(0, max(size - len(x), -len(x) % size))] + [(0, 0)] * (x.ndim - 1))
+        temperature, parts = jnp.asarray(self.temperature), []
+        for batch in padded.reshape(-1, size, *x.shape[1:]):
+            found = _answers(self.predictor, self.seen, self.known, temperature, jnp.asarray(batch))
+            parts.append(map(np.asarray, found))
+        p, score, nearest = (np.concatenate(each)[: len(x)] for each in zip(*parts, strict=True))
+        return p, score, nearest
 
 
 @dataclass(frozen=True)
@@ -98,73 +130,43 @@ class Prediction:
     input: str
     """Its path, or its file and row."""
     name: str
-    """The most probable class."""
+    """The most probable class; `unknown` where the input is of none."""
     probability: float
+    """Of the most probable class, if it is of one of the classes."""
     probabilities: dict[str, float]
     """Of every class, by name."""
+    unknown: bool = False
+    score: float | None = None
+    """The share of known inputs that look no more familiar; None where that is not known."""
+    threshold: float | None = None
+    nearest: tuple[dict[str, str], ...] = ()
+    """The support examples that are nearest, and their classes."""
 
 
 @eqx.filter_jit
-def _probabilities(predictor: Predictor, x: Array) -> Float[Array, "n classes"]:
-    return jax.nn.softmax(predictor(x))
+def _answers(
+    predictor: Predictor, seen: Seen | None, known: Reference | None, temperature: Array, x: Array
+) -> tuple[Array, Array, Array]:
+    p = jax.nn.softmax(predictor(x) / temperature)
+    score, nearest = jnp.full(len(x), jnp.nan), jnp.zeros((len(x), 0), int)
+    if seen is not None:
+        nearest = seen.nearest(predictor, x)[:, :NEAREST]
+        if known is not None:
+            score = known.score(*seen.distances(predictor, x))
+    return p, score, nearest
 
 
 @eqx.filter_jit
-def _adapt(learner: Learner, support: Examples, ways: int) -> tuple[Predictor, Array, Array]:
-    """The predictor, how many support examples it gets right, and whether it gives numbers."""
+def adapted_to(
+    learner: Learner, support: Examples, ways: int
+) -> tuple[Predictor, Seen, Array, Array]:
+    """The predictor, what it has seen, how many support examples it gets right, and whether it
+    gives numbers."""
     predictor = learner.adapt(support, Categorical(ways), key=jax.random.key(SEED))
     logits = predictor(support.x)
     right = jnp.sum(jnp.argmax(logits, -1) == support.y)
-    return predictor, right, jnp.all(jnp.isfinite(jax.nn.softmax(logits)))
-
-
-def adapt(run: Path, support: Path, out: Path, *, embed: Path | None = None) -> Adapted:
-    """Adapt the learner of a run to a labelled set of new classes, and write it to `out`.
-
-    `support` is a folder with a sub-folder for each class, an .npz with x and y, or a table, of
-    what the run was trained on; classes may have different numbers of examples. `embed` says where
-    the model of its features is now, if it has moved.
-
-    Raises `UserError`, before anything is written, where the run or the support set cannot be
-    read or do not fit each other, and where `out` is another file than an adapted learner.
-    """
-    _may_write(out)
-    _is_run(run)
-    saved = SavedRun.open(run)
-    if saved.header.get("kind") == KIND:
-        raise UserError(f"{saved.file} is an adapted learner, not a trained one")
-    problem = saved.problem
-    settings, learner = _inductive(saved)
-    if not isinstance(problem.likelihood, Categorical):
-        raise UserError(f"{run} learned regression: adapt and predict are for classes")
-    if problem.description is not None:
-        raise UserError(f"{run} learns classes from descriptions: adapt takes examples")
-    served = _served(settings, problem).with_model(embed)
-    read, inputs = read_support(served, support)
-    if read.ink is not None:
-        warn(f"{support} is read as {read.ink}")
-    if read.classes < 2:
-        raise UserError(f"{support} has one class, {read.names[0]!r}: add another to tell it from")
-    enable_compilation_cache()
-    y = np.repeat(np.arange(read.classes, dtype=np.int32), read.count)
-    examples = Examples(jnp.asarray(read.x), jnp.asarray(y))
-    try:
-        predictor, right, finite = _adapt(learner, examples, read.classes)
-    except ValueError as error:
-        raise _unfit(run, settings, problem, support, read.classes, error) from error
-    if not finite:
-        raise UserError(f"adapting {run} to {support} gave no numbers: it diverged")
-    adapted = Adapted(
-        predictor,
-        dataclasses.replace(settings, tasks=dataclasses.replace(settings.tasks, inputs=inputs)),
-        problem,
-        read.names,
-        tuple(map(int, read.count)),
-        int(right),
-        learner.transductive,
-    )
-    checkpoint.save(out, predictor, _header(adapted))
-    return adapted
+    finite = jnp.all(jnp.isfinite(jax.nn.softmax(logits)))
+    return predictor, Seen.of(predictor, support, ways), right, finite
 
 
 def load(path: Path) -> Adapted:
@@ -194,16 +196,20 @@ def load(path: Path) -> Adapted:
             counts=tuple(header["counts"]),
             right=header["right"],
             transductive=header["transductive"],
+            **_measured(header),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFile(f"{path} is damaged: its header makes no sense ({error})") from error
     try:
-        predictor = checkpoint.fitted(path, header, arrays, known.predictor)
+        whole: Any = checkpoint.fitted(path, header, arrays, known.predictor)
     except DamagedFile as error:
         raise DamagedFile(
             f"{error}; if an earlier quickstudy wrote it, make it again with quickstudy adapt"
         ) from error
-    return dataclasses.replace(known, predictor=predictor)
+    if not known.method:
+        return dataclasses.replace(known, predictor=whole)
+    predictor, seen = whole
+    return dataclasses.replace(known, predictor=predictor, seen=seen)
 
 
 def predict(path: Path, inputs: Sequence[Path], *, embed: Path | None = None) -> list[Prediction]:
@@ -224,15 +230,28 @@ def predict(path: Path, inputs: Sequence[Path], *, embed: Path | None = None) ->
             "on the other inputs given with it"
         )
     enable_compilation_cache()
-    rows = []
-    for name, p in zip(names, adapted.probabilities(x), strict=True):
-        k = int(np.argmax(p))
-        everything = dict(zip(adapted.names, map(float, p), strict=True))
-        rows.append(Prediction(name, adapted.names[k], float(p[k]), everything))
-    return rows
+    found = zip(names, *adapted.answers(x), strict=True)
+    return [_prediction(adapted, *each) for each in found]
 
 
-def _header(adapted: Adapted) -> dict[str, Any]:
+def _prediction(
+    adapted: Adapted, name: str, p: np.ndarray, score: float, nearest: np.ndarray
+) -> Prediction:
+    k, classes = int(np.argmax(p)), np.repeat(adapted.names, adapted.counts)
+    unknown = bool(score <= adapted.false_alarms)
+    return Prediction(
+        name,
+        "unknown" if unknown else adapted.names[k],
+        float(p[k]),
+        dict(zip(adapted.names, map(float, p), strict=True)),
+        unknown,
+        None if np.isnan(score) else float(score),
+        None if adapted.known is None else adapted.false_alarms,
+        tuple({"example": adapted.examples[i], "class": str(classes[i])} for i in nearest),
+    )
+
+
+def header_of(adapted: Adapted) -> dict[str, Any]:
     """All that `load` needs, as plain JSON values."""
     return {
         "kind": KIND,
@@ -244,74 +263,38 @@ def _header(adapted: Adapted) -> dict[str, Any]:
         "right": adapted.right,
         "transductive": adapted.transductive,
         "seed": SEED,
+        **{word: getattr(adapted, word) for word in ("method", "temperature", "false_alarms")},
+        "left_out": [dataclasses.asdict(each) for each in adapted.left_out],
+        "examples": list(adapted.examples),
+        "known": adapted.known and adapted.known.to_json(),
+    }
+
+
+def _measured(header: dict[str, Any]) -> dict[str, Any]:
+    """What an older quickstudy did not write: nothing of its files."""
+    if "method" not in header:
+        return {}
+    return {
+        **{word: header[word] for word in ("method", "temperature", "false_alarms")},
+        "left_out": tuple(Measured(**each) for each in header["left_out"]),
+        "examples": tuple(header["examples"]),
+        "known": header["known"] and Reference.from_json(header["known"]),
     }
 
 
 def _blank(settings: RunSettings, header: dict[str, Any]) -> Any:
-    """The structure of a predictor, with shapes for arrays."""
+    """The structure of what was written, with shapes for arrays: of a predictor, and of what it
+    has seen."""
     counts, shape = header["counts"], header["problem"]["shape"]
+    method = header.get("method", settings.learner.name)
 
-    def adapted(learner: Learner) -> Predictor:
+    def adapted(learner: Learner) -> Any:
         support = Examples(jnp.zeros((sum(counts), *shape)), jnp.zeros(sum(counts), jnp.int32))
-        return learner.adapt(support, Categorical(len(counts)), key=jax.random.key(SEED))
+        predictor, seen, _, _ = adapted_to(learner, support, len(counts))
+        return (predictor, seen) if "method" in header else predictor
 
-    return eqx.filter_eval_shape(adapted, learning.structure(settings, header))
-
-
-def _served(settings: RunSettings, problem: TaskSpec) -> Inputs:
-    """The inputs of a run. Raises `UserError` where no file can be brought to them."""
-    inputs = settings.tasks.inputs
-    assert inputs is not None
-    if isinstance(problem.shape, TokenShape):
-        raise UserError("a learner of text adapts to no files: evaluate is what it is for")
-    if len(problem.shape) == 1 and inputs.scaling is None:
-        raise UserError(
-            "the run does not say how its features were scaled (an older quickstudy trained "
-            "it): train it again"
-        )
-    return inputs
-
-
-def _inductive(saved: SavedRun) -> tuple[RunSettings, Learner]:
-    """The settings and the learner of a run, with the option that makes predictions independent of
-    each other where there is one."""
-    learner = saved.learner()
-    if learner.normalised_by == "batch" and "normalisation" in vars(saved.settings.learner):
-        saved = saved.having(normalisation="support")
-        return saved.settings, saved.learner()
-    return saved.settings, learner
-
-
-def _may_write(out: Path) -> None:
-    """Raise `UserError` unless `out` is free, or an adapted learner to be replaced."""
-    if not out.exists():
-        return
-    try:
-        ours = checkpoint.read_header(out).get("kind") == KIND
-    except UserError:
-        ours = False
-    if not ours:
-        raise UserError(f"{out} exists and is not an adapted learner: choose another --out")
-
-
-def _is_run(run: Path) -> None:
-    """Raise `UserError` where `run` is a file, with what to give instead."""
-    if not run.is_file():
-        return
-    if run.name == LEARNER.file:
-        raise UserError(f"{run} is a file of a run: give the folder, {run.parent}")
-    raise UserError(f"{run} is a file: give the folder of a run (to use an adapted one: predict)")
-
-
-def _unfit(
-    run: Path, settings: RunSettings, problem: TaskSpec, support: Path, ways: int, error: ValueError
-) -> UserError:
-    """What to say when the learner cannot serve the support set."""
-    trained = problem.likelihood.size
-    if ways == trained:
-        return UserError(f"{run} cannot adapt to {support}: {error}")
-    return UserError(
-        f"{support} has {ways} classes, but the {settings.learner.name} in {run} was trained for "
-        f"{trained} and takes no other number: give it {trained}, train one with --way {ways}, or "
-        "take protonet, which takes any"
-    )
+    if method == settings.learner.name:
+        return eqx.filter_eval_shape(adapted, learning.structure(settings, header))
+    opponents = free_opponents(problem_from_json(header["problem"]))
+    opponents["logistic regression"] = LogisticRegression()  # to predict, it needs no scikit-learn
+    return eqx.filter_eval_shape(adapted, opponents[method])

@@ -47,6 +47,15 @@ def read_support(inputs: Inputs, path: Path) -> tuple[Grouped, Inputs]:
     return replace(read, x=x), replace(inputs, columns=inputs.columns or read.columns)
 
 
+def example_names(path: Path, read: Grouped) -> tuple[str, ...]:
+    """Name each example of a set that was read from `path`: by its file, or by its row."""
+    assert read.rows is not None
+    if path.is_dir():
+        files = [str(file) for images in folder.classes_of(path).values() for file in images]
+        return tuple(files[row] for row in read.rows)
+    return tuple(f"{path}, row {row}" for row in read.rows)
+
+
 def read_queries(
     inputs: Inputs, paths: Sequence[Path]
 ) -> tuple[list[str], Float[np.ndarray, "n ..."]]:

@@ -11,17 +11,17 @@ import equinox as eqx
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from quickstudy.learner import Predictor
 from quickstudy.learners.baseline.finetuning import FineTuning
 from quickstudy.learners.baseline.nearest import NearestNeighbour, Neighbours
 from quickstudy.learners.distances import Distance
+from quickstudy.learners.embedding import EmbeddingPredictor
 from quickstudy.likelihood import Likelihood
 from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.network import WithHead
 from quickstudy.task import Examples
 
 
-class OnFeatures(Predictor):
+class OnFeatures(EmbeddingPredictor):
     """Neighbours in the space of a network's features."""
 
     embedding: Embedding

@@ -140,6 +140,9 @@ class Graph(Predictor):
 
         return jax.vmap(logits)(jnp.concatenate([z, labels], -1))
 
+    def embed(self, x: Float[Array, "n ..."]) -> Float[Array, "n d"]:
+        return self.learner.network(x, self.statistics)[0]
+
 
 class GNN(EmbeddingLearner):
     """An embedding network, and a graph network that reads labels off a graph.

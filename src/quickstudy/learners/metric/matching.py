@@ -36,10 +36,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
-from quickstudy.learner import Metrics, Predictor
+from quickstudy.learner import Metrics
 from quickstudy.learners.descent import descend
 from quickstudy.learners.distances import unit
-from quickstudy.learners.embedding import EmbeddingLearner
+from quickstudy.learners.embedding import EmbeddingLearner, EmbeddingPredictor
 from quickstudy.likelihood import Categorical, Likelihood, absent_last
 from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.network import Network, Statistics
@@ -95,7 +95,7 @@ class FullContext(eqx.Module):
         return h
 
 
-class Matched(Predictor):
+class Matched(EmbeddingPredictor):
     """A support set to look at."""
 
     embedding: Embedding

@@ -16,16 +16,15 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
-from quickstudy.learner import Predictor
 from quickstudy.learners.distances import Distance, class_means, squared_distances, unit
-from quickstudy.learners.embedding import EmbeddingLearner
+from quickstudy.learners.embedding import EmbeddingLearner, EmbeddingPredictor
 from quickstudy.likelihood import Categorical, Likelihood, absent_last
 from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.network import Network, Normalisation, Statistics
 from quickstudy.task import Examples
 
 
-class Prototypes(Predictor):
+class Prototypes(EmbeddingPredictor):
     """Class means in the space of a network's features."""
 
     embedding: Embedding

@@ -27,9 +27,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from quickstudy.learner import Metrics, Predictor
+from quickstudy.learner import Metrics
 from quickstudy.learners.distances import class_means, squared_distances
-from quickstudy.learners.embedding import EmbeddingLearner, inputs_of
+from quickstudy.learners.embedding import EmbeddingLearner, EmbeddingPredictor, inputs_of
 from quickstudy.likelihood import Categorical, Likelihood, absent_last
 from quickstudy.networks.embedding import Embedding, population_statistics
 from quickstudy.networks.layers import Linear
@@ -90,7 +90,7 @@ class Conditioner(eqx.Module):
         self.shift_by = jnp.asarray(0.0)
 
 
-class ScaledPrototypes(Predictor):
+class ScaledPrototypes(EmbeddingPredictor):
     """Class means in the space of the task's own network."""
 
     embedding: Embedding

@@ -27,9 +27,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from quickstudy.learner import Metrics, Predictor
+from quickstudy.learner import Metrics
 from quickstudy.learners.distances import class_means, squared_distances, unit
-from quickstudy.learners.embedding import EmbeddingLearner
+from quickstudy.learners.embedding import EmbeddingLearner, EmbeddingPredictor
 from quickstudy.likelihood import Categorical, Likelihood, absent_last
 from quickstudy.networks.embedding import Embedding
 from quickstudy.networks.network import Network, Normalisation, Statistics
@@ -40,7 +40,7 @@ RIDGE = 1e-5
 dependent."""
 
 
-class Projection(Predictor):
+class Projection(EmbeddingPredictor):
     """The references of a task's classes, seen in the subspace where its prototypes agree with
     them."""
 

@@ -1,0 +1,64 @@
+"""Which known inputs an adapted learner's score compares an input with."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from scipy.stats import binom
+
+from quickstudy.errors import UserError
+from quickstudy.learner import Learner
+from quickstudy.open_set import Reference
+from quickstudy.runs.known import known_in, known_inputs
+from quickstudy.runs.saved import SavedRun
+from quickstudy.serving.left_out import LeftOut
+
+SURPRISE = 0.01
+"""The probability below which so many left-out examples beyond the threshold are no accident."""
+
+
+def known_for(
+    saved: SavedRun,
+    learner: Learner,
+    counts: tuple[int, ...],
+    left: LeftOut | None,
+    false_alarms: float,
+    own: bool,
+) -> tuple[Reference | None, str]:
+    """Choose the reference inputs of a score, and what to say of them.
+
+    They are queries of the run's validation classes where its data can be opened; otherwise what
+    the run's file keeps of them, if `learner` is the run's `own`. Where the left-out examples are
+    beyond the threshold more often than false alarms at this rate are, with a probability below 1 %
+    of that by chance, the support set is unlike the data of the run. Then, and where there are no
+    other reference inputs, they are the left-out examples. None where these are fewer than
+    1 / false_alarms - 1, the least with which a score can be so low.
+    """
+    shot = int(np.median(counts))
+    try:
+        found, said = known_inputs(saved.settings, learner, len(counts), shot), ""
+    except UserError as error:
+        found = known_in(saved.header, len(counts), shot) if own else None
+        said = f"the run's data cannot be opened ({error})"
+    if found is not None:
+        if left is None or not (beyond := surprising(found, left, false_alarms)):
+            return found, ""
+        said = f"{beyond} of {len(left.y)} left-out examples are unlike the run's own data"
+    if left is not None and len(left.y) + 1 >= 1 / false_alarms:
+        words = f"{len(left.y)} left-out support examples"
+        made = Reference.of(left.features, left.differences, left.spread, words)
+        return made, f"{said}: unknown inputs are told by comparison with the left-out examples"
+    least = int(np.ceil(1 / false_alarms - 1 - 1e-9))
+    return None, (
+        f"{said}, and fewer than {least} support examples can be left out: no input will be called "
+        "unknown (add examples, or allow more --false-alarms)"
+    )
+
+
+def surprising(found: Reference, left: LeftOut, false_alarms: float) -> int:
+    """Count the left-out examples beyond the threshold, 0 where that many may be an accident: where
+    a binomial variable is as large with a probability of 1 % or more."""
+    score = found.score(jnp.asarray(left.features), jnp.asarray(left.differences))
+    beyond = int(np.sum(np.asarray(score) <= false_alarms))
+    chance = binom.sf(beyond - 1, len(left.y), false_alarms)
+    return beyond if chance < SURPRISE else 0
