@@ -46,6 +46,10 @@ class DataOptions:
     texts: the learner is trained on these. A run keeps which model it was."""
     label_column: str = "label"
     """The column of a table that holds the class."""
+    text_column: str = "text"
+    """The column of a table that holds your own texts."""
+    text_length: int = 256
+    """The most tokens of a text of your own: longer ones are cut."""
     features: int = 12
     """The most features of a synthetic table."""
     inputs: Annotated[Inputs | None, tyro.conf.Suppress] = field(default=None, compare=False)
@@ -57,7 +61,7 @@ class DataOptions:
 
     def __post_init__(self):
         kind_of(self.tasks)
-        at_least(self, train_classes=2, image_size=16, features=1, split_seed=0)
+        at_least(self, train_classes=2, image_size=16, features=1, text_length=1, split_seed=0)
         if self.ink != "auto" and (self.color or not self.tasks.startswith("folder:")):
             raise UserError(
                 f"--ink {self.ink} is for --tasks folder:PATH without --color (say it to "
@@ -80,7 +84,7 @@ class DataOptions:
                 )
 
 
-LATER = ("ink", "embed")
+LATER = ("ink", "embed", "text_column", "text_length")
 """Options that older runs do not have. A run leaves them out where they are as by default, so that
 it is the same run."""
 
@@ -92,7 +96,7 @@ def default(word: str) -> Any:
 
 CHOICES = (
     *("tasks", "split", "split_seed", "train_classes", "image_size", "color", "ink"),
-    *("label_column", "classes"),
+    *("label_column", "text_column", "classes"),
 )
 """The options that say which data it is, and which of its classes are in each part."""
 

@@ -59,6 +59,27 @@ def read(path: Path, label_column: str = "label", *, labelled: bool = False) -> 
     empty file, no label column where it must be `labelled`, columns without a name or of the same
     name, no features, a row of another length, a cell that is not a number.
     """
+    found, rows = cells(path)
+    if labelled and label_column not in found:
+        raise UserError(
+            f"{path} has no label column {label_column!r}; {nearest(label_column, list(found))}"
+        )
+    labels = found.pop(label_column, None)
+    if not found:
+        raise UserError(f"{path} has no column but {label_column!r}: add columns of features")
+    features = [_numbers(path, name, column, rows) for name, column in found.items()]
+    return Rows(tuple(found), np.stack(features, axis=1), labels, rows)
+
+
+def cells(path: Path) -> tuple[dict[str, Sequence], Sequence[int]]:
+    """The cells of each column of a table, by its name, and the number of each row in the file.
+
+    Raises `UserError` for a missing or empty file, columns without a name or of the same name, and
+    a row of another length.
+
+    >>> cells(Path("iris.csv"))[0]["species"][0]
+    'setosa'
+    """
     if not path.is_file():
         raise UserError(f"there is no file {path}: check its path")
     header, columns, rows = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
@@ -70,16 +91,7 @@ def read(path: Path, label_column: str = "label", *, labelled: bool = False) -> 
                 f"{path}: column {number} has no name: name it, or leave it out if it is a number "
                 "of rows (pandas: to_csv(..., index=False))"
             )
-    if labelled and label_column not in header:
-        raise UserError(
-            f"{path} has no label column {label_column!r}; {nearest(label_column, header)}"
-        )
-    cells = dict(zip(header, columns, strict=True))
-    labels = cells.pop(label_column, None)
-    if not cells:
-        raise UserError(f"{path} has no column but {label_column!r}: add columns of features")
-    features = [_numbers(path, name, column, rows) for name, column in cells.items()]
-    return Rows(tuple(cells), np.stack(features, axis=1), labels, rows)
+    return dict(zip(header, columns, strict=True)), rows
 
 
 def _numbers(path: Path, name: str, cells: Sequence, rows: Sequence[int]) -> np.ndarray:
@@ -108,11 +120,15 @@ def _parse(cells: Sequence) -> np.ndarray | None:
     return numbers if numbers.ndim == 1 and np.isfinite(numbers).all() else None
 
 
+LONGEST_CELL = 2**31 - 1
+"""Characters of a cell: a text may be long."""
+
 Table = tuple[list[str], Sequence[Sequence], Sequence[int]]
 """The header, the cells of each column, and the number of each row in the file."""
 
 
 def _read_csv(path: Path) -> Table:
+    csv.field_size_limit(LONGEST_CELL)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)

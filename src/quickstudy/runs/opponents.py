@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import jax
 
+from quickstudy.data.inputs import TokenShape
 from quickstudy.data.modes import Labelled, PartlyLabelled
 from quickstudy.data.registry import kind_of
 from quickstudy.evaluation import Result, paired_difference
@@ -14,8 +15,10 @@ from quickstudy.learner import Learnable, Learner
 from quickstudy.learners.baseline import logistic
 from quickstudy.learners.baseline.nearest import NearestNeighbour
 from quickstudy.learners.baseline.nearest_mean import NearestMean
+from quickstudy.learners.baseline.on_features import OnFeatures
 from quickstudy.learners.baseline.ridge import Ridge
 from quickstudy.likelihood import Categorical
+from quickstudy.networks.bag_of_words import TfIdf
 from quickstudy.runs.tasks import training_tasks
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.settings.task_spec import TaskSpec
@@ -23,12 +26,15 @@ from quickstudy.settings.task_spec import TaskSpec
 
 def free_opponents(spec: TaskSpec) -> dict[str, Learner]:
     """Learners without training for such tasks, by name: all see the inputs that the run's learner
-    sees. Logistic regression is among them where scikit-learn is installed.
+    sees; of texts, TF-IDF vectors. Logistic regression is among them where scikit-learn is installed.
 
     >>> list(free_opponents(TaskSpec((64,), Categorical(5), None)))[:3]
     ['nearest neighbour', 'nearest mean', 'ridge']
     """
     if not isinstance(spec.likelihood, Categorical) or spec.description is not None:
+        return {}
+    tokens = isinstance(spec.shape, TokenShape)
+    if tokens and spec.shape.idf is None:  # words around a blank, whose places matter
         return {}
     found: dict[str, Learner] = {
         "nearest neighbour": NearestNeighbour(),
@@ -37,6 +43,8 @@ def free_opponents(spec: TaskSpec) -> dict[str, Learner]:
     }
     if logistic.is_there():
         found["logistic regression"] = logistic.LogisticRegression()
+    if tokens:
+        found = {name: OnFeatures(TfIdf(spec.shape.idf), of) for name, of in found.items()}
     return found
 
 
