@@ -18,6 +18,16 @@ from quickstudy.errors import UserError, nearest
 
 
 @dataclass(frozen=True)
+class Cells:
+    """A table as it is in the file: nothing is decided."""
+
+    columns: dict[str, Sequence]
+    """The N cells of each column, by its name: text, or the values of a Parquet file."""
+    rows: Sequence[int]
+    """The number of each row in the file."""
+
+
+@dataclass(frozen=True)
 class Rows:
     """The rows of a table."""
 
@@ -55,30 +65,27 @@ def load(path: Path, label_column: str = "label") -> Grouped:
 def read(path: Path, label_column: str = "label", *, labelled: bool = False) -> Rows:
     """The rows of a table, with labels or without; or with labels alone.
 
-    Raises `UserError` naming the file, and the row and column where there is one: a missing or
-    empty file, no label column where it must be `labelled`, columns without a name or of the same
-    name, no features, a row of another length, a cell that is not a number.
+    Raises `UserError` as `cells` does, and where there is no label column where it must be
+    `labelled`, no features, or a cell that is not a number.
     """
-    found, rows = cells(path)
-    if labelled and label_column not in found:
+    found = cells(path)
+    columns, header = dict(found.columns), list(found.columns)
+    if labelled and label_column not in header:
         raise UserError(
-            f"{path} has no label column {label_column!r}; {nearest(label_column, list(found))}"
+            f"{path} has no label column {label_column!r}; {nearest(label_column, header)}"
         )
-    labels = found.pop(label_column, None)
-    if not found:
+    labels = columns.pop(label_column, None)
+    if not columns:
         raise UserError(f"{path} has no column but {label_column!r}: add columns of features")
-    features = [_numbers(path, name, column, rows) for name, column in found.items()]
-    return Rows(tuple(found), np.stack(features, axis=1), labels, rows)
+    features = [_numbers(path, name, column, found.rows) for name, column in columns.items()]
+    return Rows(tuple(columns), np.stack(features, axis=1), labels, found.rows)
 
 
-def cells(path: Path) -> tuple[dict[str, Sequence], Sequence[int]]:
-    """The cells of each column of a table, by its name, and the number of each row in the file.
+def cells(path: Path) -> Cells:
+    """The cells of a table.
 
-    Raises `UserError` for a missing or empty file, columns without a name or of the same name, and
-    a row of another length.
-
-    >>> cells(Path("iris.csv"))[0]["species"][0]
-    'setosa'
+    Raises `UserError` naming the file, and the row and column where there is one: a missing or
+    empty file, columns without a name or of the same name, a row of another length.
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}: check its path")
@@ -91,7 +98,7 @@ def cells(path: Path) -> tuple[dict[str, Sequence], Sequence[int]]:
                 f"{path}: column {number} has no name: name it, or leave it out if it is a number "
                 "of rows (pandas: to_csv(..., index=False))"
             )
-    return dict(zip(header, columns, strict=True)), rows
+    return Cells(dict(zip(header, columns, strict=True)), rows)
 
 
 def _numbers(path: Path, name: str, cells: Sequence, rows: Sequence[int]) -> np.ndarray:

@@ -31,10 +31,10 @@ def load(path: Path, text_column: str = "text", label_column: str = "label") -> 
     ('complaint', 'praise')
     """
     if path.suffix in TABLES:
-        cells, rows = table.cells(path)
+        cells = table.cells(path)
         found = _column(path, cells, label_column, "--label-column")
-        names = class_names(f"{path}, column {label_column!r}", found, rows)
-        return Grouped.from_labels(_of_table(path, cells, rows, text_column), names)
+        names = class_names(f"{path}, column {label_column!r}", found, cells.rows)
+        return Grouped.from_labels(_of_table(path, cells, text_column), names)
     if not path.is_dir():
         raise UserError(f"{path} is neither a folder nor a {' or '.join(TABLES)} file")
     classes = folder.classes_of(path, text_files, "texts")
@@ -51,9 +51,8 @@ def read(path: Path, text_column: str = "text") -> tuple[list[str], np.ndarray]:
     UTF-8, or holds a NUL, with the file or the row.
     """
     if path.suffix in TABLES:
-        cells, rows = table.cells(path)
-        x = _of_table(path, cells, rows, text_column)
-        return [f"{path}, row {row}" for row in rows], x
+        cells = table.cells(path)
+        return [f"{path}, row {row}" for row in cells.rows], _of_table(path, cells, text_column)
     if path.suffix.lower() != SUFFIX and not path.is_dir():
         raise UserError(f"{path} is no text: give {SUFFIX} files, folders of them, or tables")
     files = text_files(path) if path.is_dir() else [path]
@@ -84,20 +83,19 @@ def _of_file(file: Path) -> str:
     return _text(str(file), text)
 
 
-def _of_table(path: Path, cells: dict[str, Any], rows: Sequence[int], column: str) -> np.ndarray:
+def _of_table(path: Path, cells: table.Cells, column: str) -> np.ndarray:
     found = _column(path, cells, column, "--text-column")
-    where = f"column {column!r}"
-    return strings(
-        [_text(f"{path}, row {n}, {where}", cell) for n, cell in zip(rows, found, strict=True)]
-    )
+    each = zip(cells.rows, found, strict=True)
+    return strings([_text(f"{path}, row {row}, column {column!r}", cell) for row, cell in each])
 
 
-def _column(path: Path, cells: dict[str, Any], name: str, option: str) -> Sequence[Any]:
-    if name not in cells:
-        raise UserError(f"{path} has no column {name!r} ({option}); {nearest(name, list(cells))}")
-    if not len(cells[name]):
+def _column(path: Path, cells: table.Cells, name: str, option: str) -> Sequence[Any]:
+    there = cells.columns
+    if name not in there:
+        raise UserError(f"{path} has no column {name!r} ({option}); {nearest(name, list(there))}")
+    if not len(there[name]):
         raise UserError(f"{path} has no rows: add examples")
-    return cells[name]
+    return there[name]
 
 
 def _text(where: str, text: Any) -> str:

@@ -249,10 +249,10 @@ def _header(adapted: Adapted) -> dict[str, Any]:
 
 def _blank(settings: RunSettings, header: dict[str, Any]) -> Any:
     """The structure of a predictor, with shapes for arrays."""
-    counts, shape = header["counts"], header["problem"]["shape"]
+    counts, shape = header["counts"], problem_from_json(header["problem"]).shape
 
     def adapted(learner: Learner) -> Predictor:
-        support = Examples(jnp.zeros((sum(counts), *shape)), jnp.zeros(sum(counts), jnp.int32))
+        support = Examples(learning.zeros(sum(counts), shape), jnp.zeros(sum(counts), jnp.int32))
         return learner.adapt(support, Categorical(len(counts)), key=jax.random.key(SEED))
 
     return eqx.filter_eval_shape(adapted, learning.structure(settings, header))
@@ -262,9 +262,9 @@ def _served(settings: RunSettings, problem: TaskSpec) -> Inputs:
     """The inputs of a run. Raises `UserError` where no file can be brought to them."""
     inputs = settings.tasks.inputs
     assert inputs is not None
-    if isinstance(problem.shape, TokenShape):
-        raise UserError("a learner of text adapts to no files: evaluate is what it is for")
-    if len(problem.shape) == 1 and inputs.scaling is None:
+    if isinstance(problem.shape, TokenShape) and inputs.tokenizer is None:
+        raise UserError("a learner of words around a blank adapts to no files: evaluate is what it is for")
+    if len(problem.shape) == 1 and inputs.scaling is None and inputs.tokenizer is None:
         raise UserError(
             "the run does not say how its features were scaled (an older quickstudy trained "
             "it): train it again"
