@@ -38,9 +38,7 @@ class TokenShape(tuple[int, ...]):
     """Of texts: how rare each token is (`datasets.tokens`), and token 0 stands beyond their ends.
     None where tokens are something else: words around a blank, say."""
 
-    def __new__(
-        cls, shape: Iterable[int], vocabulary: int, idf: tuple[float, ...] | None = None
-    ):
+    def __new__(cls, shape: Iterable[int], vocabulary: int, idf: tuple[float, ...] | None = None):
         made = super().__new__(cls, shape)
         made.vocabulary = vocabulary
         made.idf = idf
@@ -63,10 +61,6 @@ class Inputs:
     """Whether they are pictures of bytes, which go in as numbers from 0 to 1."""
     label_column: str = "label"
     """The column of a table that holds the class; a table to predict need not have it."""
-    text_column: str = "text"
-    """The column of a table that holds the texts."""
-    tokenizer: Tokenizer | None = None
-    """What makes tokens of texts; None where inputs are no texts."""
     columns: tuple[str, ...] | None = None
     """The features of a table, in order; None where they are not known."""
     mean: tuple[float, ...] | None = None
@@ -79,6 +73,10 @@ class Inputs:
     """… and the largest; None where they are not known."""
     embedding: EmbeddingFile | None = None
     """The model whose features they are; None where they come as they are."""
+    text_column: str = "text"
+    """The column of a table that holds the texts."""
+    tokenizer: Tokenizer | None = None
+    """What makes tokens of texts; None where inputs are no texts."""
     learner: str = field(default="the learner", compare=False)
     """Whose they are, for messages; kept nowhere."""
 

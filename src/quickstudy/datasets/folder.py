@@ -83,7 +83,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def files_of(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """The files in a folder with one of these suffixes, in capitals or not, at all depths, sorted by
+    """The files in a folder with one of these suffixes (in small letters), at all depths, sorted by
     path. Hidden ones are left out."""
     return sorted(
         file

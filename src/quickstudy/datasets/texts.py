@@ -77,9 +77,7 @@ def _of_file(file: Path) -> str:
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}): check its path") from None
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"{file} is not UTF-8 (byte {error.start + 1}): save it as UTF-8"
-        ) from None
+        raise UserError(f"{file} is not UTF-8 (byte {error.start + 1}): save it as UTF-8") from None
     return _text(str(file), text)
 
 
@@ -92,7 +90,10 @@ def _of_table(path: Path, cells: table.Cells, column: str) -> np.ndarray:
 def _column(path: Path, cells: table.Cells, name: str, option: str) -> Sequence[Any]:
     there = cells.columns
     if name not in there:
-        raise UserError(f"{path} has no column {name!r} ({option}); {nearest(name, list(there))}")
+        raise UserError(
+            f"{path} has no column {name!r}; {nearest(name, list(there))}; train takes another "
+            f"with {option}"
+        )
     if not len(there[name]):
         raise UserError(f"{path} has no rows: add examples")
     return there[name]

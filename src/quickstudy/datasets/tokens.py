@@ -1,12 +1,11 @@
 """Texts as tokens: pieces of words that are learned from the training classes' texts.
 
-A text is brought to one spelling (Unicode's NFKC, small letters) and cut into words and marks. Byte
-pair encoding (Sennrich, Haddow and Birch 2016) then begins with single bytes and makes a token of the
-pair that is most frequent, again and again. So a frequent word is one token, a rare word is several, and
-no text has a token that is not known.
+A text is brought to one spelling (Unicode's NFKC, small letters) and cut into words and marks.
+Byte pair encoding (Sennrich, Haddow and Birch 2016) then begins with single bytes, and makes a
+token of the most frequent pair of tokens, again and again. So a frequent word is one token, a rare
+word is several, and every text can be written in tokens.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,7 +42,7 @@ class Tokenizer:
     """How rare each token is among the training texts: see `inverse_document_frequency`."""
 
     @staticmethod
-    def trained(texts: Sequence[str], length: int) -> "Tokenizer":
+    def trained(texts: Sequence[str] | np.ndarray, length: int) -> "Tokenizer":
         """Learn the vocabulary of some texts, at most `MOST_TOKENS`. There is room for texts of
         twice as many tokens as the longest has, but at most `length`: words that are not among
         these texts become more tokens.
@@ -86,7 +85,7 @@ class Tokenizer:
         except Exception as error:  # the package raises nothing more special
             raise ValueError(f"its tokenizer cannot be read ({error})") from None
 
-    def tokens(self, texts: Sequence[str]) -> tuple[Int[np.ndarray, "n length"], int]:
+    def tokens(self, texts: Sequence[str] | np.ndarray) -> tuple[Int[np.ndarray, "n length"], int]:
         """Give the tokens of texts, int32, and how many of the texts were cut."""
         x = np.full((len(texts), self.length), NOTHING, np.int32)
         cut = 0

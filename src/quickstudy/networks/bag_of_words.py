@@ -32,13 +32,11 @@ class TfIdf(Network):
 
     log_weight: Float[Array, " vocabulary"]
     """log w. A network that is trained may change it."""
+    outputs: int = eqx.field(static=True)
 
-    def __init__(self, idf: Sequence[float]):
+    def __init__(self, idf: Sequence[float] | Array):
+        self.outputs = len(idf)
         self.log_weight = jnp.log(jnp.maximum(jnp.asarray(idf, float), 1e-6))
-
-    @property
-    def outputs(self) -> int:
-        return len(self.log_weight)
 
     def __call__(
         self, x: Int[Array, "n tokens"], statistics: Statistics | None = None
@@ -58,8 +56,8 @@ class BagOfWords(Network):
 
         z = s [v, E v]
 
-    so that two texts are alike by ‖z‖-products s² vᵀ (I + EᵀE) v': by the tokens that they share,
-    and by tokens that meta-learning has found to mean the same. E begins small: an untrained network
+    The product of two texts is s² vᵀ (I + EᵀE) v': they are alike by tokens that they share, and by
+    tokens that meta-learning has found to mean the same. E begins small: an untrained network
     compares texts as `TfIdf` does.
 
     >>> BagOfWords(idf, key=key)(tokens)[0].shape      # of 30 kinds of tokens, embedded in 64
@@ -73,7 +71,7 @@ class BagOfWords(Network):
 
     def __init__(
         self,
-        idf: Sequence[float],
+        idf: Sequence[float] | Array,
         *,
         width: int = 64,
         precision: Precision = "float32",

@@ -26,15 +26,13 @@ from quickstudy.settings.task_spec import TaskSpec
 
 def free_opponents(spec: TaskSpec) -> dict[str, Learner]:
     """Learners without training for such tasks, by name: all see the inputs that the run's learner
-    sees; of texts, TF-IDF vectors. Logistic regression is among them where scikit-learn is installed.
+    sees, or TF-IDF vectors of texts. Logistic regression is among them where scikit-learn is
+    installed.
 
     >>> list(free_opponents(TaskSpec((64,), Categorical(5), None)))[:3]
     ['nearest neighbour', 'nearest mean', 'ridge']
     """
     if not isinstance(spec.likelihood, Categorical) or spec.description is not None:
-        return {}
-    tokens = isinstance(spec.shape, TokenShape)
-    if tokens and spec.shape.idf is None:  # words around a blank, whose places matter
         return {}
     found: dict[str, Learner] = {
         "nearest neighbour": NearestNeighbour(),
@@ -43,9 +41,11 @@ def free_opponents(spec: TaskSpec) -> dict[str, Learner]:
     }
     if logistic.is_there():
         found["logistic regression"] = logistic.LogisticRegression()
-    if tokens:
-        found = {name: OnFeatures(TfIdf(spec.shape.idf), of) for name, of in found.items()}
-    return found
+    if not isinstance(spec.shape, TokenShape):
+        return found
+    if (idf := spec.shape.idf) is None:  # words around a blank, whose places matter
+        return {}
+    return {name: OnFeatures(TfIdf(idf), learner) for name, learner in found.items()}
 
 
 SETTLING_SEED = 1_000_039

@@ -263,7 +263,9 @@ def _served(settings: RunSettings, problem: TaskSpec) -> Inputs:
     inputs = settings.tasks.inputs
     assert inputs is not None
     if isinstance(problem.shape, TokenShape) and inputs.tokenizer is None:
-        raise UserError("a learner of words around a blank adapts to no files: evaluate is what it is for")
+        raise UserError(
+            "a learner of words around a blank adapts to no files: evaluate is what it is for"
+        )
     if len(problem.shape) == 1 and inputs.scaling is None and inputs.tokenizer is None:
         raise UserError(
             "the run does not say how its features were scaled (an older quickstudy trained "

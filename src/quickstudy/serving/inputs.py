@@ -23,7 +23,8 @@ TABLES = (".csv", ".parquet")
 def read_support(inputs: Inputs, path: Path) -> tuple[Grouped, Inputs]:
     """Read a labelled set: a folder with a sub-folder for each class, an .npz with x and y, or a
     table with a label column. Its x are real numbers, or the tokens of texts, as the learner takes
-    them. The inputs that it gives are those of the run and what the set adds: what is ink, the names of columns.
+    them. The inputs that it gives are those of the run and what the set adds: what is ink, the
+    names of columns.
 
     Raises `UserError` where it cannot be read, or does not fit the run.
 
@@ -52,8 +53,8 @@ def read_support(inputs: Inputs, path: Path) -> tuple[Grouped, Inputs]:
 def read_queries(
     inputs: Inputs, paths: Sequence[Path]
 ) -> tuple[list[str], Shaped[np.ndarray, "n ..."]]:
-    """Read inputs without labels, and a name for each: image files or texts, folders of them (named by
-    their paths), .npz files with x, and tables (named by their rows).
+    """Read inputs without labels, and a name for each: files of images or of text, folders of
+    them (named by their paths), .npz files with x, and tables (named by their rows).
 
     Raises `UserError` as `read_support` does.
     """

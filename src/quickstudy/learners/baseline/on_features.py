@@ -1,4 +1,4 @@
-"""A learner that sees its inputs through a fixed network: nearest neighbour on TF-IDF vectors, say."""
+"""A learner that sees its inputs through a fixed network: TF-IDF vectors of texts, say."""
 
 from jaxtyping import Array, PRNGKeyArray, Shaped
 
@@ -33,8 +33,6 @@ class OnFeatures(Learner):
     def has_slope(self) -> bool:
         return self.learner.has_slope
 
-    def adapt(
-        self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
-    ) -> OfFeatures:
+    def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> OfFeatures:
         features = Examples(self.network(support.x)[0], support.y)
         return OfFeatures(self.network, self.learner.adapt(features, likelihood, key=key))
