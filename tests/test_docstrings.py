@@ -241,6 +241,10 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "networks.embedding.Embedding": {"network": convolutions, "x2": lambda: pictures(10)},
     "networks.embedding.population_statistics": {"network": convolutions},
     "networks.network.modulated": {"network": convolutions},
+    "networks.bag_of_words": {
+        "idf": lambda: jnp.arange(30.0),
+        "tokens": lambda: jnp.ones((25, 12), int),
+    },
     "networks.text.Text": {"tokens": lambda: jnp.zeros((25, 21), int)},
     "data.inputs.Inputs": {
         "settings": lambda: RunSettings(MAMLSettings()),
