@@ -22,7 +22,8 @@ class OnFeatures(Learner):
     """Adapts `learner` to the network's features. Neither is trained, and the network does not
     normalise.
 
-    >>> OnFeatures(TfIdf(idf), NearestMean()).adapt(texts, Categorical(5), key=key)(tokens).shape
+    >>> learner = OnFeatures(TfIdf(idf), NearestMean())
+    >>> learner.adapt(texts, Categorical(5), key=key)(tokens).shape
     (25, 5)
     """
 
