@@ -34,6 +34,7 @@ from quickstudy.distributions import Normal
 from quickstudy.evaluation import compare, evaluate
 from quickstudy.learner import Learnable
 from quickstudy.learners.baseline.nearest import NearestNeighbour
+from quickstudy.learners.baseline.nearest_mean import NearestMean
 from quickstudy.learners.gradient.reptile import Reptile
 from quickstudy.learners.memory.recurrent import LSTM
 from quickstudy.learners.metric.protonet import ProtoNet
@@ -48,7 +49,7 @@ from quickstudy.metagradients import (
     TruncatedBackpropagation,
     Unrolling,
 )
-from quickstudy.networks import MLP, Conv4, ResNet12, WithHead
+from quickstudy.networks import MLP, Conv4, ResNet12, TfIdf, WithHead
 from quickstudy.optimizers.momentum import LearnedMomentum
 from quickstudy.settings.learners import MAMLSettings
 from quickstudy.settings.optimizers import LSTMOptimizerSettings
@@ -186,6 +187,12 @@ SMALL_PICTURES = {
 }
 FUNCTION = Examples(jnp.zeros((10, 1)), jnp.zeros((10, 1)))
 
+TEXTS = {
+    "idf": lambda: jnp.arange(30.0),
+    "texts": lambda: Examples(jnp.ones((5, 12), int), jnp.arange(5)),
+    "tokens": lambda: jnp.ones((25, 12), int),
+}
+
 OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "datasets.arrays.save": {
         "features": lambda: Grouped.from_labels(np.zeros((2, 3), np.float32), ["a", "b"]),
@@ -241,6 +248,14 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "networks.embedding.Embedding": {"network": convolutions, "x2": lambda: pictures(10)},
     "networks.embedding.population_statistics": {"network": convolutions},
     "networks.network.modulated": {"network": convolutions},
+    "networks.bag_of_words.TfIdf": TEXTS,
+    "networks.bag_of_words.BagOfWords": TEXTS,
+    "learners.baseline.on_features.OnFeatures": {**TEXTS, **named(NearestMean, TfIdf)},
+    "tasks.texts.TextSource": {
+        "idf": lambda: jnp.arange(30.0),
+        "label": lambda: jnp.asarray(1),
+        "tokens": lambda: jnp.ones((20, 40), int),
+    },
     "networks.text.Text": {"tokens": lambda: jnp.zeros((25, 21), int)},
     "data.inputs.Inputs": {
         "settings": lambda: RunSettings(MAMLSettings()),
@@ -405,6 +420,10 @@ def written(name: str) -> None:
     if name == "datasets.table.load":
         rows = [f"{i},{i},{i},{i},{'abc'[i % 3]}" for i in range(150)]
         Path("iris.csv").write_text("\n".join(["a,b,c,d,species", *rows]))
+    if name == "datasets.texts.load":
+        for kind in ("complaint", "praise"):
+            Path("letters", kind).mkdir(parents=True)
+            Path("letters", kind, "001.txt").write_text("Dear all")
     if name == "datasets.packed.load":
         grey = np.zeros((84, 84, 3), np.uint8)
         packed.write(Path("birds-84"), [grey] * 2000, {"robin": 1200, "wren": 800}, grey.shape)

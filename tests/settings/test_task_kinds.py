@@ -134,6 +134,8 @@ ABOUT_CLASSES = {
     "distractors": 2,
     "color": True,
     "label_column": "a",
+    "text_column": "a",
+    "text_length": 9,
     "sequence": 9,
 }
 

@@ -47,6 +47,7 @@ from quickstudy.tasks.sequences import Sequences
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import ClassSource, DescribedSource
 from quickstudy.tasks.tables import SyntheticTables
+from quickstudy.tasks.texts import TextSource
 from quickstudy.tasks.within import Division, OneHand
 from quickstudy.tasks.zero_shot import Described, ZeroShot
 
@@ -103,6 +104,7 @@ DISTRIBUTIONS: list[TaskDistribution] = [
 
 SOURCES: list[Any] = [
     SOURCE,
+    TextSource(RNG.integers(1, 9, (len(PICTURES), 5)), FIRST, COUNT, {"data": "texts"}, range(9)),
     BLANKED,
     MAPPED,
     Rotated(SOURCE),
@@ -121,7 +123,7 @@ CHANGED: dict[tuple[type, str], Any] = {
     (Asked, "strategy"): LeastCertain(NearestNeighbour()),
     **{
         (kind, "words"): (("data", "other"),)
-        for kind in (ArraySource, BlankedWords, Completion, FixedTasks, RowsOfTasks)
+        for kind in (*(ArraySource, TextSource, BlankedWords, Completion, FixedTasks, RowsOfTasks),)
     },
     (TestFunctions, "function"): "rastrigin",
     (Classifiers, "activations"): ("relu",),

@@ -16,8 +16,9 @@ import numpy as np
 
 from quickstudy.datasets.embedding_file import EmbeddingFile
 from quickstudy.datasets.grouped import Scaling
+from quickstudy.datasets.tokens import Tokenizer
 from quickstudy.errors import UserError
-from quickstudy.terminal import warn
+from quickstudy.terminal import say_once, warn
 
 if TYPE_CHECKING:
     from quickstudy.datasets.embedding import EmbeddingModel
@@ -33,10 +34,14 @@ class TokenShape(tuple[int, ...]):
     """The shape of one input that is tokens, integers below `vocabulary`, and not numbers."""
 
     vocabulary: int
+    idf: tuple[float, ...] | None
+    """Of texts: how rare each token is (`datasets.tokens`), and token 0 stands beyond their ends.
+    None where tokens are something else: words around a blank, say."""
 
-    def __new__(cls, shape: Iterable[int], vocabulary: int):
+    def __new__(cls, shape: Iterable[int], vocabulary: int, idf: tuple[float, ...] | None = None):
         made = super().__new__(cls, shape)
         made.vocabulary = vocabulary
+        made.idf = idf
         return made
 
 
@@ -68,6 +73,10 @@ class Inputs:
     """… and the largest; None where they are not known."""
     embedding: EmbeddingFile | None = None
     """The model whose features they are; None where they come as they are."""
+    text_column: str = "text"
+    """The column of a table that holds the texts."""
+    tokenizer: Tokenizer | None = None
+    """What makes tokens of texts; None where inputs are no texts."""
     target: str | None = None
     """The column of a table that holds real targets; None where targets are classes."""
     target_mean: float = 0.0
@@ -89,6 +98,8 @@ class Inputs:
             ink=self.ink and "auto",
             unit_range=self.unit_range,
             label_column=self.label_column,
+            text_column=self.text_column,
+            tokenizer=self.tokenizer,
             columns=self.columns,
             embedding=self.embedding,
             target=self.target,
@@ -149,11 +160,15 @@ class Inputs:
             values["ink"] = "auto" if values["ink"] else None
         if values.get("embedding") is not None:
             values["embedding"] = EmbeddingFile(**values["embedding"])
+        if values.get("tokenizer") is not None:
+            values["tokenizer"] = Tokenizer.from_json(values["tokenizer"])
         return Inputs(**values)
 
     @property
     def words(self) -> str:
         """What the learner takes, for a message."""
+        if self.tokenizer is not None:
+            return "texts"
         return words_of(self.shape)
 
     @property
@@ -199,8 +214,17 @@ class Inputs:
         """Inputs (N, ...) as the learner was trained on them: float32, columns in its order and
         standardised; bytes of pictures stay as they are. `what` names them in messages.
 
-        Raises `UserError` where they do not fit; warns where they are far from the training range.
+        Texts, an object array (N,) of strings, become tokens (N, length). Raises `UserError` where
+        inputs do not fit; warns where they are far from the training range, or texts are cut.
         """
+        if (x.dtype == object) != (self.tokenizer is not None):
+            found = "texts" if x.dtype == object else words_of(x.shape[1:])
+            raise UserError(f"{self.learner} takes {self.words}; {what} holds {found}")
+        if self.tokenizer is not None:
+            x, cut = self.tokenizer.tokens(x)
+            if cut:
+                say_once(f"{what}: {cut_words(cut, len(x), self.tokenizer.length)}")
+            return x
         if x.dtype.kind not in "biuf":
             raise UserError(f"{what}: x holds {x.dtype}; it must hold real numbers")
         if columns is not None and self.columns is not None:
@@ -242,6 +266,18 @@ class Inputs:
                 f"{what}: its numbers go from {each.min():g} to {each.max():g}, those of the "
                 f"training from {self.low:g} to {self.high:g}: are the units the same?"
             )
+
+
+def cut_words(cut: int, texts: int, length: int) -> str:
+    """What to say of texts that are longer than `length` tokens.
+
+    >>> cut_words(3, 20, 256)
+    '3 of 20 texts are longer than 256 tokens: the rest of them is left out (--text-length)'
+    """
+    return (
+        f"{cut} of {texts} texts are longer than {length} tokens: the rest of them is left out "
+        "(--text-length)"
+    )
 
 
 def in_order(

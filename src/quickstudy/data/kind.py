@@ -248,4 +248,7 @@ def input_shape(source: ClassSource) -> tuple[int, ...]:
 
     drawn = jax.eval_shape(lambda key: source.draw(key, jnp.asarray(0), 1), jax.random.key(0))
     shape, vocabulary = drawn.shape[1:], getattr(source, "vocabulary", None)
-    return shape if vocabulary is None else TokenShape(shape, vocabulary)
+    if vocabulary is None:
+        return shape
+    idf = getattr(source, "idf", None)
+    return TokenShape(shape, vocabulary, None if idf is None else tuple(idf.tolist()))

@@ -56,6 +56,10 @@ class DataOptions:
     time_column: str | None = None
     """With --task-column: the column of the time of a row, numbers or dates. An episode then has
     successive rows, and predicts the last of them from the first."""
+    text_column: str = "text"
+    """The column of a table that holds your own texts."""
+    text_length: int = 256
+    """The most tokens of a text of your own: longer ones are cut."""
     features: int = 12
     """The most features of a synthetic table."""
     inputs: Annotated[Inputs | None, tyro.conf.Suppress] = field(default=None, compare=False)
@@ -68,7 +72,7 @@ class DataOptions:
     def __post_init__(self):
         kind_of(self.tasks)
         self._require_columns()
-        at_least(self, train_classes=2, image_size=16, features=1, split_seed=0)
+        at_least(self, train_classes=2, image_size=16, features=1, text_length=1, split_seed=0)
         if self.ink != "auto" and (self.color or not self.tasks.startswith("folder:")):
             raise UserError(
                 f"--ink {self.ink} is for --tasks folder:PATH without --color (say it to "
@@ -115,7 +119,10 @@ class DataOptions:
         return TableOfTasks if self.task_column is not None else kind_of(self.tasks)
 
 
-LATER = ("ink", "embed", "task_column", "target", "time_column")
+LATER = (
+    *("ink", "embed", "text_column", "text_length"),
+    *("task_column", "target", "time_column"),
+)
 """Options that older runs do not have. A run leaves them out where they are as by default, so that
 it is the same run."""
 
@@ -127,7 +134,7 @@ def default(word: str) -> Any:
 
 CHOICES = (
     *("tasks", "split", "split_seed", "train_classes", "image_size", "color", "ink"),
-    *("label_column", "task_column", "target", "time_column", "classes"),
+    *("label_column", "text_column", "task_column", "target", "time_column", "classes"),
 )
 """The options that say which data it is, and which of its classes are in each part."""
 

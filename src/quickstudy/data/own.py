@@ -95,14 +95,18 @@ class Divided(Data):
 
     def divided(self, everything: Grouped) -> dict[str, Grouped]:
         """Divide examples by part, and standardise features."""
-        split = self.split_among(everything.names)
-        gone = [part for part in SPLITS if self.gone(part, everything.names)]
-        parts = {p: everything.named(split.part(p)) for p in SPLITS if p not in gone}
+        parts = self.by_part(everything)
         if everything.x.ndim == 2 and not everything.scaling:
-            if "train" in gone:
+            if "train" not in parts:
                 raise UserError(self.gone("train", everything.names))
             parts = standardise(parts)
         return parts
+
+    def by_part(self, everything: Grouped) -> dict[str, Grouped]:
+        """Divide examples by part, without parts of which a class has gone."""
+        split = self.split_among(everything.names)
+        gone = [part for part in SPLITS if self.gone(part, everything.names)]
+        return {p: everything.named(split.part(p)) for p in SPLITS if p not in gone}
 
     def grouped(self, part: str) -> Grouped:
         """Raises `UserError` where the data no longer has a class that the run has in this

@@ -20,6 +20,7 @@ from quickstudy.data.penn_treebank import TreebankWords
 from quickstudy.data.sinusoid import SineCurves
 from quickstudy.data.synthetic_tables import MadeTables
 from quickstudy.data.table import Table
+from quickstudy.data.text import Texts
 from quickstudy.errors import UserError, nearest
 from quickstudy.user_file import class_in_file, named_class
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 ALL: tuple[type[Data], ...] = (
     *(EndlessGlyphs, OmniglotCharacters, TreebankWords, MadeTables),
     *(SineCurves, RandomGaussianProcesses, FixedGaussianProcess, DigitCompletion),
-    *(Folder, Arrays, Table, Packed, Birds),
+    *(Folder, Arrays, Table, Texts, Packed, Birds),
     *(Digits, LakeRuns),
 )
 KINDS = {f"{kind.name}:{kind.place}" if kind.place else kind.name: kind for kind in ALL}

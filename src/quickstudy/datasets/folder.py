@@ -7,6 +7,7 @@ birds/
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,26 +73,50 @@ def pack(path: Path, format: ImageFormat, out: Path) -> Ink | None:
     return ink
 
 
-def classes_of(path: Path) -> dict[str, list[Path]]:
-    """The images of each class, by the sorted names of the classes."""
+def image_files(folder: Path) -> list[Path]:
+    """The images in a folder, at all depths, sorted by path: files that are not hidden, with a
+    suffix that Pillow can open."""
+    known = {
+        suffix for suffix, format in Image.registered_extensions().items() if format in Image.OPEN
+    }
+    return files_of(folder, known)
+
+
+def files_of(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """The files in a folder with one of these suffixes (in small letters), at all depths, sorted by
+    path. Hidden ones are left out."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in suffixes
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and file.is_file()
+    )
+
+
+def classes_of(
+    path: Path, files_in: Callable[[Path], list[Path]] = image_files, what: str = "images"
+) -> dict[str, list[Path]]:
+    """The images of each class, by the sorted names of the classes; or other files, which
+    `files_in` finds in a folder and messages call `what`."""
     if not path.is_dir():
         raise UserError(f"there is no folder {path}: check its path")
     folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not folders:
         raise UserError(
-            f"{path} has no sub-folders: put the images of each class in a sub-folder of its own"
+            f"{path} has no sub-folders: put the {what} of each class in a sub-folder of its own"
         )
-    _require_apart(path, folders)
-    found = {folder.name: image_files(folder) for folder in folders}
-    for name, images in found.items():
-        if not images:
-            raise UserError(f"class folder {path / name} has no images: add some, or take it away")
+    _require_apart(path, folders, what)
+    found = {folder.name: files_in(folder) for folder in folders}
+    for name, files in found.items():
+        if not files:
+            raise UserError(f"class folder {path / name} has no {what}: add some, or take it away")
     return found
 
 
-def _require_apart(path: Path, folders: list[Path]) -> None:
-    """Raise `UserError` where a class folder is a link that makes its images those of another
-    class as well."""
+def _require_apart(path: Path, folders: list[Path], what: str) -> None:
+    """Raise `UserError` where a class folder is a link that makes its files those of another class
+    as well."""
     real = {folder: folder.resolve() for folder in folders}
     for folder, target in real.items():
         if path.resolve().is_relative_to(target):
@@ -102,21 +127,6 @@ def _require_apart(path: Path, folders: list[Path]) -> None:
         for other, place in real.items():
             if other != folder and target.is_relative_to(place):
                 raise UserError(
-                    f"class folders {folder} and {other} hold the same images, in {target}: "
+                    f"class folders {folder} and {other} hold the same {what}, in {target}: "
                     "take one of them away"
                 )
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The images in a folder, at all depths, sorted by path: files that are not hidden, with a
-    suffix that Pillow can open."""
-    known = {
-        suffix for suffix, format in Image.registered_extensions().items() if format in Image.OPEN
-    }
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in known
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        and file.is_file()
-    )

@@ -19,10 +19,10 @@ from quickstudy.errors import UserError, nearest
 
 @dataclass(frozen=True)
 class Cells:
-    """A table as it is in the file."""
+    """A table as it is in the file: nothing is decided."""
 
     columns: dict[str, Sequence]
-    """The N cells of each column, by name."""
+    """The N cells of each column, by its name: text, or the values of a Parquet file."""
     rows: Sequence[int]
     """The number of each row in the file."""
 
@@ -66,22 +66,20 @@ def load(path: Path, label_column: str = "label") -> Grouped:
 def read(path: Path, label_column: str = "label", *, labelled: bool = False) -> Rows:
     """The rows of a table, with labels or without; or with labels alone.
 
-    Raises `UserError` naming the file, and the row and column where there is one: a missing or
-    empty file, no label column where it must be `labelled`, columns without a name or of the same
-    name, no features, a row of another length, a cell that is not a number.
+    Raises `UserError` as `cells` does, and where there is no label column where it must be
+    `labelled`, no features, or a cell that is not a number.
     """
     found = cells(path)
-    header = list(found.columns)
+    columns, header = dict(found.columns), list(found.columns)
     if labelled and label_column not in header:
         raise UserError(
             f"{path} has no label column {label_column!r}; {nearest(label_column, header)}"
         )
-    columns, rows = dict(found.columns), found.rows
     labels = columns.pop(label_column, None)
     if not columns:
         raise UserError(f"{path} has no column but {label_column!r}: add columns of features")
-    features = [numbers(path, name, column, rows) for name, column in columns.items()]
-    return Rows(tuple(columns), np.stack(features, axis=1), labels, rows)
+    features = [numbers(path, name, column, found.rows) for name, column in columns.items()]
+    return Rows(tuple(columns), np.stack(features, axis=1), labels, found.rows)
 
 
 def numbers(path: Path, name: str, cells: Sequence, rows: Sequence[int]) -> np.ndarray:
@@ -110,6 +108,9 @@ def _parse(cells: Sequence) -> np.ndarray | None:
     return numbers if numbers.ndim == 1 and np.isfinite(numbers).all() else None
 
 
+LONGEST_CELL = 2**31 - 1
+"""Characters of a cell: a text may be long."""
+
 Table = tuple[list[str], Sequence[Sequence], Sequence[int]]
 """The header, the cells of each column, and the number of each row in the file."""
 
@@ -132,6 +133,7 @@ def cells(path: Path) -> Cells:
 
 
 def _read_csv(path: Path) -> Table:
+    csv.field_size_limit(LONGEST_CELL)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)

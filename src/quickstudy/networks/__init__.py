@@ -1,8 +1,10 @@
 """Networks of the papers (conv4, ResNet-12, multi-layer perceptrons), one that begins as its inputs
-and one for text, the layers they are made of, and adapters for networks of other libraries."""
+and two for text, the layers they are made of, and adapters for networks of other libraries."""
 
 from quickstudy.networks.adapters import Applied as Applied
 from quickstudy.networks.adapters import Plain as Plain
+from quickstudy.networks.bag_of_words import BagOfWords as BagOfWords
+from quickstudy.networks.bag_of_words import TfIdf as TfIdf
 from quickstudy.networks.conv4 import Conv4 as Conv4
 from quickstudy.networks.embedding import Embedding as Embedding
 from quickstudy.networks.mlp import MLP as MLP

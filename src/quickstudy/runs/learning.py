@@ -12,7 +12,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.data.inputs import Inputs, TokenShape
@@ -131,6 +131,11 @@ def saved_classes(where: Path, tasks: TaskSettings, header: dict[str, Any]) -> C
         raise DamagedFile(f"the learner in {where} is damaged: {error}") from error
 
 
+def zeros(count: int, shape: tuple[int, ...]) -> Array:
+    """Inputs of zeros: real numbers or tokens."""
+    return jnp.zeros((count, *shape), int if isinstance(shape, TokenShape) else float)
+
+
 class Blank(TaskDistribution[Episode]):
     """Tasks of zeros for the problem: enough to learn the structure of a settled learner."""
 
@@ -138,7 +143,7 @@ class Blank(TaskDistribution[Episode]):
 
     def sample(self, key: PRNGKeyArray) -> Episode:
         shape, likelihood = self.problem.shape, self.problem.likelihood
-        x = jnp.zeros((2, *shape), int if isinstance(shape, TokenShape) else float)
+        x = zeros(2, shape)
         if isinstance(likelihood, RealTargets):
             y = jnp.zeros((2, likelihood.targets))
         else:

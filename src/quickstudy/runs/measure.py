@@ -9,7 +9,8 @@ from typing import Any
 import jax
 
 from quickstudy import memory
-from quickstudy.data.inputs import Inputs
+from quickstudy.data.inputs import Inputs, TokenShape
+from quickstudy.data.kind import Classes, input_shape
 from quickstudy.data.seen import warn_of_seen_classes
 from quickstudy.errors import UserError
 from quickstudy.evaluation import Met, Result, average, evaluate, has_parameters
@@ -107,6 +108,13 @@ def require_inputs(
         say_once(f"{tasks.tasks} is read as {ink}{'' if inputs.ink == 'auto' else IN_TRAINING}")
 
 
+def require_numbers(settings: RunSettings, tasks: TaskSettings, part: str) -> None:
+    """Raise `UserError` where the inputs of tasks are tokens."""
+    data = tasks.data
+    if isinstance(data, Classes) and isinstance(input_shape(data.source(part)), TokenShape):
+        raise UserError(f"{settings.name} reads numbers; the inputs of {tasks.tasks} are tokens")
+
+
 IN_TRAINING = ", as in training"
 
 
@@ -136,6 +144,8 @@ def measure(
     inputs = None if settings.learner.reads_any_table else settings.tasks.inputs
     t = dataclasses.replace(tasks or settings.tasks, inputs=inputs)
     require_kind(settings.learner, t)
+    if settings.learner.reads_any_table:
+        require_numbers(settings, t, part)
     warn_of_seen_classes(settings.tasks, t, part, called)
 
     def cut(t: TaskSettings) -> TaskDistribution[Episode]:

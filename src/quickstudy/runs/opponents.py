@@ -9,15 +9,18 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
+from quickstudy.data.inputs import TokenShape
 from quickstudy.data.modes import Labelled, PartlyLabelled
 from quickstudy.evaluation import Result, paired_difference
 from quickstudy.learner import Learnable, Learner
 from quickstudy.learners.baseline import logistic
 from quickstudy.learners.baseline.nearest import NearestNeighbour
 from quickstudy.learners.baseline.nearest_mean import NearestMean
+from quickstudy.learners.baseline.on_features import OnFeatures
 from quickstudy.learners.baseline.regression import OneForAll, SupportMean
 from quickstudy.learners.baseline.ridge import Ridge
 from quickstudy.likelihood import Categorical, RealTargets
+from quickstudy.networks.bag_of_words import TfIdf
 from quickstudy.runs.tasks import training_tasks
 from quickstudy.settings.run import RunSettings, TaskSettings
 from quickstudy.settings.task_spec import TaskSpec
@@ -25,8 +28,8 @@ from quickstudy.settings.task_spec import TaskSpec
 
 def free_opponents(spec: TaskSpec) -> dict[str, Learner]:
     """Learners without training for such tasks, by name: all see the inputs that the run's learner
-    sees. They have to be settled on the training tasks, as any learner. Logistic regression is
-    among them where scikit-learn is installed.
+    sees, or TF-IDF vectors of texts. They have to be settled on the training tasks, as any learner.
+    Logistic regression is among them where scikit-learn is installed.
 
     >>> list(free_opponents(TaskSpec((64,), Categorical(5), None)))[:3]
     ['nearest neighbour', 'nearest mean', 'ridge']
@@ -47,7 +50,11 @@ def free_opponents(spec: TaskSpec) -> dict[str, Learner]:
     }
     if logistic.is_there():
         found["logistic regression"] = logistic.LogisticRegression()
-    return found
+    if not isinstance(spec.shape, TokenShape):
+        return found
+    if (idf := spec.shape.idf) is None:  # words around a blank, whose places matter
+        return {}
+    return {name: OnFeatures(TfIdf(idf), learner) for name, learner in found.items()}
 
 
 SETTLING_SEED = 1_000_039

@@ -21,6 +21,7 @@ def problem_to_json(problem: TaskSpec) -> dict[str, Any]:
     return {
         "shape": list(problem.shape),
         "vocabulary": getattr(problem.shape, "vocabulary", None),
+        "idf": getattr(problem.shape, "idf", None),
         **likelihood_to_json(problem.likelihood),
         "training_classes": problem.training_classes,
         "description": problem.description and list(problem.description),
@@ -31,8 +32,9 @@ def problem_from_json(found: dict[str, Any]) -> TaskSpec:
     """Make the problem that `problem_to_json` has described. Raises `UserError` where its
     likelihood is not defined in this process."""
     shape = tuple(found["shape"])
+    idf = found.get("idf")  # older runs say nothing of it
     if (tokens := found.get("vocabulary")) is not None:
-        shape = TokenShape(shape, tokens)
+        shape = TokenShape(shape, tokens, idf and tuple(idf))
     description = found.get("description")  # older runs say nothing of it
     return TaskSpec(
         shape,

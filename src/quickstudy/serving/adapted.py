@@ -285,11 +285,11 @@ def _measured(header: dict[str, Any]) -> dict[str, Any]:
 def _blank(settings: RunSettings, header: dict[str, Any]) -> Any:
     """The structure of what was written, with shapes for arrays: of a predictor, and of what it
     has seen."""
-    counts, shape = header["counts"], header["problem"]["shape"]
+    counts, shape = header["counts"], problem_from_json(header["problem"]).shape
     method = header.get("method", settings.learner.name)
 
     def adapted(learner: Learner) -> Any:
-        support = Examples(jnp.zeros((sum(counts), *shape)), jnp.zeros(sum(counts), jnp.int32))
+        support = Examples(learning.zeros(sum(counts), shape), jnp.zeros(sum(counts), jnp.int32))
         predictor, seen, _, _ = adapted_to(learner, support, len(counts))
         return (predictor, seen) if "method" in header else predictor
 

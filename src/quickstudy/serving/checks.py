@@ -21,9 +21,11 @@ def served(settings: RunSettings, problem: TaskSpec) -> Inputs:
     """The inputs of a run. Raises `UserError` where no file can be brought to them."""
     inputs = settings.tasks.inputs
     assert inputs is not None
-    if isinstance(problem.shape, TokenShape):
-        raise UserError("a learner of text adapts to no files: evaluate is what it is for")
-    if len(problem.shape) == 1 and inputs.scaling is None:
+    if isinstance(problem.shape, TokenShape) and inputs.tokenizer is None:
+        raise UserError(
+            "a learner of words around a blank adapts to no files: evaluate is what it is for"
+        )
+    if len(problem.shape) == 1 and inputs.scaling is None and inputs.tokenizer is None:
         raise UserError(
             "the run does not say how its features were scaled (an older quickstudy trained "
             "it): train it again"

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Shaped
 
 from quickstudy.data.inputs import Inputs
-from quickstudy.datasets import arrays, folder, table
+from quickstudy.datasets import arrays, folder, table, texts
 from quickstudy.datasets.embedding import embedded
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.images import ImageFormat, decided, read_image
@@ -22,15 +22,18 @@ TABLES = (".csv", ".parquet")
 
 def read_support(inputs: Inputs, path: Path) -> tuple[Grouped, Inputs]:
     """Read a labelled set: a folder with a sub-folder for each class, an .npz with x and y, or a
-    table with a label column. Its x are real numbers, as the learner takes them. The inputs that
-    it gives are those of the run and what the set adds: what is ink, the names of columns.
+    table with a label column. Its x are real numbers, or the tokens of texts, as the learner takes
+    them. The inputs that it gives are those of the run and what the set adds: what is ink, the
+    names of columns.
 
     Raises `UserError` where it cannot be read, or does not fit the run.
 
     >>> read_support(settings.tasks.inputs, Path("new_symbols"))[0].names
     ('alpha', 'beta', 'gamma')
     """
-    if path.suffix in TABLES:
+    if inputs.tokenizer is not None:
+        read = texts.load(path, inputs.text_column, inputs.label_column)
+    elif path.suffix in TABLES:
         read = table.load(path, inputs.label_column)
     elif path.suffix == ".npz":
         read = arrays.load(path)
@@ -58,17 +61,19 @@ def example_names(path: Path, read: Grouped) -> tuple[str, ...]:
 
 def read_queries(
     inputs: Inputs, paths: Sequence[Path]
-) -> tuple[list[str], Float[np.ndarray, "n ..."]]:
-    """Read inputs without labels, and a name for each: image files, folders of them (named by
-    their paths), .npz files with x, and tables (named by their rows).
+) -> tuple[list[str], Shaped[np.ndarray, "n ..."]]:
+    """Read inputs without labels, and a name for each: files of images or of text, folders of
+    them (named by their paths), .npz files with x, and tables (named by their rows).
 
     Raises `UserError` as `read_support` does.
     """
     names: list[str] = []
-    parts = [np.empty((0, *inputs.shape), np.float32)]
+    parts = [np.empty((0, *inputs.shape), np.float32 if inputs.tokenizer is None else np.int32)]
     for path in paths:
         columns, embedding = None, inputs.embedding
-        if path.suffix in TABLES:
+        if inputs.tokenizer is not None:
+            found, x = texts.read(path, inputs.text_column)
+        elif path.suffix in TABLES:
             rows = table.read(path, inputs.label_column)
             columns, x, embedding = rows.columns, rows.x, None
             found = [f"{path}, row {number}" for number in rows.numbers]

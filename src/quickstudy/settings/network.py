@@ -45,8 +45,9 @@ class NetworkSettings:
     """conv4 (pooled), conv4-stride (MAML's form), conv4-flat (Reptile's: strides, and every place
     that is left is a feature), resnet12, koch (Siamese networks' own, for
     --image-size 105), mlp, mlp-norm (with batch normalisation), residual (begins as
-    the inputs themselves), text (embeds tokens); auto takes a conv4 for images, text for tokens,
-    residual for your own features where the learner compares them, an mlp for anything else."""
+    the inputs themselves), text (embeds tokens: your own texts as weighted counts of tokens, words
+    around a blank by their places); auto takes a conv4 for images, text for tokens, residual for
+    your own features where the learner compares them, an mlp for anything else."""
     filters: int = 64
     """Channels of each convolution; of a resnet12's first block, and 2, 4 and 8 times as many of
     the next ones."""
@@ -62,7 +63,7 @@ class NetworkSettings:
     def build(self, shape: tuple[int, ...], key: PRNGKeyArray, *, auto: str = "conv4") -> Network:
         """Make the untrained network for inputs of `shape`; `auto` is the kind that the learner
         prefers for images. Raises `UserError` where the network does not take such inputs."""
-        from quickstudy.networks import MLP, Conv4, Residual, ResNet12, Text
+        from quickstudy.networks import MLP, BagOfWords, Conv4, Residual, ResNet12, Text
 
         kind = self.network
         tokens = isinstance(shape, TokenShape)
@@ -71,6 +72,8 @@ class NetworkSettings:
         if tokens != (kind == "text"):
             takes = "tokens: take --network text" if tokens else "numbers, not tokens"
             raise UserError(f"--network {kind}: these inputs are {takes}")
+        if isinstance(shape, TokenShape) and shape.idf is not None:
+            return BagOfWords(shape.idf, precision=self.precision, key=key)
         if isinstance(shape, TokenShape):
             return Text(shape, shape.vocabulary, precision=self.precision, key=key)
         if kind == "residual":

@@ -110,7 +110,7 @@ OF_CLASSES = ("split", "split_seed", "rotations", "train_classes", "distort", "c
 def defaults_of_classes() -> dict[str, Any]:
     """The options that are about the classes that episodes are cut out of, each with its
     default."""
-    names = (*OPTIONS, *OF_CLASSES, "label_column")
+    names = (*OPTIONS, *OF_CLASSES, "label_column", "text_column", "text_length")
     return {f.name: f.default for f in dataclasses.fields(TaskSettings) if f.name in names}
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Int, PRNGKeyArray, Shaped
 
 from quickstudy.tasks.source import ClassSource, distinct
 
@@ -28,13 +28,13 @@ class ArraySource(ClassSource):
 
     def draw(
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int
-    ) -> Float[Array, "count ..."]:
+    ) -> Shaped[Array, "count ..."]:
         return shares(self.x[self.first[label] + distinct(key, self.count[label], count)])
 
     def protocol(self) -> dict[str, Any]:
         return {**dict(self.words), "classes": self.classes}
 
 
-def shares(x: Shaped[Array, "..."]) -> Float[Array, "..."]:
+def shares(x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
     """Bytes as numbers from 0 to 1; other numbers as they are."""
     return x.astype(float) / 255 if x.dtype == jnp.uint8 else x

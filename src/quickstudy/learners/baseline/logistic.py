@@ -58,16 +58,25 @@ class LogisticRegression(Learner):
 
 def fitted(x: Any, y: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """The weights (d, classes) and constants (classes,) for rows `x` labelled `y`; rows labelled
-    -1 and classes without a row are left out."""
+    -1 and classes without a row are left out.
+
+    The weights are a combination of the rows (Kimeldorf and Wahba 1971), so where there are more
+    features than rows, the model is fitted in coordinates of the rows' span: X = RᵀQᵀ, w = Q w'.
+    """
     from sklearn.linear_model import LogisticRegression as OfScikitLearn
 
     x, y = np.asarray(x, np.float64), np.asarray(y)
     x, y = x[y >= 0], y[y >= 0]
     weight, bias = np.zeros((x.shape[1], classes), np.float32), np.zeros(classes, np.float32)
     if len(there := np.unique(y)) > 1:
-        model = OfScikitLearn(max_iter=MOST_ITERATIONS).fit(x, y)
+        axes, coordinates = None, x
+        if x.shape[1] > len(x):
+            axes, r = np.linalg.qr(x.T)
+            coordinates = r.T
+        model = OfScikitLearn(max_iter=MOST_ITERATIONS).fit(coordinates, y)
+        found = model.coef_ if axes is None else model.coef_ @ axes.T
         of_two = len(there) == 2  # whose one row of weights is that of the second class
-        rows = np.concatenate([0 * model.coef_, model.coef_]) if of_two else model.coef_
+        rows = np.concatenate([0 * found, found]) if of_two else found
         constants = np.append(0, model.intercept_) if of_two else model.intercept_
         weight[:, there], bias[there] = rows.T, constants
     return weight, bias
