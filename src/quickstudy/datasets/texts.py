@@ -6,6 +6,7 @@ letters/
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def load(path: Path, text_column: str = "text", label_column: str = "label") -> 
         cells = table.cells(path)
         found = _column(path, cells, label_column, "--label-column")
         names = class_names(f"{path}, column {label_column!r}", found, cells.rows)
-        return Grouped.from_labels(_of_table(path, cells, text_column), names)
+        grouped = Grouped.from_labels(_of_table(path, cells, text_column), names)
+        return replace(grouped, rows=np.asarray(cells.rows)[grouped.rows])
     if not path.is_dir():
         raise UserError(f"{path} is neither a folder nor a {' or '.join(TABLES)} file")
     classes = folder.classes_of(path, text_files, "texts")

@@ -87,7 +87,7 @@ def adapt(
         method,
         table,
         temperature(found) if found else 1.0,
-        example_names(support, read),
+        example_names(inputs, support, read),
         seen,
         known,
         false_alarms,

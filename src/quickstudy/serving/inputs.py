@@ -50,11 +50,12 @@ def read_support(inputs: Inputs, path: Path) -> tuple[Grouped, Inputs]:
     return replace(read, x=x), replace(inputs, columns=inputs.columns or read.columns)
 
 
-def example_names(path: Path, read: Grouped) -> tuple[str, ...]:
+def example_names(inputs: Inputs, path: Path, read: Grouped) -> tuple[str, ...]:
     """Name each example of a set that was read from `path`: by its file, or by its row."""
     assert read.rows is not None
     if path.is_dir():
-        files = [str(file) for images in folder.classes_of(path).values() for file in images]
+        kind = folder.image_files if inputs.tokenizer is None else texts.text_files
+        files = [str(file) for some in folder.classes_of(path, kind).values() for file in some]
         return tuple(files[row] for row in read.rows)
     return tuple(f"{path}, row {row}" for row in read.rows)
 
