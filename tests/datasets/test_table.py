@@ -1,6 +1,5 @@
 import csv
 import sys
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ rows = st.lists(st.tuples(finite, label, finite), min_size=1, max_size=20)
 
 
 def check(grouped, rows):
-    assert grouped.x.dtype == np.float32
+    assert [column.kind for column in grouped.columns] == ["number", "number"]
     rows = [(a, " ".join(label.split()), b) for a, label, b in rows]
     assert grouped.names == tuple(sorted({label for _, label, _ in rows}))
     for c, name in enumerate(grouped.names):
@@ -64,8 +63,7 @@ def test_a_byte_order_mark_blank_lines_and_odd_spacing(tmp_path: Path):
         ("label\nx\n", "no column but 'label'"),
         ("a,label\n1,x\n2\n", "row 3: 1 cells, but the header has 2"),
         ("a,label\n1,x\n\ntall,y\n", "row 4, column 'a': 'tall' is not a finite number"),
-        ("a,label\n1,x\n,y\n", "row 3, column 'a': '' is not"),
-        ("a,label\n1,x\nnan,y\n", "row 3, column 'a': 'nan' is not"),
+        ("a,label\n1,x\ninf,y\n", "row 3, column 'a': 'inf' is not"),
         ("a,label\n1,x\n1e99,y\n", "row 3, column 'a': '1e99' is not"),
         ("a,label\n1,x\n2,\n", "row 3: no label"),
         ("a,label\n1,x\n2, \n", "row 3: no label"),
@@ -98,9 +96,7 @@ def test_files_that_are_no_tables(tmp_path: Path):
     ("column", "message"),
     [
         ({"a": ["1", "tall"]}, "row 2, column 'a': 'tall'"),
-        ({"a": [1, None]}, "row 2, column 'a': None"),
         ({"a": [[1.0], [2.0]]}, r"row 1, column 'a': \[1.0\]"),
-        ({"a": [date(2020, 1, 1), date(2020, 1, 2)]}, "row 1, column 'a'"),
         ({"a": [1, 2], "label": [3, None]}, "row 2: no label"),
         ({"a": [1, 2], "label": [3.0, float("nan")]}, r"row 2: no label \(nan\)"),
         ({"a": [1, 2], "label": ["x", None]}, "row 2: no label"),

@@ -14,6 +14,7 @@ import numpy as np
 
 from quickstudy.data.inputs import Inputs
 from quickstudy.data.real import Real, fewer
+from quickstudy.datasets.encoding import Encoding
 from quickstudy.datasets.grouped import Grouped, standardise
 from quickstudy.datasets.kept import (
     NOT_KEPT,
@@ -71,7 +72,7 @@ class Own(Real):
             return found
         inputs.require_model(self.said, found.embedding)
         x = inputs.brought(self.said, found.x, found.columns)
-        return replace(found, x=x, scaling=inputs.scaling)
+        return replace(found, x=x, scaling=inputs.scaling, encoding=inputs.encoding)
 
     def split(self) -> ClassSplit:
         """Name the classes of each part: as a run has kept them, as a file says, or at random."""
@@ -98,13 +99,17 @@ class Own(Real):
         return self.divided(self.everything)
 
     def divided(self, everything: Grouped) -> dict[str, Grouped]:
-        """Divide examples by part, and standardise features."""
+        """Divide examples by part; encode the columns of a table and standardise features, by the
+        training classes."""
         split = self.split_among(everything.names)
         gone = [part for part in SPLITS if self.gone(part, everything.names)]
         parts = {p: everything.named(split.part(p)) for p in SPLITS if p not in gone}
         if everything.x.ndim == 2 and not everything.scaling:
             if "train" in gone:
                 raise UserError(self.gone("train", everything.names))
+            if everything.columns is not None and everything.encoding is None:
+                encoding = Encoding.of(self.said, everything.columns, parts["train"].x)
+                parts = {name: part.encoded(self.said, encoding) for name, part in parts.items()}
             parts = standardise(parts)
         return parts
 
@@ -139,12 +144,13 @@ class Own(Real):
             ink,
             pictures,
             self.options.label_column,
-            train.columns,
+            train.encoding and train.encoding.features,
             None if by is None else tuple(by.mean.tolist()),
             None if by is None else tuple(by.deviation.tolist()),
             None if pictures else float(train.x.min()),
             None if pictures else float(train.x.max()),
             embedding=train.embedding,
+            encoding=train.encoding,
         )
 
     def what_is_new(self, names: Sequence[str]) -> str:

@@ -17,4 +17,5 @@ class Table(Own):
     about: ClassVar[str] = "your own rows: a CSV or Parquet table with a label column"
 
     def read(self) -> Grouped:
-        return table.load(self.path, self.options.label_column)
+        inputs = self.options.inputs
+        return table.load(self.path, self.options.label_column, inputs and inputs.encoding)

@@ -11,53 +11,112 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
+from quickstudy.datasets.columns import Column, typed
+from quickstudy.datasets.encoding import Encoding, in_words
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.labels import class_names
 from quickstudy.errors import UserError, nearest
+from quickstudy.terminal import say_once, warn
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A table as it is in the file: nothing is decided."""
+
+    columns: dict[str, Sequence]
+    """The N cells of each column, by its name: text, or the values of a Parquet file."""
+    rows: Sequence[int]
+    """The number of each row in the file."""
 
 
 @dataclass(frozen=True)
 class Rows:
     """The rows of a table."""
 
-    columns: tuple[str, ...]
-    """The names of the features."""
-    x: np.ndarray
-    """(N, features) float32."""
+    columns: tuple[Column, ...]
+    """The features."""
+    x: Float[np.ndarray, "n columns"]
+    """A number for each cell, as `columns.typed` reads it: float64, NaN where one is missing."""
     labels: Sequence | None
     """The N cells of the label column; None where there is none."""
     numbers: Sequence[int]
     """Of the rows in the file."""
 
 
-def load(path: Path, label_column: str = "label") -> Grouped:
-    """The rows of a table, float32 (N, features), grouped by the label column.
+def load(path: Path, label_column: str = "label", like: Encoding | None = None) -> Grouped:
+    """The rows of a table, a number for each cell (N, columns), grouped by the label column.
 
-    Every other column is a feature, and each of its cells a finite number. Features are left
-    as they are: scale them with `grouped.standardise` once the classes are split. Labels are
-    brought to one spelling (`labels.normalised`). A .csv is comma-separated UTF-8 with a header;
-    .parquet needs the `parquet` extra.
+    Every other column is a feature: numbers, dates or categories (`columns.typed`). They are left
+    as they are: once the classes are split, an `Encoding` makes features of them, and
+    `grouped.standardise` scales these. Labels are brought to one spelling (`labels.normalised`). A
+    .csv is comma-separated UTF-8 with a header; .parquet needs the `parquet` extra.
 
-    Raises `UserError` as `read` does, and where there is no row, or no label in a row.
+    Says on standard error what the columns hold, and which of them is a copy of the label. Raises
+    `UserError` as `read` does, and where there is no row, or no label in a row.
 
     >>> load(Path("iris.csv"), label_column="species").x.shape
     (150, 4)
     """
-    rows = read(path, label_column, labelled=True)
+    rows = read(path, label_column, labelled=True, like=like)
     assert rows.labels is not None
     if not len(rows.labels):
         raise UserError(f"{path} has no rows: add examples")
     names = class_names(f"{path}, column {label_column!r}", rows.labels, rows.numbers)
+    say_once(f"{path} has {in_words(rows.columns, rows.x)}")
+    warn_of_copies(path, rows, names)
     return replace(Grouped.from_labels(rows.x, names), columns=rows.columns)
 
 
-def read(path: Path, label_column: str = "label", *, labelled: bool = False) -> Rows:
-    """The rows of a table, with labels or without; or with labels alone.
+def warn_of_copies(path: Path, rows: Rows, names: Sequence[str]) -> None:
+    """Warn of columns that have one value for each class, and another for each other."""
+    classes = len(set(names))
+    for column, values in zip(rows.columns, rows.x.T, strict=True):
+        together = {(name, "" if np.isnan(v) else v) for name, v in zip(names, values, strict=True)}
+        if classes == len(together) == len(np.unique(values)) < len(names):
+            warn(
+                f"{path}: column {column.name!r} tells the class of every row, as a copy of the "
+                "label does: leave it out unless new rows have it before their class is known"
+            )
+
+
+def read(
+    path: Path,
+    label_column: str = "label",
+    *,
+    labelled: bool = False,
+    like: Encoding | None = None,
+) -> Rows:
+    """The rows of a table, with labels or without; or with labels alone. With the columns of a
+    training, `like`, cells are read as there, and what it left out is passed over.
+
+    Raises `UserError` as `cells` and `typed` do, and where there is no label column where it must
+    be `labelled`, or no features.
+    """
+    found = cells(path)
+    columns, header = dict(found.columns), list(found.columns)
+    if labelled and label_column not in header:
+        raise UserError(
+            f"{path} has no label column {label_column!r}; {nearest(label_column, header)}"
+        )
+    labels = columns.pop(label_column, None)
+    if not columns:
+        raise UserError(f"{path} has no column but {label_column!r}: add columns of features")
+    read = [
+        typed(str(path), name, column, found.rows, like and like.column(name))
+        for name, column in columns.items()
+        if like is None or name not in like.left_out
+    ]
+    x = np.stack([values for _, values in read], axis=1) if read else np.empty((len(found.rows), 0))
+    return Rows(tuple(column for column, _ in read), x, labels, found.rows)
+
+
+def cells(path: Path) -> Cells:
+    """The cells of a table.
 
     Raises `UserError` naming the file, and the row and column where there is one: a missing or
-    empty file, no label column where it must be `labelled`, columns without a name or of the same
-    name, no features, a row of another length, a cell that is not a number.
+    empty file, columns without a name or of the same name, a row of another length.
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}: check its path")
@@ -70,42 +129,7 @@ def read(path: Path, label_column: str = "label", *, labelled: bool = False) -> 
                 f"{path}: column {number} has no name: name it, or leave it out if it is a number "
                 "of rows (pandas: to_csv(..., index=False))"
             )
-    if labelled and label_column not in header:
-        raise UserError(
-            f"{path} has no label column {label_column!r}; {nearest(label_column, header)}"
-        )
-    cells = dict(zip(header, columns, strict=True))
-    labels = cells.pop(label_column, None)
-    if not cells:
-        raise UserError(f"{path} has no column but {label_column!r}: add columns of features")
-    features = [_numbers(path, name, column, rows) for name, column in cells.items()]
-    return Rows(tuple(cells), np.stack(features, axis=1), labels, rows)
-
-
-def _numbers(path: Path, name: str, cells: Sequence, rows: Sequence[int]) -> np.ndarray:
-    """The cells of a column as float32 (N,), all of them finite."""
-    numbers = _parse(cells)
-    if numbers is None:
-        row, cell = next(
-            pair for pair in zip(rows, cells, strict=True) if _parse([pair[1]]) is None
-        )
-        raise UserError(
-            f"{path}, row {row}, column {name!r}: {cell!r} is not a finite number: "
-            "put one there, or leave out the row or the column"
-        )
-    return numbers
-
-
-def _parse(cells: Sequence) -> np.ndarray | None:
-    """Strings or numbers as float32 (N,); None if any of them is not a finite number."""
-    try:
-        if any(isinstance(cell, str) for cell in cells):  # NumPy would cut a NUL off
-            cells = [float(cell) for cell in cells]
-        with np.errstate(over="ignore"):
-            numbers = np.asarray(cells).astype(np.float32)
-    except (ValueError, TypeError):
-        return None
-    return numbers if numbers.ndim == 1 and np.isfinite(numbers).all() else None
+    return Cells(dict(zip(header, columns, strict=True)), rows)
 
 
 Table = tuple[list[str], Sequence[Sequence], Sequence[int]]
