@@ -239,6 +239,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "more classes in training": {**FEATURES, "train_way": WAY + 1},
     "other shots in training": {**FEATURES, "train_shot": 2},
     "any shot": {**FEATURES, "any_shot": True},
+    "in proportion": {**FEATURES, "proportional": True},
     "partly labelled": {**FEATURES, "labelled": 0.5},
     "labelled anywhere": {**FEATURES, "labelled": 0.25, "anywhere": True},
     "distractors": {**FEATURES, "labelled": 0.5, "distractors": 2},

@@ -12,7 +12,7 @@ a category of its own, and `none` and `NA` are words like others.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -82,6 +82,7 @@ def typed(
         if _is_blank(cell):
             continue
         if (value := read(cell)) is None:
+            _refuse_two_ways(where, name, kind, [(cell, row)])
             raise UserError(
                 f"{where}, row {row}, column {name!r}: {cell!r} is not a "
                 f"{NOUNS[kind]}{', as in training' if like else ''}: put one there, or leave the "
@@ -103,13 +104,7 @@ def _kind(where: str, name: str, cells: Sequence, rows: Sequence[int]) -> Kind:
             return kind
         cell, row = others[0]
         place = f"{where}, row {row}, column {name!r}: {cell!r}"
-        if kind == "number" and _all_match(SEPARATED, others):
-            raise UserError(
-                f"{place} may be read in two ways: write numbers without separators of thousands, "
-                "and with a decimal point"
-            )
-        if kind == "date" and _all_match(TWO_WAYS, others):
-            raise UserError(f"{place} may be read in two ways: write dates as 2024-03-05")
+        _refuse_two_ways(where, name, kind, others)
         if 2 * len(others) <= len(there):
             raise UserError(
                 f"{place} is not a {NOUNS[kind]}, as others are: put one there, or leave the "
@@ -118,8 +113,21 @@ def _kind(where: str, name: str, cells: Sequence, rows: Sequence[int]) -> Kind:
     return "category"
 
 
-def _all_match(pattern: re.Pattern, cells: Iterable[tuple[Any, int]]) -> bool:
-    return all(isinstance(c, str) and pattern.fullmatch(c.strip()) for c, _ in cells)
+def _refuse_two_ways(where: str, name: str, kind: Kind, others: list[tuple[Any, int]]) -> None:
+    """Raise `UserError` where all cells that are not of this kind could be, in more ways than
+    one."""
+    pattern = SEPARATED if kind == "number" else TWO_WAYS
+    if not all(isinstance(cell, str) and pattern.fullmatch(cell.strip()) for cell, _ in others):
+        return
+    (cell, row), *_ = others
+    write = (
+        "numbers without separators of thousands, and with a decimal point"
+        if kind == "number"
+        else "dates as 2024-03-05"
+    )
+    raise UserError(
+        f"{where}, row {row}, column {name!r}: {cell!r} may be read in two ways: write {write}"
+    )
 
 
 def _refuse_other_kind(where: str, name: str, cells: Sequence) -> None:

@@ -53,6 +53,10 @@ class TaskSettings(DataOptions):
     often; the others are unlabelled."""
     fixed_labels: bool = False
     """Each class has the same label in every episode: tasks that can be learned by heart."""
+    proportional: bool = False
+    """Classes of an episode have the shares that they have in the data: of way × shot labelled
+    examples and way × query test examples each class has one at least, and the rest are divided in
+    proportion."""
     within: bool = False
     """All classes of an episode are of one group, say characters of one alphabet: classes whose
     names begin alike up to a slash."""
@@ -176,6 +180,8 @@ class RunSettings:
         for word in LATER:
             if tasks[word] == default(word):
                 del tasks[word]
+        if not self.tasks.proportional:  # as before there was a choice
+            del tasks["proportional"]
         own = source_of(kind_of(self.tasks.tasks))
         return {
             **({"tasks_source": saved.to_json(own)} if own else {}),
