@@ -67,5 +67,7 @@ def _cells(X: Any, x: np.ndarray) -> list[Any]:
     """The cells of each column: of a data frame as the column has them, since `x` is of one type
     for all."""
     if hasattr(X, "columns") and hasattr(X, "__getitem__"):
-        return [np.asarray(X[name]) for name in X.columns]
-    return list((x if hasattr(X, "__array__") else np.asarray(X, dtype=object)).T)
+        columns = [np.asarray(X[name]) for name in X.columns]
+    else:
+        columns = list((x if hasattr(X, "__array__") else np.asarray(X, dtype=object)).T)
+    return [column.tolist() if column.dtype.kind == "U" else column for column in columns]
