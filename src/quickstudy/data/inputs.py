@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from quickstudy.datasets.columns import Column
-from quickstudy.datasets.encoding import Encoding
 from quickstudy.datasets.embedding_file import EmbeddingFile
+from quickstudy.datasets.encoding import Encoding
 from quickstudy.datasets.grouped import Scaling
 from quickstudy.errors import UserError
 from quickstudy.terminal import say_once, warn

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from quickstudy.datasets.columns import Column
-from quickstudy.datasets.encoding import Encoding
 from quickstudy.datasets.embedding_file import EmbeddingFile
+from quickstudy.datasets.encoding import Encoding
 from quickstudy.datasets.images import Ink
 
 
