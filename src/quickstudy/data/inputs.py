@@ -234,7 +234,8 @@ class Inputs:
                     "trained on numbers alone"
                 )
         if self.mean is not None and np.isnan(x).any():
-            empty = [columns[i].name for i, gap in enumerate(np.isnan(x).any(0).tolist()) if gap]
+            gaps = np.isnan(x)
+            empty = [column.name for i, column in enumerate(columns) if gaps[:, i].any()]
             say_once(f"{what}: missing cells in {', '.join(empty)} become the mean of the training")
             x = np.where(np.isnan(x), np.resize(self.mean, x.shape[1]), x)
         return x
