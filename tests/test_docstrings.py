@@ -29,6 +29,7 @@ from PIL import Image
 
 import quickstudy
 from quickstudy.datasets import packed
+from quickstudy.datasets.columns import Column
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.distributions import Normal
 from quickstudy.evaluation import compare, evaluate
@@ -257,6 +258,10 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
         "tokens": lambda: jnp.ones((20, 40), int),
     },
     "networks.text.Text": {"tokens": lambda: jnp.zeros((25, 21), int)},
+    "datasets.encoding.Encoding": {
+        "columns": lambda: (Column("size", "category", ("large", "small")),),
+        "x": lambda: np.asarray([[1.0], [0.0], [1.0]]),
+    },
     "data.inputs.Inputs": {
         "settings": lambda: RunSettings(MAMLSettings()),
         "train": lambda: Grouped.from_labels(np.eye(5, dtype=np.float32), list("ababb")),
@@ -285,6 +290,9 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "tasks.problems.classification.Classifiers": {
         "images": lambda: jnp.zeros((20, *PICTURE), jnp.uint8),
         "labels": lambda: jnp.arange(20) % 10,
+    },
+    "tasks.proportional.Proportional": {
+        "source": lambda: ArraySource(pictures(30), [0, 10], [10, 20], {"data": "noise"}),
     },
     "tasks.source.DescribedSource": {
         "source": lambda: Described(some_source(), np.zeros((40, 312))),

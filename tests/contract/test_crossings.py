@@ -239,6 +239,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "more classes in training": {**FEATURES, "train_way": WAY + 1},
     "other shots in training": {**FEATURES, "train_shot": 2},
     "any shot": {**FEATURES, "any_shot": True},
+    "in proportion": {**FEATURES, "proportional": True},
     "partly labelled": {**FEATURES, "labelled": 0.5},
     "labelled anywhere": {**FEATURES, "labelled": 0.25, "anywhere": True},
     "distractors": {**FEATURES, "labelled": 0.5, "distractors": 2},
@@ -298,6 +299,8 @@ def refused_tasks(name: str, tasks: str) -> bool:
         return True
     if tasks in OF_PICTURES and name == "in-context":  # of too many numbers
         return True
+    if tasks == "in proportion" and name == "tadam":  # batches beside plain episodes
+        return True
     if "any shot" in tasks and name in COMPARES | {"finetune"}:
         return True
     if tasks in REAL_TARGETS:
@@ -317,7 +320,7 @@ def test_a_learner_on_every_kind_of_tasks(name, data):
         kind: (LEARNERS[name](), located(tasks, data), refused_tasks(name, kind))
         for kind, tasks in TASKS.items()
     }
-    assert len(cases) == 42
+    assert len(cases) == 43
     crossed(name, cases)
 
 
@@ -329,7 +332,7 @@ def test_thousands_of_crossings_are_tried():
         if "network" in {f.name for f in dataclasses.fields(settings)}
     ]
     by_network = len(INPUTS) * (9 * len(with_network) + len(LEARNERS) - len(with_network))
-    assert (by_network, len(TASKS) * len(LEARNERS)) == (1240, 1344)
+    assert (by_network, len(TASKS) * len(LEARNERS)) == (1240, 1376)
 
 
 def located(tasks: dict[str, Any], data: Path) -> dict[str, Any]:

@@ -10,12 +10,24 @@ from hypothesis.extra.numpy import arrays
 
 from quickstudy.data.inputs import Inputs, in_order
 from quickstudy.data.registry import kind_of
+from quickstudy.datasets.columns import Column
+from quickstudy.datasets.encoding import EncodedColumn, Encoding
 from quickstudy.datasets.grouped import Grouped, Scaling
 from quickstudy.errors import UserError
 from quickstudy.settings.learners import ProtoNetSettings
 from quickstudy.settings.run import RunSettings, TaskSettings
 
 NAMES = ("height", "weight", "span")
+
+
+def numbers_called(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, "number") for name in names)
+
+
+def encoding_of(*names: str) -> Encoding:
+    return Encoding(tuple(EncodedColumn(name, "number") for name in names))
+
+
 numbers = st.floats(-100, 100, width=32)
 
 
@@ -34,10 +46,12 @@ def trained(x: np.ndarray, tasks: str = "npz:x.npz", **of_table) -> Inputs:
 @given(arrays(np.float32, (6, 3), elements=numbers), st.permutations(range(3)))
 def test_columns_come_in_the_order_of_the_training_and_standardised_by_it(x, order):
     scaling = Scaling(np.array([1.0, -2.0, 0.5]), np.array([2.0, 0.1, 30.0]))
-    inputs = trained(scaling(x), "table:x.csv", columns=NAMES, scaling=scaling)
+    inputs = trained(scaling(x), "table:x.csv", encoding=encoding_of(*NAMES), scaling=scaling)
     names = tuple(NAMES[i] for i in order)
     expected = ((x.astype(np.float64) - scaling.mean) / scaling.deviation).astype(np.float32)
-    np.testing.assert_array_equal(inputs.brought("x.csv", x[:, order], names), expected)
+    np.testing.assert_array_equal(
+        inputs.brought("x.csv", x[:, order], numbers_called(*names)), expected
+    )
     np.testing.assert_array_equal(inputs.brought("x.npz", x), expected)  # without names
 
 
@@ -97,7 +111,7 @@ def test_units_of_pictures(high, x, says):
 
 def test_a_range_far_from_the_training_is_only_said(capsys):
     x = np.linspace(-1, 1, 20, dtype=np.float32).reshape(10, 2)
-    inputs = trained(x, columns=("height", "weight"))
+    inputs = trained(x, encoding=encoding_of("height", "weight"))
     inputs.brought("x.csv", 3 * x)
     assert capsys.readouterr().err == ""
     far = x.copy()

@@ -16,6 +16,7 @@ from quickstudy.settings.run import TaskSettings
 CHANGES = {
     "fixed_labels": True,
     "any_shot": True,
+    "proportional": True,
     "within": True,
     "labelled": 0.5,
     "anywhere": True,
@@ -70,6 +71,10 @@ def test_each_mode_cuts_what_its_options_say(mode):
     assert type(tasks.mode) is mode
     if first == "within":
         with pytest.raises(UserError, match="names like group/class"):  # glyphs have no groups
+            episode_tasks(tasks, "test", 3, tasks.shot, 2)
+        return
+    if first == "proportional":
+        with pytest.raises(UserError, match="--proportional takes classes of your own"):
             episode_tasks(tasks, "test", 3, tasks.shot, 2)
         return
     made = episode_tasks(tasks, "test", 3, tasks.shot, 2)

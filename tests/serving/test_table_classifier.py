@@ -20,7 +20,7 @@ from quickstudy.experiments.studies.tables import SHIPPED, draw
 from quickstudy.likelihood import Categorical
 from quickstudy.runs.saved import TABLES, SavedRun
 from quickstudy.serving.scikit_learn import opponents
-from quickstudy.serving.table_classifier import TableClassifier
+from quickstudy.serving.table_classifier import TableClassifier, weighted
 from quickstudy.task import Examples
 
 NAMES = np.asarray(["robin", "wren", "tit"])
@@ -93,7 +93,7 @@ def test_scikit_learn_takes_it_for_a_classifier(birds):
     x, y = birds
     made = TableClassifier(run="runs/own")
     assert is_classifier(made)
-    assert clone(made).get_params() == {"run": "runs/own"}
+    assert clone(made).get_params() == {"run": "runs/own", "class_weight": None}
     assert made.set_params(run=None) is made
     assert cross_val_score(made, x, y, cv=3).mean() > 0.6
 
@@ -114,13 +114,95 @@ def test_missing_values_are_the_mean_and_constant_columns_nothing(birds, fitted)
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+class Series:
+    """As a data frame: columns of their own types."""
+
+    def __init__(self, **cells: list):
+        self.cells, self.columns = cells, list(cells)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return np.asarray(self.cells[name])
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+        return np.asarray([list(c) for c in self.cells.values()], dtype=object).T
+
+
+def customers(rows: int, **changed: list) -> Series:
+    """The class of a row is in its colour, and in whether its size is missing."""
+    i = np.arange(rows)
+    cells = {
+        "name": [f"n{k}" for k in i],
+        "colour": np.asarray(["red", "green", "blue"])[i % 3].tolist(),
+        "since": np.datetime64("2020-01-01") + i,
+        "size": np.where(i % 2, np.nan, i),
+    }
+    return Series(**{**cells, **changed})
+
+
+def test_words_dates_and_missing_values_are_read(capsys):
+    x, y = customers(18), np.asarray(["buys", "goes", "goes"])[np.arange(18) % 3]
+    made = TableClassifier().fit(x, y)
+    assert "column 'name' is left out: each of its 18 cells is another word" in (
+        capsys.readouterr().err
+    )
+    assert made.n_features_in_ == 4
+    assert made.score(customers(9), y[:9]) == 1
+    turned = Series(**dict(reversed(customers(9).cells.items())))
+    np.testing.assert_allclose(made.predict_proba(turned), made.predict_proba(customers(9)))
+    assert capsys.readouterr().err == ""
+    made.predict(customers(3, colour=["red", "mauve", "red"]))
+    assert "column 'colour' holds 'mauve'" in capsys.readouterr().err
+    with pytest.raises(UserError, match="column 'colour' holds numbers"):
+        made.predict(customers(3, colour=[1, 2, 3]))
+    with pytest.raises(UserError, match="'big' is not a finite number, as in training"):
+        made.predict(customers(3, size=["big", 1, 2]))
+    rows = [[c, s] for c, s in zip(x["colour"], [1, None, 3] * 6, strict=True)]
+    assert TableClassifier().fit(rows, y).score(rows, y) == 1
+
+
+def test_class_weights_correct_the_prior(birds):
+    """p(k | x) = π_k f_k / Σ π_j f_j becomes the answer for other priors, by Bayes' rule."""
+    rng = np.random.default_rng(0)
+    f, prior, wanted = (
+        rng.uniform(size=(5, 3)),
+        np.array([0.7, 0.2, 0.1]),
+        np.array([0.1, 0.5, 0.4]),
+    )
+    posterior = [f * p / (f * p).sum(1, keepdims=True) for p in (prior, wanted)]
+    np.testing.assert_allclose(weighted(posterior[0], wanted / prior), posterior[1])
+    x, y = birds
+    counts = {name: np.sum(y[:16] == name) for name in np.unique(y)}
+    p = TableClassifier().fit(x[:16], y[:16]).predict_proba(x[16:])
+    by = {name: 16 / (3 * count) for name, count in counts.items()}
+    expected = p * list(by.values()) / (p @ list(by.values()))[:, None]
+    for weights in ("balanced", by, {name: 5 * w for name, w in by.items()}):
+        made = TableClassifier(class_weight=weights).fit(x[:16], y[:16])
+        np.testing.assert_allclose(made.predict_proba(x[16:]), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        ("equal", "take None, 'balanced', or weights by class"),
+        ({"robin": 0}, "of 'robin' is 0: weights are positive"),
+        ({"owl": 2}, "names 'owl', and the classes are"),
+    ],
+)
+def test_weights_that_are_none_are_refused(birds, weights, says):
+    x, y = birds
+    with pytest.raises(UserError, match=says):
+        TableClassifier(class_weight=weights).fit(x[:16], y[:16])
+
+
 X, Y = np.zeros((12, 3)), np.arange(12) % 2
 
 
 @pytest.mark.parametrize(
     ("x", "y", "says"),
     [
-        ([["a", "b"]], [0], "not a number"),
+        ([["a", "b"], ["c"]], [0, 1], "rows and columns"),
+        ([["3/4/24"], ["5/6/24"]], [0, 1], "X, row 0, column '0': '3/4/24' may be read in two"),
+        ([["a"], ["a"]], [0, 1], "no column that tells rows apart"),
         (np.zeros(5), Y, "rows and columns"),
         (np.full((12, 3), np.inf), Y, "infinite"),
         (X, Y[:5], "one class for each of the 12 rows"),

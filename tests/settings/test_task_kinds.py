@@ -123,6 +123,7 @@ def test_the_first_sentence_is_whole(text, sentence):
 
 ABOUT_CLASSES = {
     "any_shot": True,
+    "proportional": True,
     "split": "lake",
     "split_seed": 1,
     "rotations": "classes",

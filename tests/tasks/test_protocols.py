@@ -42,6 +42,7 @@ from quickstudy.tasks.problems.functions import TestFunctions
 from quickstudy.tasks.problems.logistic import LogisticRegressions
 from quickstudy.tasks.problems.quadratics import Quadratics
 from quickstudy.tasks.problems.several import SeveralKinds
+from quickstudy.tasks.proportional import Proportional
 from quickstudy.tasks.rows import RowsOfTasks
 from quickstudy.tasks.sequences import Sequences
 from quickstudy.tasks.sinusoid import Sinusoid
@@ -61,6 +62,7 @@ SENTENCES = [f"{a} {b} {c}".split() for a in "abcd" for b in "efgh" for c in "ij
 BLANKED = blanked_words(
     SENTENCES, "aefi", {w: i for i, w in enumerate("abcdefghijkl", 2)}, {"data": "letters"}
 )[0]
+UNEQUAL = ArraySource(PICTURES, FIRST, np.arange(CLASSES) % 5 + 3, {"data": "pictures"})
 PARTLY = PartlyLabelled(FewShot(SOURCE, 2, 3, 2), labelled=1, distractors=1)
 FEW = FewShot(SOURCE, 3, 2, 2)
 EXAMPLES = Examples(jnp.asarray(PICTURES), jnp.arange(len(PICTURES)) % 3)
@@ -91,6 +93,7 @@ DISTRIBUTIONS: list[TaskDistribution] = [
         shot=2,
         query=2,
     ),
+    Proportional(UNEQUAL, 3, 2, 2),
     Sequences(SOURCE, 2, 6),
     Sinusoid(2, 2),
     SyntheticTables(3, 6, 2, 2),

@@ -49,6 +49,7 @@ def show_comparison(title: str, comparison: Comparison) -> None:
     columns = [first, show.unit(metric), *middle, "from the best", last]
     show.table(title, columns, rows, figures=True)
     show.presentations([(name, results[name]) for name in order])
+    show.balanced([(name, results[name]) for name in order])
     show.intervals({name: results[name].estimate().covers for name in order})
     show.intervals(
         {name: comparison.behind_best(name).covers for name in order if name != comparison.best},

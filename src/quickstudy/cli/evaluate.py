@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 CHANGED = (
-    *("tasks", "way", "shot", "query", "split", "rotations", "within", "verify"),
+    *("tasks", "way", "shot", "query", "split", "rotations", "proportional", "within", "verify"),
     *("labelled", "anywhere", "distractors", "sequence", "embed"),
 )
 """The options of tasks that a test may change."""
@@ -185,6 +185,7 @@ def run(words: list[str]) -> int:
     show.table(str(options.run), columns, [show.result_row(*each) for each in shown], figures=True)
     show.presentations(shown)
     show.open_set(shown)
+    show.balanced(shown)
     show.intervals({name: result.estimate().covers for name, result in shown})
     for result in results:
         show.deviation(result)

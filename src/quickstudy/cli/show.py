@@ -130,6 +130,13 @@ def open_set(results: Sequence[tuple[str, Result]]) -> None:
     table("known and unknown classes", columns, rows, figures=True)
 
 
+def balanced(results: Sequence[tuple[str, Result]]) -> None:
+    """Of classes of unequal size, the mean over classes of the accuracy on each, in a line each."""
+    for name, result in results:
+        if (metric := "balanced accuracy") in result.metrics:
+            line(f"{name}: {metric} (mean over classes) {result.estimate(metric).percent()} %")
+
+
 def ordinal(k: int) -> str:
     """1st, 2nd, 3rd, 4th … up to 10th."""
     return f"{k}" + {1: "st", 2: "nd", 3: "rd"}.get(k, "th")

@@ -41,7 +41,8 @@ class TableOfTasks(Divided, Functions):
             np.append(by.mean, inputs.target_mean),
             np.append(by.deviation, inputs.target_deviation),
         )
-        return replace(found, x=np.concatenate([x, y], axis=1), scaling=by)
+        x = np.concatenate([x, y], axis=1)
+        return replace(found, x=x, scaling=by, encoding=inputs.encoding)
 
     def episodes(self, part: str, way: int, shot: int, query: int):
         import jax.numpy as jnp
@@ -70,7 +71,7 @@ class TableOfTasks(Divided, Functions):
         x = train.x[:, :-1]
         return Inputs(
             tuple(shape),
-            columns=train.columns,
+            columns=train.encoding and train.encoding.features,
             mean=tuple(by.mean[:-1].tolist()),
             deviation=tuple(by.deviation[:-1].tolist()),
             low=float(x.min()),
@@ -79,6 +80,7 @@ class TableOfTasks(Divided, Functions):
             target_mean=float(by.mean[-1]),
             target_deviation=float(by.deviation[-1]),
             time_column=self.options.time_column,
+            encoding=train.encoding,
         )
 
     def divided(self, everything: Grouped) -> dict[str, Grouped]:

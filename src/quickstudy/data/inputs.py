@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from quickstudy.datasets.columns import Column
 from quickstudy.datasets.embedding_file import EmbeddingFile
+from quickstudy.datasets.encoding import Encoding
 from quickstudy.datasets.grouped import Scaling
 from quickstudy.datasets.tokens import Tokenizer
 from quickstudy.errors import UserError
@@ -62,7 +64,7 @@ class Inputs:
     label_column: str = "label"
     """The column of a table that holds the class; a table to predict need not have it."""
     columns: tuple[str, ...] | None = None
-    """The features of a table, in order; None where they are not known."""
+    """The names of features, in order; None where they are not known."""
     mean: tuple[float, ...] | None = None
     """Of each feature over the training rows …"""
     deviation: tuple[float, ...] | None = None
@@ -85,6 +87,8 @@ class Inputs:
     """… and what they were divided by."""
     time_column: str | None = None
     """The column of a table that holds the time of a row, counted from the first row of a task."""
+    encoding: Encoding | None = None
+    """How the columns of a table become features; None where they are all numbers."""
     learner: str = field(default="the learner", compare=False)
     """Whose they are, for messages; kept nowhere."""
 
@@ -104,6 +108,7 @@ class Inputs:
             embedding=self.embedding,
             target=self.target,
             time_column=self.time_column,
+            encoding=self.encoding,
         )
 
     def with_model(self, path: str | Path | None) -> Inputs:
@@ -129,14 +134,14 @@ class Inputs:
         return self.model() if x.ndim > 2 else None
 
     @staticmethod
-    def unscaled(shape: tuple[int, ...]) -> Inputs:
-        """Features as they are in the data.
+    def unscaled(shape: tuple[int, ...], encoding: Encoding | None = None) -> Inputs:
+        """Features as they are in the data, or as an encoding of a table makes them.
 
         >>> Inputs.unscaled((2,)).mean, Inputs.unscaled((2,)).deviation
         ((0.0, 0.0), (1.0, 1.0))
         """
         (features,) = shape
-        return Inputs(shape, mean=(0.0,) * features, deviation=(1.0,) * features)
+        return Inputs(shape, mean=(0.0,) * features, deviation=(1.0,) * features, encoding=encoding)
 
     def to_json(self) -> dict[str, Any]:
         """The inverse of `from_json`."""
@@ -162,6 +167,7 @@ class Inputs:
             values["embedding"] = EmbeddingFile(**values["embedding"])
         if values.get("tokenizer") is not None:
             values["tokenizer"] = Tokenizer.from_json(values["tokenizer"])
+        values["encoding"] = Encoding.from_json(values.get("encoding"))
         return Inputs(**values)
 
     @property
@@ -209,10 +215,11 @@ class Inputs:
             )
 
     def brought(
-        self, what: str, x: np.ndarray, columns: tuple[str, ...] | None = None
+        self, what: str, x: np.ndarray, columns: Sequence[Column] | None = None
     ) -> np.ndarray:
-        """Inputs (N, ...) as the learner was trained on them: float32, columns in its order and
-        standardised; bytes of pictures stay as they are. `what` names them in messages.
+        """Inputs (N, ...) as the learner was trained on them: float32; the columns of a table in
+        its order, encoded and standardised; bytes of pictures stay as they are. `what` names them
+        in messages.
 
         Texts, an object array (N,) of strings, become tokens (N, length). Raises `UserError` where
         inputs do not fit; warns where they are far from the training range, or texts are cut.
@@ -227,8 +234,8 @@ class Inputs:
             return x
         if x.dtype.kind not in "biuf":
             raise UserError(f"{what}: x holds {x.dtype}; it must hold real numbers")
-        if columns is not None and self.columns is not None:
-            x = x[:, in_order(what, columns, self.columns, self.learner)]
+        if columns is not None:
+            x = self._features(what, x, columns)
         self.require_shape(what, x.shape[1:])
         if x.dtype == np.uint8 and x.ndim > 2:
             self.require_units(what)
@@ -245,6 +252,33 @@ class Inputs:
         by = self.scaling
         x = x if by is None else by(x)
         self._warn_if_far(what, x)
+        return x
+
+    def _features(self, what: str, x: np.ndarray, columns: Sequence[Column]) -> np.ndarray:
+        """The features of the columns of a table. Raises `UserError` where they are others than in
+        training."""
+        encoding = self.encoding
+        names = [column.name for column in columns]
+        if encoding is not None:
+            left = [i for i, name in enumerate(names) if name not in encoding.left_out]
+            wanted = [column.name for column in encoding.columns]
+            order = in_order(what, [names[i] for i in left], wanted, self.learner)
+            order = [left[i] for i in order]
+            return encoding(what, [columns[i] for i in order], x[:, order])
+        if self.columns is not None:
+            order = in_order(what, names, self.columns, self.learner)
+            columns, x = [columns[i] for i in order], x[:, order]
+        for column in columns:
+            if column.kind != "number":
+                raise UserError(
+                    f"{what}: column {column.name!r} is no column of numbers; {self.learner} was "
+                    "trained on numbers alone"
+                )
+        if self.mean is not None and np.isnan(x).any():
+            gaps = np.isnan(x)
+            empty = [column.name for i, column in enumerate(columns) if gaps[:, i].any()]
+            say_once(f"{what}: missing cells in {', '.join(empty)} become the mean of the training")
+            x = np.where(np.isnan(x), np.resize(self.mean, x.shape[1]), x)
         return x
 
     def _warn_if_far(self, what: str, x: np.ndarray) -> None:

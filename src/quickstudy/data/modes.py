@@ -50,6 +50,31 @@ class Labelled(Mode):
 
 
 @dataclass(frozen=True)
+class InProportion(Mode):
+    """Episodes whose classes have the shares that they have in the data."""
+
+    proportional: bool = False
+
+    def cut(self, data: Classes, part: str, counts: Counts) -> TaskDistribution[Episode]:
+        from quickstudy.tasks.arrays import ArraySource
+        from quickstudy.tasks.proportional import Proportional
+
+        data.refuse_unless_plain("--proportional")
+
+        def more_examples(there: int) -> str:
+            return "one to learn from and one to ask: add examples, or leave the class out"
+
+        require(data, part, counts.way, 2, counts.fewer_classes, more_examples)
+        source = data.source_for(part, 2, counts.training)
+        if not isinstance(source, ArraySource):
+            raise UserError(
+                f"--proportional takes classes of your own that are held in memory, without "
+                f"rotations and distortions, not {data.said}"
+            )
+        return Proportional(source, counts.way, counts.shot, counts.query)
+
+
+@dataclass(frozen=True)
 class OneGroup(Mode):
     """Episodes whose classes are all of one group."""
 
@@ -162,7 +187,7 @@ class InSequence(Mode):
 
 
 MODES: tuple[type[Mode], ...] = (
-    *(Labelled, OneGroup, PartlyLabelled, Described, InPairs, InSequence),
+    *(Labelled, InProportion, OneGroup, PartlyLabelled, Described, InPairs, InSequence),
 )
 OPTIONS = {f.name: f.default for mode in MODES for f in dataclasses.fields(mode)}
 """The options that say a mode, with their defaults."""

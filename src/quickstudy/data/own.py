@@ -15,6 +15,7 @@ import numpy as np
 from quickstudy.data.inputs import Inputs
 from quickstudy.data.kind import Data
 from quickstudy.data.real import Real, fewer
+from quickstudy.datasets.encoding import Encoding
 from quickstudy.datasets.grouped import Grouped, standardise
 from quickstudy.datasets.kept import (
     NOT_KEPT,
@@ -62,7 +63,7 @@ class Divided(Data):
         """Bring examples to the inputs of a trained learner. Raises `UserError` where they do not
         fit."""
         x = inputs.brought(self.said, found.x, found.columns)
-        return replace(found, x=x, scaling=inputs.scaling)
+        return replace(found, x=x, scaling=inputs.scaling, encoding=inputs.encoding)
 
     def split(self, fewest: int = 0) -> ClassSplit:
         """Name the classes of each part: as a run has kept them, as a file says, or at random;
@@ -94,11 +95,17 @@ class Divided(Data):
         return self.divided(self.everything)
 
     def divided(self, everything: Grouped) -> dict[str, Grouped]:
-        """Divide examples by part, and standardise features."""
+        """Divide examples by part; encode the columns of a table and standardise features, by the
+        training classes."""
         parts = self.by_part(everything)
         if everything.x.ndim == 2 and not everything.scaling:
             if "train" not in parts:
                 raise UserError(self.gone("train", everything.names))
+            if everything.columns is not None and everything.encoding is None:
+                encoding = Encoding.of(
+                    self.said, everything.columns, parts["train"].x[:, : len(everything.columns)]
+                )
+                parts = {name: part.encoded(self.said, encoding) for name, part in parts.items()}
             parts = standardise(parts)
         return parts
 
@@ -200,12 +207,13 @@ class Own(Divided, Real):
             ink,
             pictures,
             self.options.label_column,
-            train.columns,
+            train.encoding and train.encoding.features,
             None if by is None else tuple(by.mean.tolist()),
             None if by is None else tuple(by.deviation.tolist()),
             None if pictures else float(train.x.min()),
             None if pictures else float(train.x.max()),
             embedding=train.embedding,
+            encoding=train.encoding,
         )
 
 

@@ -20,4 +20,5 @@ class Table(Own):
     )
 
     def read(self) -> Grouped:
-        return table.load(self.path, self.options.label_column)
+        inputs = self.options.inputs
+        return table.load(self.path, self.options.label_column, inputs and inputs.encoding)

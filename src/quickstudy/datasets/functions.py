@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from quickstudy.datasets import table
+from quickstudy.datasets.columns import Column, typed
+from quickstudy.datasets.encoding import Encoding, in_words
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.labels import class_names
 from quickstudy.errors import UserError, nearest
@@ -27,10 +29,11 @@ SECONDS_IN_A_DAY = 86400
 class Rows:
     """The rows of a table, in the order of time where there is one."""
 
-    columns: tuple[str, ...]
-    """The names of the inputs."""
+    columns: tuple[Column, ...]
+    """The inputs."""
     x: np.ndarray
-    """(N, inputs) float64; time in days where it is given as dates."""
+    """(N, inputs) float64, as `columns.typed` reads cells; time in days where it is given as
+    dates."""
     y: np.ndarray | None
     """(N, 1) float64; None where the table has no column of targets."""
     tasks: Sequence | None
@@ -41,7 +44,7 @@ class Rows:
 
 def load(path: Path, task_column: str, target: str, time_column: str | None = None) -> Grouped:
     """The rows of a table by task, as a `Grouped` whose classes are tasks and whose x are inputs
-    with the target in the last column, (N, inputs + 1) float32.
+    with the target in the last column, (N, inputs + 1) float64.
 
     With a time column, the rows of a task are in the order of time, and time counts from the first
     of them. Tasks with fewer than two rows are left out, and a line says so. Raises `UserError` as
@@ -69,9 +72,15 @@ def load(path: Path, task_column: str, target: str, time_column: str | None = No
     grouped = grouped.select(enough)
     x = grouped.x
     if time_column is not None:
-        place = rows.columns.index(time_column)
+        place = place_of(time_column, rows)
         x[:, place] -= np.repeat(x[grouped.first, place], grouped.count)
-    return replace(grouped, x=x.astype(np.float32), columns=rows.columns)
+    say_once(f"{path} has {in_words(rows.columns, rows.x)} beside {target!r}")
+    return replace(grouped, x=x, columns=rows.columns)
+
+
+def place_of(column: str, rows: Rows) -> int:
+    """Where a column stands among the inputs."""
+    return [one.name for one in rows.columns].index(column)
 
 
 def read(
@@ -81,8 +90,10 @@ def read(
     task_column: str | None = None,
     *,
     targets: bool = False,
+    like: Encoding | None = None,
 ) -> Rows:
-    """The rows of a table: all columns but those of tasks and targets are inputs.
+    """The rows of a table: all columns but those of tasks and targets are inputs. With the columns
+    of a training, `like`, cells are read as there, and what it left out is passed over.
 
     Raises `UserError` naming the file, and the row and column where there is one: a column that is
     missing (a column of targets only where there must be `targets`), a table without inputs or
@@ -105,21 +116,19 @@ def read(
         cells.pop(target, None)
     if not cells:
         raise UserError(f"{path} has no column of inputs: add one beside {target!r}")
-    x = np.stack(
-        [
-            _times(path, name, column, numbers)
-            if name == time_column
-            else table.numbers(path, name, column, numbers)
-            for name, column in cells.items()
-        ],
-        axis=1,
-        dtype=np.float64,
-    )
+    typed_columns = [
+        (Column(name, "number"), _times(path, name, column, numbers))
+        if name == time_column
+        else typed(str(path), name, column, numbers, like and like.column(name))
+        for name, column in cells.items()
+        if like is None or name not in like.left_out
+    ]
+    x = np.stack([values for _, values in typed_columns], axis=1, dtype=np.float64)
     y = None if y is None else y[:, None].astype(float)
-    rows = Rows(tuple(cells), x, y, tasks, numbers)
+    rows = Rows(tuple(column for column, _ in typed_columns), x, y, tasks, numbers)
     if time_column is None:
         return rows
-    return _in_order(rows, np.argsort(x[:, rows.columns.index(time_column)], kind="stable"))
+    return _in_order(rows, np.argsort(x[:, place_of(time_column, rows)], kind="stable"))
 
 
 def _in_order(rows: Rows, order: np.ndarray) -> Rows:

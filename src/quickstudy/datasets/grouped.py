@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from quickstudy.datasets.columns import Column
 from quickstudy.datasets.embedding_file import EmbeddingFile
+from quickstudy.datasets.encoding import Encoding
 from quickstudy.datasets.images import Ink
 
 
@@ -45,8 +47,12 @@ class Grouped:
 
     names: tuple[str, ...]
 
-    columns: tuple[str, ...] | None = None
-    """The names of a table's features."""
+    columns: tuple[Column, ...] | None = None
+    """Of a table; x has a number for each cell until it is `encoded`, and after these the target
+    where tasks are functions."""
+
+    encoding: Encoding | None = None
+    """What made features of a table's columns, if they were."""
 
     scaling: Scaling | None = None
     """What x was standardised by, if it was."""
@@ -95,6 +101,15 @@ class Grouped:
         chosen = replace(self, first=first.astype(np.int32), count=count, names=names, rows=None)
         return replace(chosen, x=self.x[rows])
 
+    def encoded(self, where: str, encoding: Encoding) -> "Grouped":
+        """The features of the columns of a table; `where` names it in messages."""
+        assert self.columns is not None
+        found = {column.name: i for i, column in enumerate(self.columns)}
+        order = [found[column.name] for column in encoding.columns]
+        x = encoding(where, [self.columns[i] for i in order], self.x[:, order])
+        targets = self.x[:, len(self.columns) :]
+        return replace(self, x=np.concatenate([x, targets], axis=1), encoding=encoding)
+
     def named(self, names: Sequence[str]) -> "Grouped":
         """Only the classes of these names, in their order."""
         place = {name: i for i, name in enumerate(self.names)}
@@ -104,9 +119,9 @@ class Grouped:
 def standardise(splits: dict[str, Grouped]) -> dict[str, Grouped]:
     """Feature rows (N, features) shifted and scaled, column by column, to mean 0 and deviation
     1 over the rows of splits["train"]: (x - mean) / deviation. Columns that are constant there
-    are only shifted. Without this a column in large units would rule every distance. What
-    float32 cannot hold, far from a column that hardly varies, becomes the largest that it can.
-    What it was done with is each part's `scaling`.
+    are only shifted, and so are features of a table that are 0 or 1. Without this a column in
+    large units would rule every distance. What float32 cannot hold, far from a column that hardly
+    varies, becomes the largest that it can. What it was done with is each part's `scaling`.
 
     Features of a model (`embedding`) have one unit. They are all divided by one number, the root
     of the mean variance, so that distances between examples stay in proportion: features that
@@ -117,5 +132,7 @@ def standardise(splits: dict[str, Grouped]) -> dict[str, Grouped]:
     if splits["train"].embedding is not None:
         deviation = np.full_like(deviation, np.sqrt(np.mean(deviation**2)))
     constant = deviation <= np.finfo(np.float32).eps * np.abs(train).max(axis=0)
+    if (encoding := splits["train"].encoding) is not None:
+        constant[: len(encoding.flags)] |= encoding.flags
     by = Scaling(mean, np.where(constant, 1, deviation))
     return {name: replace(part, x=by(part.x), scaling=by) for name, part in splits.items()}

@@ -11,10 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
+from quickstudy.datasets.columns import Column, typed
+from quickstudy.datasets.encoding import Encoding, in_words
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.labels import class_names
 from quickstudy.errors import UserError, nearest
+from quickstudy.terminal import say_once, warn
 
 
 @dataclass(frozen=True)
@@ -31,43 +35,65 @@ class Cells:
 class Rows:
     """The rows of a table."""
 
-    columns: tuple[str, ...]
-    """The names of the features."""
-    x: np.ndarray
-    """(N, features) float32."""
+    columns: tuple[Column, ...]
+    """The features."""
+    x: Float[np.ndarray, "n columns"]
+    """A number for each cell, as `columns.typed` reads it: float64, NaN where one is missing."""
     labels: Sequence | None
     """The N cells of the label column; None where there is none."""
     numbers: Sequence[int]
     """Of the rows in the file."""
 
 
-def load(path: Path, label_column: str = "label") -> Grouped:
-    """The rows of a table, float32 (N, features), grouped by the label column.
+def load(path: Path, label_column: str = "label", like: Encoding | None = None) -> Grouped:
+    """The rows of a table, a number for each cell (N, columns), grouped by the label column.
 
-    Every other column is a feature, and each of its cells a finite number. Features are left
-    as they are: scale them with `grouped.standardise` once the classes are split. Labels are
-    brought to one spelling (`labels.normalised`). A .csv is comma-separated UTF-8 with a header;
-    .parquet needs the `parquet` extra.
+    Every other column is a feature: numbers, dates or categories (`columns.typed`). They are left
+    as they are: once the classes are split, an `Encoding` makes features of them, and
+    `grouped.standardise` scales these. Labels are brought to one spelling (`labels.normalised`). A
+    .csv is comma-separated UTF-8 with a header; .parquet needs the `parquet` extra.
 
-    Raises `UserError` as `read` does, and where there is no row, or no label in a row.
+    Says on standard error what the columns hold, and which of them is a copy of the label. Raises
+    `UserError` as `read` does, and where there is no row, or no label in a row.
 
     >>> load(Path("iris.csv"), label_column="species").x.shape
     (150, 4)
     """
-    rows = read(path, label_column, labelled=True)
+    rows = read(path, label_column, labelled=True, like=like)
     assert rows.labels is not None
     if not len(rows.labels):
         raise UserError(f"{path} has no rows: add examples")
     names = class_names(f"{path}, column {label_column!r}", rows.labels, rows.numbers)
     grouped = Grouped.from_labels(rows.x, names)
+    say_once(f"{path} has {in_words(rows.columns, rows.x)}")
+    warn_of_copies(path, rows, names)
     return replace(grouped, columns=rows.columns, rows=np.asarray(rows.numbers)[grouped.rows])
 
 
-def read(path: Path, label_column: str = "label", *, labelled: bool = False) -> Rows:
-    """The rows of a table, with labels or without; or with labels alone.
+def warn_of_copies(path: Path, rows: Rows, names: Sequence[str]) -> None:
+    """Warn of columns that have one value for each class, and another for each other."""
+    classes = len(set(names))
+    for column, values in zip(rows.columns, rows.x.T, strict=True):
+        together = {(name, "" if np.isnan(v) else v) for name, v in zip(names, values, strict=True)}
+        if classes == len(together) == len(np.unique(values)) < len(names):
+            warn(
+                f"{path}: column {column.name!r} tells the class of every row, as a copy of the "
+                "label does: leave it out unless new rows have it before their class is known"
+            )
 
-    Raises `UserError` as `cells` does, and where there is no label column where it must be
-    `labelled`, no features, or a cell that is not a number.
+
+def read(
+    path: Path,
+    label_column: str = "label",
+    *,
+    labelled: bool = False,
+    like: Encoding | None = None,
+) -> Rows:
+    """The rows of a table, with labels or without; or with labels alone. With the columns of a
+    training, `like`, cells are read as there, and what it left out is passed over.
+
+    Raises `UserError` as `cells` and `typed` do, and where there is no label column where it must
+    be `labelled`, or no features.
     """
     found = cells(path)
     columns, header = dict(found.columns), list(found.columns)
@@ -78,8 +104,33 @@ def read(path: Path, label_column: str = "label", *, labelled: bool = False) -> 
     labels = columns.pop(label_column, None)
     if not columns:
         raise UserError(f"{path} has no column but {label_column!r}: add columns of features")
-    features = [numbers(path, name, column, found.rows) for name, column in columns.items()]
-    return Rows(tuple(columns), np.stack(features, axis=1), labels, found.rows)
+    read = [
+        typed(str(path), name, column, found.rows, like and like.column(name))
+        for name, column in columns.items()
+        if like is None or name not in like.left_out
+    ]
+    x = np.stack([values for _, values in read], axis=1) if read else np.empty((len(found.rows), 0))
+    return Rows(tuple(column for column, _ in read), x, labels, found.rows)
+
+
+def cells(path: Path) -> Cells:
+    """The cells of a table.
+
+    Raises `UserError` naming the file, and the row and column where there is one: a missing or
+    empty file, columns without a name or of the same name, a row of another length.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: check its path")
+    header, columns, rows = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    if len(set(header)) < len(header):
+        raise UserError(f"{path} has two columns of the same name: rename one of {header}")
+    for number, name in enumerate(header, 1):
+        if not name.strip():
+            raise UserError(
+                f"{path}: column {number} has no name: name it, or leave it out if it is a number "
+                "of rows (pandas: to_csv(..., index=False))"
+            )
+    return Cells(dict(zip(header, columns, strict=True)), rows)
 
 
 def numbers(path: Path, name: str, cells: Sequence, rows: Sequence[int]) -> np.ndarray:
@@ -113,23 +164,6 @@ LONGEST_CELL = 2**31 - 1
 
 Table = tuple[list[str], Sequence[Sequence], Sequence[int]]
 """The header, the cells of each column, and the number of each row in the file."""
-
-
-def cells(path: Path) -> Cells:
-    """The cells of a table as they are. Raises `UserError` for a missing or empty file, a row of
-    another length, and columns without a name or of the same name."""
-    if not path.is_file():
-        raise UserError(f"there is no file {path}: check its path")
-    header, columns, rows = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
-    if len(set(header)) < len(header):
-        raise UserError(f"{path} has two columns of the same name: rename one of {header}")
-    for number, name in enumerate(header, 1):
-        if not name.strip():
-            raise UserError(
-                f"{path}: column {number} has no name: name it, or leave it out if it is a number "
-                "of rows (pandas: to_csv(..., index=False))"
-            )
-    return Cells(dict(zip(header, columns, strict=True)), rows)
 
 
 def _read_csv(path: Path) -> Table:

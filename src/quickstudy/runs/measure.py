@@ -172,7 +172,7 @@ def measure(
     of_any_learner = t.inputs and t.inputs.of_any_learner
     shape = task.query.x.shape[2:] if t.verify else task.query.x.shape[1:]
     if t.inputs is None and len(shape) == 1 and t.kind.own:
-        of_any_learner = Inputs.unscaled(shape)
+        of_any_learner = Inputs.unscaled(shape, t.data.inputs(shape).encoding)
     if t.inputs == of_any_learner:
         return result
     # Learners that scale the same features differently have met the same tasks.

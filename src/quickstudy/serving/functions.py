@@ -152,8 +152,8 @@ def adapt(run: Path, support: Path, out: Path) -> tuple[AdaptedFunction, dict[st
             f"{settings.tasks.task_column!r}): give the rows of one"
         )
     start = 0.0
-    if inputs.time_column is not None and inputs.time_column in rows.columns:
-        start = float(rows.x[0, rows.columns.index(inputs.time_column)])
+    if inputs.time_column is not None:
+        start = float(rows.x[0, functions.place_of(inputs.time_column, rows)])
     x, y = _brought(inputs, support, rows, start), rows.y
     assert y is not None
     enable_compilation_cache()
@@ -223,9 +223,15 @@ def _read(settings: RunSettings, path: Path, *, targets: bool) -> functions.Rows
         raise UserError(f"{path}: the learner takes rows of a table, .csv or .parquet")
     t = settings.tasks
     assert t.target is not None
+    inputs = settings.tasks.inputs
     there = t.task_column in table.cells(path).columns
     return functions.read(
-        path, t.target, t.time_column, t.task_column if there else None, targets=targets
+        path,
+        t.target,
+        t.time_column,
+        t.task_column if there else None,
+        targets=targets,
+        like=inputs and inputs.encoding,
     )
 
 
@@ -233,7 +239,7 @@ def _brought(inputs: Inputs, path: Path, rows: functions.Rows, start: float) -> 
     """The inputs of rows as the learner takes them."""
     x = rows.x.copy()
     if inputs.time_column is not None:
-        x[:, rows.columns.index(inputs.time_column)] -= start
+        x[:, functions.place_of(inputs.time_column, rows)] -= start
     return inputs.brought(str(path), x, rows.columns)
 
 

@@ -34,7 +34,7 @@ def read_support(inputs: Inputs, path: Path) -> tuple[Grouped, Inputs]:
     if inputs.tokenizer is not None:
         read = texts.load(path, inputs.text_column, inputs.label_column)
     elif path.suffix in TABLES:
-        read = table.load(path, inputs.label_column)
+        read = table.load(path, inputs.label_column, inputs.encoding)
     elif path.suffix == ".npz":
         read = arrays.load(path)
         if (model := inputs.model_for(read.x)) is not None:
@@ -47,7 +47,9 @@ def read_support(inputs: Inputs, path: Path) -> tuple[Grouped, Inputs]:
     x = _numbers(inputs.brought(str(path), read.x, read.columns))
     if read.ink is not None:
         inputs = replace(inputs, ink=read.ink.colour)
-    return replace(read, x=x), replace(inputs, columns=inputs.columns or read.columns)
+    if inputs.columns is None and read.columns is not None:
+        inputs = replace(inputs, columns=tuple(column.name for column in read.columns))
+    return replace(read, x=x), inputs
 
 
 def example_names(inputs: Inputs, path: Path, read: Grouped) -> tuple[str, ...]:
@@ -75,7 +77,7 @@ def read_queries(
         if inputs.tokenizer is not None:
             found, x = texts.read(path, inputs.text_column)
         elif path.suffix in TABLES:
-            rows = table.read(path, inputs.label_column)
+            rows = table.read(path, inputs.label_column, like=inputs.encoding)
             columns, x, embedding = rows.columns, rows.x, None
             found = [f"{path}, row {number}" for number in rows.numbers]
         elif path.suffix == ".npz":

@@ -60,6 +60,10 @@ class TaskSettings(DataOptions):
     often; the others are unlabelled."""
     fixed_labels: bool = False
     """Each class has the same label in every episode: tasks that can be learned by heart."""
+    proportional: bool = False
+    """Classes of an episode have the shares that they have in the data: of way × shot labelled
+    examples and way × query test examples each class has one at least, and the rest are divided in
+    proportion."""
     within: bool = False
     """All classes of an episode are of one group, say characters of one alphabet: classes whose
     names begin alike up to a slash."""
@@ -186,8 +190,9 @@ class RunSettings:
         for word in LATER:
             if tasks[word] == default(word):
                 del tasks[word]
-        if not self.tasks.skip_small_classes:
-            del tasks["skip_small_classes"]
+        for word in ("skip_small_classes", "proportional"):
+            if not tasks[word]:
+                del tasks[word]
         own = source_of(self.tasks.kind)
         return {
             **({"tasks_source": saved.to_json(own)} if own else {}),
