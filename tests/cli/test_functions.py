@@ -12,6 +12,7 @@ import pytest
 from quickstudy.cli import main
 from quickstudy.data.registry import _data_of
 from quickstudy.datasets import functions
+from quickstudy.datasets.columns import Column
 from quickstudy.runs.folders import kept_split
 from quickstudy.runs.saved import SavedRun
 from quickstudy.runs.tasks import episode_tasks
@@ -143,7 +144,7 @@ def test_time_is_in_days_from_the_first_row_of_a_task_and_rows_are_in_its_order(
     table = write(tmp_path / "series.csv", SERIES, ("shop", "date", "sales"))
     found = functions.load(table, "shop", "sales", "date")
     assert found.names == ("a", "b")
-    assert found.columns == ("date",)
+    assert found.columns == (Column("date", "number"),)
     np.testing.assert_allclose(found.x, [[0, 1], [1, 2], [3, 4], [0, 10], [1, 20], [2, 30]])
     assert "1 of 3 tasks (--task-column shop) have one row alone" in capsys.readouterr().err
 

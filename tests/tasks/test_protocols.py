@@ -35,6 +35,7 @@ from quickstudy.tasks.glyphs import Glyphs
 from quickstudy.tasks.groups import Groups
 from quickstudy.tasks.mapped import MappedSource, RowNumbers
 from quickstudy.tasks.mislabelled import Mislabelled
+from quickstudy.tasks.open_set import OpenSet
 from quickstudy.tasks.pairs import Pairs
 from quickstudy.tasks.partly_labelled import PartlyLabelled
 from quickstudy.tasks.problems.classification import Classifiers
@@ -93,6 +94,7 @@ DISTRIBUTIONS: list[TaskDistribution] = [
         shot=2,
         query=2,
     ),
+    OpenSet(FewShot(SOURCE, 2, 1, 1)),
     Proportional(UNEQUAL, 3, 2, 2),
     Sequences(SOURCE, 2, 6),
     Sinusoid(2, 2),

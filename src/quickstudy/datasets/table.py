@@ -65,7 +65,8 @@ def load(path: Path, label_column: str = "label", like: Encoding | None = None) 
         raise UserError(f"{path} has no rows: add examples")
     names = class_names(f"{path}, column {label_column!r}", rows.labels, rows.numbers)
     grouped = Grouped.from_labels(rows.x, names)
-    say_once(f"{path} has {in_words(rows.columns, rows.x)}")
+    if like is None:
+        say_once(f"{path} has {in_words(rows.columns, rows.x)}")
     warn_of_copies(path, rows, names)
     return replace(grouped, columns=rows.columns, rows=np.asarray(rows.numbers)[grouped.rows])
 

@@ -26,7 +26,7 @@ class Residual(Network):
     """Scaled inputs, and a perceptron of one hidden layer beside them. It is no chain of layers, so
     it does not name any.
 
-    >>> features, _ = Residual((64,), key=key)(x)
+    >>> features, _ = Residual((28, 28, 1), key=key)(x)
     """
 
     scale: Float[Array, " d"]
