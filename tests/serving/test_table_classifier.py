@@ -39,7 +39,7 @@ def fitted(birds) -> TableClassifier:
 
 
 def test_the_shipped_weights_are_small_and_were_trained_as_the_study_says():
-    saved = SavedRun.shipped()
+    saved = SavedRun.shipped("tables")
     settings, learner = saved.settings, saved.learner()
     assert settings == SHIPPED.resolved()
     with resources.as_file(TABLES) as file:
@@ -62,7 +62,7 @@ def test_it_is_the_learner_whatever_its_shapes_are_filled_up_with(birds):
     x, y = np.pad(x, [(0, 0), (0, 1)]), np.searchsorted(np.sort(NAMES), y)
     x[:, 4] = np.random.default_rng(0).normal(size=60)  # five features
     found = TableClassifier().fit(x[:11], y[:11]).predict_proba(x[11:20])
-    learner = SavedRun.shipped().learner()
+    learner = SavedRun.shipped("tables").learner()
 
     @eqx.filter_jit
     def log_p(learner, x, y):

@@ -24,7 +24,7 @@ class Adapt:
     on examples that are left out, beside methods that need no run."""
 
     run: tyro.conf.Positional[Path]
-    """The folder of a finished run."""
+    """The folder of a finished run; or characters, a learner that comes with the package."""
     support: Path
     """A folder with a sub-folder of images for each class, an .npz, or a table. For a run on small
     data sets of a table (--task-column): a table with the rows of one."""

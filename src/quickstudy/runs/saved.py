@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,9 @@ from quickstudy.settings.task_spec import TaskSpec
 if TYPE_CHECKING:
     import optax
 
-TABLES = resources.files("quickstudy") / "learners" / "trained" / "tables.qs"
-"""The learner that the package brings along, of the kind `in-context`."""
+TRAINED = resources.files("quickstudy") / "learners" / "trained"
+"""The learners that the package brings along: of tables, of the kind `in-context`, and of
+characters, a `protonet`."""
 OPTIMIZERS = resources.files("quickstudy") / "optimizers" / "trained"
 """The optimisers that the package brings along."""
 
@@ -62,9 +64,9 @@ class SavedRun:
         return SavedRun(file, kind, header, kind.from_header(file.parent, header), arrays)
 
     @staticmethod
-    def shipped() -> SavedRun:
-        """Open the learner of tables that comes with the package."""
-        with resources.as_file(TABLES) as file:
+    def shipped(name: str) -> SavedRun:
+        """Open a learner that comes with the package: "tables" or "characters"."""
+        with resources.as_file(shipped_learner(name)) as file:
             return SavedRun.open(file)
 
     @staticmethod
@@ -127,6 +129,11 @@ def open_seeds(run: Path) -> dict[int, SavedRun]:
                 "keep them in different folders, and compare those"
             )
     return found
+
+
+def shipped_learner(name: str) -> Traversable:
+    """Give the file of a learner that comes with the package."""
+    return TRAINED / f"{name}.qs"
 
 
 def shipped_optimizers() -> list[str]:

@@ -25,6 +25,8 @@ from quickstudy.serving.left_out import best_of, leave_out, measured, temperatur
 from quickstudy.task import Examples
 from quickstudy.terminal import warn
 
+CHARACTERS = "characters"
+
 
 def adapt(
     run: Path,
@@ -97,9 +99,12 @@ def adapt(
 
 
 def learner_of(run: Path) -> SavedRun:
-    """Open the run of a learner of classes. Raises `UserError` where it is something else."""
+    """Open the run of a learner of classes; or the learner of characters that comes with the
+    package, where `run` is `CHARACTERS` and there is no such folder. Raises `UserError` where it is
+    something else."""
     is_run(run)
-    saved = SavedRun.open(run)
+    shipped = str(run) == CHARACTERS and not run.exists()
+    saved = SavedRun.shipped(CHARACTERS) if shipped else SavedRun.open(run)
     if saved.header.get("kind") == KIND:
         raise UserError(f"{saved.file} is an adapted learner, not a trained one")
     if not isinstance(saved.problem.likelihood, Categorical):

@@ -27,19 +27,22 @@ def known_for(
 ) -> tuple[Reference | None, str]:
     """Choose the reference inputs of a score, and what to say of them.
 
-    They are queries of the run's validation classes where its data can be opened; otherwise what
-    the run's file keeps of them, if `learner` is the run's `own`. Where the left-out examples are
-    beyond the threshold more often than false alarms at this rate are, with a probability below 1 %
-    of that by chance, the support set is unlike the data of the run. Then, and where there are no
-    other reference inputs, they are the left-out examples. None where these are fewer than
-    1 / false_alarms - 1, the least with which a score can be so low.
+    They are what the run's file keeps of them, if it does and `learner` is the run's `own`;
+    otherwise queries of the run's validation classes, where its data can be opened. Where the
+    left-out examples are beyond the threshold more often than false alarms at this rate are, with a
+    probability below 1 % of that by chance, the support set is unlike the data of the run. Then,
+    and where there are no other reference inputs, they are the left-out examples. None where these
+    are fewer than 1 / false_alarms - 1, the least with which a score can be so low.
     """
-    shot = int(np.median(counts))
-    try:
-        found, said = known_inputs(saved.settings, learner, len(counts), shot), ""
-    except UserError as error:
-        found = known_in(saved.header, len(counts), shot) if own else None
-        said = f"the run's data cannot be opened ({error})"
+    way, shot = len(counts), int(np.median(counts))
+    if saved.header.get("known"):
+        found = known_in(saved.header, way, shot) if own else None
+        said = "the file of the run has no reference inputs for this method"
+    else:
+        try:
+            found, said = known_inputs(saved.settings, learner, way, shot), ""
+        except UserError as error:
+            found, said = None, f"the run's data cannot be opened ({error})"
     if found is not None:
         if left is None or not (beyond := surprising(found, left, false_alarms)):
             return found, ""

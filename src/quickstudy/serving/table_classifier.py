@@ -195,7 +195,7 @@ class TableClassifier:
 
 
 def _learner(run: str | Path | None) -> InContext:
-    learner = (SavedRun.shipped() if run is None else SavedRun.open(Path(run))).learner()
+    learner = (SavedRun.shipped("tables") if run is None else SavedRun.open(Path(run))).learner()
     if not isinstance(learner, InContext):
         raise UserError(f"{run} is not a run of in-context, which reads tables")
     return learner

@@ -82,7 +82,7 @@ def looks(x: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"]) -> Map:
     of_class = [order[y[order] == k] for k in np.unique(y)]
     some = np.concatenate([rows[:SHOWN_EACH] for rows in of_class])
     told = np.concatenate([rows[SHOWN_EACH : 2 * SHOWN_EACH] for rows in of_class])
-    learner = SavedRun.shipped().learner()
+    learner = SavedRun.shipped("tables").learner()
     assert isinstance(learner, InContext)
     support = Examples(jnp.asarray(x[some], jnp.float32), jnp.asarray(y[some]))
     read = learner.adapt(support, Categorical(len(of_class)), key=jax.random.key(0))
