@@ -295,8 +295,6 @@ def words_of(shape: tuple[int, ...]) -> str:
     >>> words_of((28, 28, 1)), words_of((5,))
     ('images of 28 × 28 × 1', '5 features')
     """
-    if not shape:
-        return "single numbers"
-    if len(shape) == 1:
-        return f"{shape[0]} features"
+    if len(shape) < 2:
+        return f"{shape[0]} features" if shape else "single numbers"
     return f"{'images' if len(shape) == 3 else 'arrays'} of {' × '.join(map(str, shape))}"
