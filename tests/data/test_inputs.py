@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from quickstudy.data.inputs import Inputs, in_order
+from quickstudy.data.inputs import Inputs
 from quickstudy.data.registry import kind_of
-from quickstudy.datasets.columns import Column
+from quickstudy.datasets.columns import Column, in_order
 from quickstudy.datasets.encoding import EncodedColumn, Encoding
 from quickstudy.datasets.grouped import Grouped, Scaling
 from quickstudy.errors import UserError

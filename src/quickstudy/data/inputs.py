@@ -9,16 +9,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from quickstudy.datasets.columns import Column
+from quickstudy.datasets.columns import Column, in_order
 from quickstudy.datasets.embedding_file import EmbeddingFile
-from quickstudy.datasets.encoding import Encoding
+from quickstudy.datasets.encoding import Encoding, only_numbers
 from quickstudy.datasets.grouped import Scaling
-from quickstudy.datasets.tokens import Tokenizer
+from quickstudy.datasets.tokens import Tokenizer, cut_words
 from quickstudy.errors import UserError
 from quickstudy.terminal import say_once, warn
 
@@ -173,9 +174,7 @@ class Inputs:
     @property
     def words(self) -> str:
         """What the learner takes, for a message."""
-        if self.tokenizer is not None:
-            return "texts"
-        return words_of(self.shape)
+        return words_of(self.shape) if self.tokenizer is None else "texts"
 
     @property
     def scaling(self) -> Scaling | None:
@@ -257,29 +256,17 @@ class Inputs:
     def _features(self, what: str, x: np.ndarray, columns: Sequence[Column]) -> np.ndarray:
         """The features of the columns of a table. Raises `UserError` where they are others than in
         training."""
-        encoding = self.encoding
-        names = [column.name for column in columns]
+        encoding, wanted = self.encoding, self.columns
         if encoding is not None:
-            left = [i for i, name in enumerate(names) if name not in encoding.left_out]
+            used = [one.name not in encoding.left_out for one in columns]
+            columns, x = [*compress(columns, used)], x[:, used]
             wanted = [column.name for column in encoding.columns]
-            order = in_order(what, [names[i] for i in left], wanted, self.learner)
-            order = [left[i] for i in order]
-            return encoding(what, [columns[i] for i in order], x[:, order])
-        if self.columns is not None:
-            order = in_order(what, names, self.columns, self.learner)
+        if wanted is not None:
+            order = in_order(what, [one.name for one in columns], wanted, self.learner)
             columns, x = [columns[i] for i in order], x[:, order]
-        for column in columns:
-            if column.kind != "number":
-                raise UserError(
-                    f"{what}: column {column.name!r} is no column of numbers; {self.learner} was "
-                    "trained on numbers alone"
-                )
-        if self.mean is not None and np.isnan(x).any():
-            gaps = np.isnan(x)
-            empty = [column.name for i, column in enumerate(columns) if gaps[:, i].any()]
-            say_once(f"{what}: missing cells in {', '.join(empty)} become the mean of the training")
-            x = np.where(np.isnan(x), np.resize(self.mean, x.shape[1]), x)
-        return x
+        if encoding is None:
+            return only_numbers(what, columns, x, self.mean, self.learner)
+        return encoding(what, columns, x)
 
     def _warn_if_far(self, what: str, x: np.ndarray) -> None:
         """Warn where the range of `x` is far from that of the training."""
@@ -302,47 +289,12 @@ class Inputs:
             )
 
 
-def cut_words(cut: int, texts: int, length: int) -> str:
-    """What to say of texts that are longer than `length` tokens.
-
-    >>> cut_words(3, 20, 256)
-    '3 of 20 texts are longer than 256 tokens: the rest of them is left out (--text-length)'
-    """
-    return (
-        f"{cut} of {texts} texts are longer than {length} tokens: the rest of them is left out "
-        "(--text-length)"
-    )
-
-
-def in_order(
-    what: str, found: Sequence[str], wanted: Sequence[str], learner: str = "the learner"
-) -> list[int]:
-    """Where each of the columns that a learner wants is among those found. Raises `UserError` where
-    they are not the same columns.
-
-    >>> in_order("x.csv", ["b", "a"], ["a", "b"])
-    [1, 0]
-    """
-    missing = [column for column in wanted if column not in found]
-    others = [column for column in found if column not in wanted]
-    if missing or others:
-        said = [f"no {', '.join(missing)}"] if missing else []
-        said += [f"also {', '.join(others)}"] if others else []
-        raise UserError(
-            f"{what} has the features {', '.join(found)} ({'; '.join(said)}); {learner} takes "
-            f"{', '.join(wanted)}"
-        )
-    return [list(found).index(column) for column in wanted]
-
-
 def words_of(shape: tuple[int, ...]) -> str:
     """Inputs of a shape, for a message.
 
     >>> words_of((28, 28, 1)), words_of((5,))
     ('images of 28 × 28 × 1', '5 features')
     """
-    if len(shape) == 0:
-        return "single numbers"
-    if len(shape) == 1:
-        return f"{shape[0]} features"
+    if len(shape) < 2:
+        return f"{shape[0]} features" if shape else "single numbers"
     return f"{'images' if len(shape) == 3 else 'arrays'} of {' × '.join(map(str, shape))}"

@@ -6,11 +6,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from quickstudy.data.inputs import Inputs, cut_words
+from quickstudy.data.inputs import Inputs
 from quickstudy.data.own import Own
 from quickstudy.datasets import texts
 from quickstudy.datasets.grouped import Grouped
-from quickstudy.datasets.tokens import Tokenizer
+from quickstudy.datasets.tokens import Tokenizer, cut_words
 from quickstudy.terminal import say_once
 
 if TYPE_CHECKING:

@@ -51,6 +51,27 @@ class Column:
     """The words of a category, sorted; "" where cells are blank."""
 
 
+def in_order(
+    what: str, found: Sequence[str], wanted: Sequence[str], learner: str = "the learner"
+) -> list[int]:
+    """Where each of the columns that a learner wants is among those found. Raises `UserError` where
+    they are not the same columns.
+
+    >>> in_order("x.csv", ["b", "a"], ["a", "b"])
+    [1, 0]
+    """
+    missing = [column for column in wanted if column not in found]
+    others = [column for column in found if column not in wanted]
+    if missing or others:
+        said = [f"no {', '.join(missing)}"] if missing else []
+        said += [f"also {', '.join(others)}"] if others else []
+        raise UserError(
+            f"{what} has the features {', '.join(found)} ({'; '.join(said)}); {learner} takes "
+            f"{', '.join(wanted)}"
+        )
+    return [list(found).index(column) for column in wanted]
+
+
 def typed(
     where: str, name: str, cells: Sequence, rows: Sequence[int], like: Column | None = None
 ) -> tuple[Column, Float[np.ndarray, " n"]]:

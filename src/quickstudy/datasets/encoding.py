@@ -152,6 +152,29 @@ class Encoding:
         return np.concatenate(parts, axis=1)
 
 
+def only_numbers(
+    where: str,
+    columns: Sequence[Column],
+    x: Float[np.ndarray, "n columns"],
+    mean: Sequence[float] | None,
+    learner: str,
+) -> Float[np.ndarray, "n columns"]:
+    """The columns of a table for a learner that keeps no encoding: `mean` where a number is
+    missing, and a line that says so. Raises `UserError` for words and dates."""
+    for column in columns:
+        if column.kind != "number":
+            raise UserError(
+                f"{where}: column {column.name!r} is no column of numbers; {learner} was trained "
+                "on numbers alone"
+            )
+    gaps = np.isnan(x)
+    if mean is None or not gaps.any():
+        return x
+    empty = [column.name for i, column in enumerate(columns) if gaps[:, i].any()]
+    say_once(f"{where}: missing cells in {', '.join(empty)} become the mean of the training")
+    return np.where(gaps, np.resize(mean, x.shape[1]), x)
+
+
 def _fitted(column: Column, values: Float[np.ndarray, " n"]) -> EncodedColumn:
     if column.kind == "category":
         code, count = np.unique(values.astype(int), return_counts=True)

@@ -136,3 +136,15 @@ def _library() -> Any:
     except ImportError:
         raise UserError(HOW) from None
     return tokenizers
+
+
+def cut_words(cut: int, texts: int, length: int) -> str:
+    """What to say of texts that are longer than `length` tokens.
+
+    >>> cut_words(3, 20, 256)
+    '3 of 20 texts are longer than 256 tokens: the rest of them is left out (--text-length)'
+    """
+    return (
+        f"{cut} of {texts} texts are longer than {length} tokens: the rest of them is left out "
+        "(--text-length)"
+    )

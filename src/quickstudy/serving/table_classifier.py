@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from quickstudy.compilation import enable_compilation_cache
-from quickstudy.data.inputs import in_order
+from quickstudy.datasets.columns import in_order
 from quickstudy.datasets.encoding import Encoding
 from quickstudy.datasets.labels import first_missing
 from quickstudy.errors import UserError
