@@ -158,6 +158,11 @@ def require_ours(path: Path, mark: bytes, what: str, option: str) -> None:
         raise UserError(f"cannot read {path}: {error.strerror}; {advice}") from error
     if not ours:
         raise UserError(f"{path} exists and is not {what} of quickstudy: {advice}")
+    require_place(path, advice)
+
+
+def require_place(path: Path, advice: str) -> None:
+    """Raise `UserError`, with `advice`, unless the folder of a file to be written takes files."""
     folder = path.absolute().parent
     while not folder.exists():
         folder = folder.parent

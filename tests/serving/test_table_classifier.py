@@ -18,7 +18,7 @@ from quickstudy.errors import UserError
 from quickstudy.estimate import Estimate
 from quickstudy.experiments.studies.tables import SHIPPED, draw
 from quickstudy.likelihood import Categorical
-from quickstudy.runs.saved import TABLES, SavedRun
+from quickstudy.runs.saved import SavedRun, shipped_learner
 from quickstudy.serving.scikit_learn import opponents
 from quickstudy.serving.table_classifier import TableClassifier, weighted
 from quickstudy.task import Examples
@@ -42,7 +42,7 @@ def test_the_shipped_weights_are_small_and_were_trained_as_the_study_says():
     saved = SavedRun.shipped("tables")
     settings, learner = saved.settings, saved.learner()
     assert settings == SHIPPED.resolved()
-    with resources.as_file(TABLES) as file:
+    with resources.as_file(shipped_learner("tables")) as file:
         assert file.stat().st_size < 2_000_000
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(learner) if hasattr(x, "dtype"))
 

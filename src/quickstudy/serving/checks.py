@@ -7,6 +7,7 @@ from pathlib import Path
 from quickstudy import checkpoint
 from quickstudy.data.inputs import Inputs, TokenShape
 from quickstudy.errors import UserError
+from quickstudy.files import require_place
 from quickstudy.learner import Learner
 from quickstudy.runs.kinds import LEARNER
 from quickstudy.runs.saved import SavedRun
@@ -46,6 +47,7 @@ def inductive(saved: SavedRun) -> tuple[RunSettings, Learner]:
 def may_write(out: Path) -> None:
     """Raise `UserError` unless `out` is free, or an adapted learner to be replaced."""
     if not out.exists():
+        require_place(out, "choose another --out")
         return
     try:
         ours = checkpoint.read_header(out).get("kind") == KIND

@@ -27,6 +27,7 @@ from quickstudy.compilation import enable_compilation_cache
 from quickstudy.data.inputs import Inputs
 from quickstudy.datasets import functions, table
 from quickstudy.errors import UserError
+from quickstudy.files import require_place
 from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.baseline.regression import SupportMean
 from quickstudy.learners.baseline.ridge import Ridge
@@ -136,6 +137,7 @@ def adapt(run: Path, support: Path, out: Path) -> tuple[AdaptedFunction, dict[st
     """
     if out.exists() and not holds_function(out):
         raise UserError(f"{out} exists and is not an adapted function: choose another --out")
+    require_place(out, "choose another --out")
     saved = SavedRun.open(run)
     settings, problem, learner = saved.settings, saved.problem, saved.learner()
     inputs: Inputs = settings.tasks.inputs

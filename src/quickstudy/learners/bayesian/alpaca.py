@@ -98,7 +98,7 @@ class ALPaCA(Learner):
         linear, learned = 1 + inputs, network.outputs
         self.network = network
         self.mean = jnp.zeros((linear + learned, targets))
-        self.factor = jnp.diag(jnp.asarray([1.0] * linear + [SLIGHT] * learned))
+        self.factor = jnp.diag(jnp.where(jnp.arange(linear + learned) < linear, 1.0, SLIGHT))
         self.log_noise = jnp.asarray(-0.5)
 
     def features(self, x: Float[Array, "n ..."]) -> Float[Array, "n p"]:
