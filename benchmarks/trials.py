@@ -184,7 +184,7 @@ def render() -> None:
         "Each trial is a command that a new user may type, and `quickstudy evaluate` after it, on",
         "test classes (or customers) that neither training nor the choice of the best step has",
         "seen. One training each; intervals are over test episodes. Beside each learner stands",
-        "what needs no training. `python -m benchmarks.trials` makes the data, and its text says how.",
+        "what needs no training. `python -m benchmarks.trials` makes the data; its text says how.",
         "",
         "| trial | training | unit | trained | free | verdict |",
         "|---|---|---|---|---|---|",
