@@ -58,13 +58,15 @@ OWN_HEAD = {
 }
 """Those whose parameters know how many classes there are."""
 COMPARES = {"siamese", "arc"}
-READS_NUMBERS = {"pixels", "arc", "mann", "lstm", "in-context", "statistician", "meta-networks"}
+READS_NUMBERS = {
+    *("pixels", "arc", "mann", "lstm", "in-context", "statistician", "meta-networks", "alpaca"),
+}
 """Those that no network shields from tokens. (CNP has one where targets are classes.)"""
 SPELLS = {"mann", "lstm", "snail"}
 """Those that read words of letters for labels."""
 BY_LAYERS = {"mt-net", "cavia", "tadam", "meta-networks"}
 """Those that change a network layer by layer."""
-REGRESSES = {*GRADIENT, "multi-task", "cnp"} - {"taml"}
+REGRESSES = {*GRADIENT, "multi-task", "cnp", "alpaca"} - {"taml"}
 """Those that take real targets; TAML by its default measure does not."""
 
 

@@ -96,7 +96,7 @@ def test_a_class_without_an_example_is_never_the_answer(name):
     assert not np.any(np.argmax(found, 1) == 1)
 
 
-@pytest.mark.parametrize("name", OPPONENTS)
+@pytest.mark.parametrize("name", sorted({*OPPONENTS} - {"ridge"}))
 def test_real_targets_are_refused(name):
     support = Examples(jnp.asarray(X), jnp.ones((9, 1)))
     with pytest.raises(ValueError, match="targets are not classes"):

@@ -42,7 +42,7 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def trained(folder: Path, learner: LearnerSettings, tasks: TaskSettings, steps: int) -> Path:
     """A run in a new folder."""
-    training = TrainingSettings(steps=steps, meta_batch=2, validation_episodes=5)
+    training = TrainingSettings(steps=steps, meta_batch=2, validation_episodes=5, patience=20)
     train(RunSettings(learner, tasks, training), folder, show_progress=False)
     return folder
 
