@@ -336,7 +336,23 @@ class Gaussian(RealTargets):
         return jnp.sum((error / scale) ** 2, axis=-1)
 
 
-class HeteroscedasticGaussian(RealTargets):
+class MeanAndScale(RealTargets):
+    """Noise whose scale is predicted too: of the `size` = 2 · targets numbers of a prediction the
+    first half are means, and the others say how sure of them it is."""
+
+    @property
+    def targets(self) -> int:
+        return self.size // 2
+
+    def deviance(
+        self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
+    ) -> Float[Array, " n"]:
+        """Raises `ValueError`: the smaller the predicted scale around a right mean, the better,
+        down to a floor of our choice or without end."""
+        raise ValueError("no prediction is the best where the noise's scale is predicted too")
+
+
+class HeteroscedasticGaussian(MeanAndScale):
     """Noise whose scale is predicted too: of the `size` = 2 · targets numbers of a prediction the
     first half are means and the others, a, say how sure of them it is:
 
@@ -353,25 +369,14 @@ class HeteroscedasticGaussian(RealTargets):
     """The smallest scale."""
     headline: ClassVar[str] = "nll"
 
-    @property
-    def targets(self) -> int:
-        return self.size // 2
-
     def moments(
         self, prediction: Float[Array, "n size"]
     ) -> tuple[Float[Array, "n targets"], Float[Array, "n targets"]]:
         mean, a = jnp.split(prediction, 2, axis=-1)
         return mean, self.floor + (1 - self.floor) * jax.nn.softplus(a)
 
-    def deviance(
-        self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
-    ) -> Float[Array, " n"]:
-        """Raises `ValueError`: the smaller the predicted scale around a right mean, the better, so
-        that only the floor, a choice of ours, says what is best."""
-        raise ValueError("no prediction is the best where the noise's scale is predicted too")
 
-
-class LogScaleGaussian(RealTargets):
+class LogScaleGaussian(MeanAndScale):
     """Noise whose scale is predicted without a floor: of the `size` = 2 · targets numbers of a
     prediction the first half are means and the others are log s. For learners that compute the
     scale; which metric counts is that of the tasks, `headline`.
@@ -383,22 +388,11 @@ class LogScaleGaussian(RealTargets):
     size: int = eqx.field(static=True, default=2)
     headline: str = eqx.field(static=True, default="mse")  # pyright: ignore
 
-    @property
-    def targets(self) -> int:
-        return self.size // 2
-
     def moments(
         self, prediction: Float[Array, "n size"]
     ) -> tuple[Float[Array, "n targets"], Float[Array, "n targets"]]:
         mean, log_scale = jnp.split(prediction, 2, axis=-1)
         return mean, jnp.exp(log_scale)
-
-    def deviance(
-        self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
-    ) -> Float[Array, " n"]:
-        """Raises `ValueError`: the smaller the scale around a right mean, the better, without
-        end."""
-        raise ValueError("no prediction is the best where the noise's scale is predicted too")
 
 
 def with_log_scale(likelihood: Likelihood) -> Likelihood:

@@ -21,17 +21,6 @@ SIZES = ("--way", 2, "--query", 2, "--train-way", 2, "--train-query", 2)
 
 
 @pytest.fixture
-def run(capfd):
-    """A command that succeeds; what it prints."""
-
-    def run(*words: object) -> str:
-        assert main([str(word) for word in words]) == 0, capfd.readouterr().err
-        return capfd.readouterr().out
-
-    return run
-
-
-@pytest.fixture
 def refused(capfd):
     """A command that ends in one line; that line. It reads all files anew."""
 
@@ -62,14 +51,14 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_run_on_features_takes_pictures_and_no_other_model(run, refused, here, capfd):
+def test_a_run_on_features_takes_pictures_and_no_other_model(printed, refused, here, capfd):
     train = ("train", "pixels", *SIZES, "--steps", 1, "--validation-episodes", 2)
-    run(*train, "--tasks", "folder:colours", "--embed", "model.onnx", "--run", "runs/a")
+    printed(*train, "--tasks", "folder:colours", "--embed", "model.onnx", "--run", "runs/a")
     words = SavedRun.open(here / "runs/a").settings.tasks.data.words("test")
     assert words["features"].startswith("model.onnx, SHA-256 ")
-    run("adapt", "runs/a", "--support", "colours", "--out", "a.qs")
+    printed("adapt", "runs/a", "--support", "colours", "--out", "a.qs")
     picture = "colours/colour3/1.png"
-    (answer,) = json.loads(run("predict", "a.qs", picture, "--json"))
+    (answer,) = json.loads(printed("predict", "a.qs", picture, "--json"))
     assert answer["name"] == "colour3"
 
     inputs = load(here / "a.qs").inputs
@@ -80,8 +69,8 @@ def test_a_run_on_features_takes_pictures_and_no_other_model(run, refused, here,
     np.testing.assert_allclose(read_queries(inputs, [here / picture])[1][0], expected, rtol=1e-4)
 
     # Features in a file are of the same model, and serve as the pictures do.
-    run("data", "folder:colours", "--embed", "model.onnx", "--out", "features.npz")
-    rows = json.loads(run("predict", "a.qs", "features.npz", "--json"))
+    printed("data", "folder:colours", "--embed", "model.onnx", "--out", "features.npz")
+    rows = json.loads(printed("predict", "a.qs", "features.npz", "--json"))
     assert rows[10]["probabilities"] == pytest.approx(answer["probabilities"], abs=1e-5)
     in_file = TaskSettings("npz:features.npz").data.inputs((2,))
     assert in_file.embedding == inputs.embedding
@@ -118,10 +107,10 @@ def test_a_run_on_features_takes_pictures_and_no_other_model(run, refused, here,
     )
     image_model(here / "moved.onnx")
     moved = ("--embed", "moved.onnx")
-    (found,) = json.loads(run("predict", "a.qs", picture, "--json", *moved))
+    (found,) = json.loads(printed("predict", "a.qs", picture, "--json", *moved))
     assert found == answer
-    run("adapt", "runs/a", "--support", "colours", "--out", "d.qs", *moved)
-    assert run("predict", "d.qs", picture)
+    printed("adapt", "runs/a", "--support", "colours", "--out", "d.qs", *moved)
+    assert printed("predict", "d.qs", picture)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.cli import main
-from quickstudy.data.registry import _data_of
 from quickstudy.datasets import functions
 from quickstudy.datasets.columns import Column
 from quickstudy.runs.folders import kept_split
@@ -21,22 +19,6 @@ from quickstudy.terminal import say_once
 
 WHAT = ("--task-column", "shop", "--target", "sales")
 HIDDEN = ("--hidden", "4")
-
-
-@pytest.fixture
-def run(capsys):
-    """A command as in a new process: its exit status, what it says and what it prints."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        _data_of.cache_clear()
-        say_once.cache_clear()
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return status, captured.err, captured.out
-
-    return run
 
 
 def write(path, rows, header=("shop", "price", "sun", "sales")):

@@ -10,10 +10,8 @@ import pytest
 from PIL import Image
 
 from quickstudy import checkpoint
-from quickstudy.cli import main
 from quickstudy.data.own import Own
 from quickstudy.data.registry import _data_of
-from quickstudy.data.seen import warn_of_seen_classes
 from quickstudy.datasets import packed
 from quickstudy.datasets.kept import SPLITS
 from quickstudy.runs.saved import SavedRun
@@ -23,22 +21,6 @@ SMALL = ("--way", "2", "--query", "2")
 FEW = (*SMALL, "--train-query", "2")
 PARTLY = (*FEW, "--shot", "2", "--labelled", "0.5")
 FEATURES = 4
-
-
-@pytest.fixture
-def run(capsys):
-    """A command as in a new process: its exit status, and what it says and prints."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        _data_of.cache_clear()
-        warn_of_seen_classes.cache_clear()
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return status, captured.err, captured.out
-
-    return run
 
 
 @pytest.fixture

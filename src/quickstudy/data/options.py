@@ -119,14 +119,6 @@ class DataOptions:
         return TableOfTasks if self.task_column is not None else kind_of(self.tasks)
 
 
-LATER = (
-    *("ink", "embed", "text_column", "text_length"),
-    *("task_column", "target", "time_column"),
-)
-"""Options that older runs do not have. A run leaves them out where they are as by default, so that
-it is the same run."""
-
-
 def default(word: str) -> Any:
     """Give the default of an option."""
     return next(f.default for f in fields(DataOptions) if f.name == word)

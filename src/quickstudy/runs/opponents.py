@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from quickstudy.data.inputs import TokenShape
 from quickstudy.data.modes import Labelled, PartlyLabelled
-from quickstudy.evaluation import Result, paired_difference
+from quickstudy.evaluation import Comparison, Result, paired_difference
 from quickstudy.learner import Learnable, Learner
 from quickstudy.learners.baseline import logistic
 from quickstudy.learners.baseline.nearest import NearestNeighbour
@@ -75,33 +75,28 @@ def opponents_of(settings: RunSettings, spec: TaskSpec, tasks: TaskSettings) -> 
     return {name: settled(opponent) for name, opponent in free_opponents(spec).items()}
 
 
-def best_of(results: Mapping[str, Result]) -> str:
-    """The name of the best headline figure."""
-    sign = 1 if next(iter(results.values())).higher_is_better else -1
-    return max(results, key=lambda name: sign * results[name].estimate().mean)
-
-
 def verdict(name: str, result: Result, free: Mapping[str, Result]) -> str:
     """Say in one sentence whether a learner is ahead of the best of its free opponents, which met
     the same episodes."""
-    best = best_of(free)
+    best = Comparison(dict(free)).best
     difference = paired_difference(result, free[best])
     points = result.headline == "accuracy"
     lead = difference.mean if result.higher_is_better else -difference.mean
     by = f"{abs(lead) * 100:.1f} ± {difference.half_width * 100:.1f} points"
     if not points:
         by = f"{abs(lead):.3g} ± {difference.half_width:.2g} in {result.headline}"
+    advice = ". quickstudy adapt --best takes the better one" if points else ""
     if lead > difference.half_width:
         return f"{name} is ahead of what needs no training: of the best of it, {best}, by {by}"
     if lead < -difference.half_width:
         return (
-            f"{name} is BEHIND {best}, which needs no training, by {by}: training did not pay. "
-            "quickstudy adapt --best takes the better one"
+            f"{name} is BEHIND {best}, which needs no training, by {by}: training did not pay"
+            f"{advice}"
         )
     ahead = "ahead" if lead > 0 else "behind"
     return (
         f"{name} is level with {best}, which needs no training ({ahead} by {by}): training has not "
-        "paid yet. quickstudy adapt --best takes the better one"
+        f"paid yet{advice}"
     )
 
 

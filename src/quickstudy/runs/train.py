@@ -13,13 +13,13 @@ import numpy as np
 from quickstudy import checkpoint, memory
 from quickstudy.datasets.kept import ClassSplit
 from quickstudy.devices import from_first_process, is_first_process
-from quickstudy.evaluation import Result, evaluate
+from quickstudy.evaluation import Comparison, Result, evaluate
 from quickstudy.learner import Learnable
 from quickstudy.record import Record
 from quickstudy.runs.evidence import provenance, run_folder
 from quickstudy.runs.folders import SPLIT_FILE
 from quickstudy.runs.kinds import kind_of_run
-from quickstudy.runs.opponents import best_of, standing
+from quickstudy.runs.opponents import standing
 from quickstudy.runs.run import Prepared, Run, Start, Training
 from quickstudy.runs.saved import SavedRun
 from quickstudy.terminal import warn
@@ -124,7 +124,7 @@ def _train(
                 warn(note)
         validation, free = training.validation, opponents_on(training, show_progress)
         if free and validation is not None:
-            best = best_of(free)
+            best = Comparison(free).best
             beside = f"{best} {free[best].estimate().mean:.3f}"
             validation = replace(validation, beside=beside)
         trained = meta_train_seeds(

@@ -10,7 +10,8 @@ from quickstudy.errors import UserError
 from quickstudy.settings import saved
 from quickstudy.settings.optimizer import OptimizerSettings
 from quickstudy.settings.problems import ProblemSettings
-from quickstudy.settings.training import TrainingSettings, filled, training_to_json
+from quickstudy.settings.training import LATER as LATER_IN_TRAINING
+from quickstudy.settings.training import TrainingSettings, filled
 from quickstudy.settings.unrolling import UnrollSettings
 from quickstudy.user_file import Source, named_class, source_of
 
@@ -64,7 +65,7 @@ class OptimizerRunSettings:
             "optimizer": saved.to_json(self.optimizer),
             "problems": saved.to_json(self.problems),
             "unrolling": saved.to_json(self.unrolling),
-            "training": training_to_json(self.training),
+            "training": saved.to_json(self.training, LATER_IN_TRAINING),
             "start": start.to_json() if isinstance(start, OptimizerRunSettings) else start,
             **({"source": saved.to_json(self.source)} if self.source else {}),
         }

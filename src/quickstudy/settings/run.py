@@ -13,13 +13,14 @@ from typing import Any, Literal
 
 from quickstudy.data.kind import Data
 from quickstudy.data.modes import OPTIONS, Described, Mode, mode_of
-from quickstudy.data.options import LATER, DataOptions, data_options, default
+from quickstudy.data.options import DataOptions, data_options
 from quickstudy.data.registry import data_of
 from quickstudy.errors import UserError
 from quickstudy.numbers import at_least
 from quickstudy.settings import saved
 from quickstudy.settings.learner import LearnerSettings
-from quickstudy.settings.training import TrainingSettings, filled, training_to_json
+from quickstudy.settings.training import LATER as LATER_IN_TRAINING
+from quickstudy.settings.training import TrainingSettings, filled
 from quickstudy.user_file import class_from, source_of
 
 PRINTED_PRESENTATIONS = (1, 2, 3, 4, 5, 10)
@@ -108,6 +109,11 @@ class TaskSettings(DataOptions):
         return data_of(data_options(self))
 
 
+LATER = (
+    *("ink", "embed", "text_column", "text_length"),
+    *("task_column", "target", "time_column", "skip_small_classes", "proportional"),
+)
+"""Options of tasks that older runs do not have: see `saved.to_json`."""
 OF_CLASSES = ("split", "split_seed", "rotations", "train_classes", "distort", "color")
 
 
@@ -185,21 +191,15 @@ class RunSettings:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, from which `from_json` makes the settings again."""
         source = source_of(type(self.learner))
-        tasks = saved.to_json(self.tasks)
+        tasks = saved.to_json(self.tasks, LATER)
         del tasks["inputs"], tasks["classes"]
-        for word in LATER:
-            if tasks[word] == default(word):
-                del tasks[word]
-        for word in ("skip_small_classes", "proportional"):
-            if not tasks[word]:
-                del tasks[word]
         own = source_of(self.tasks.kind)
         return {
             **({"tasks_source": saved.to_json(own)} if own else {}),
             **self._model_of_features(),
             "learner": saved.to_json(self.learner),
             "tasks": tasks,
-            "training": training_to_json(self.training),
+            "training": saved.to_json(self.training, LATER_IN_TRAINING),
             "source": source and saved.to_json(source),
         }
 

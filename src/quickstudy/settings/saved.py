@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,14 +12,18 @@ import msgspec
 from quickstudy.user_file import Source
 
 
-def to_json(settings: Any) -> dict[str, Any]:
+def to_json(settings: Any, later: Collection[str] = ()) -> dict[str, Any]:
     """Give the fields of settings as plain JSON values, and the name of a learner or an optimiser.
+    Options that came `later` than the first runs are left out where they are as by default, so
+    that it is the same run.
 
     >>> to_json(MAMLSettings(inner_steps=2))["inner_steps"]
     2
     """
     name = {"name": settings.name} if hasattr(settings, "name") else {}
-    return name | dataclasses.asdict(settings)
+    usual = {f.name: f.default for f in dataclasses.fields(settings) if f.name in later}
+    found = dataclasses.asdict(settings)
+    return name | {k: v for k, v in found.items() if not (k in usual and v == usual[k])}
 
 
 def from_json(found: Any, part: str, kind: Any) -> Any:

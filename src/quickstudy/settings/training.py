@@ -57,13 +57,8 @@ class TrainingSettings:
         above(self, learning_rate=0, clip=0)
 
 
-def training_to_json(training: TrainingSettings) -> dict[str, Any]:
-    """Give the settings as plain JSON values. Options that came later are left out where nothing
-    is said, so that runs of earlier versions have the same ones."""
-    found = dataclasses.asdict(training)
-    if training.patience is None:
-        del found["patience"]
-    return found
+LATER = ("patience",)
+"""Options that older runs do not have: see `saved.to_json`."""
 
 
 def filled(settings: Any, values: dict[str, Any]) -> Any:
