@@ -37,7 +37,7 @@ ALL: tuple[type[Data], ...] = (
 KINDS = {f"{kind.name}:{kind.place}" if kind.place else kind.name: kind for kind in ALL}
 """By the name that `--tasks` takes, with what comes after a colon."""
 
-PAGE = "CONTRIBUTING.md"
+PAGE = "docs/own-parts.md"
 
 
 def kind_of(tasks: str) -> type[Data]:
