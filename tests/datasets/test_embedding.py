@@ -12,10 +12,11 @@ from PIL import Image
 
 from quickstudy.data.packed import as_photographed
 from quickstudy.datasets import embedding, packed
-from quickstudy.datasets.embedding import EmbeddingModel, ahead, embedded, open_model, pooled
+from quickstudy.datasets.embedding import EmbeddingModel, ahead, embedded, open_model
 from quickstudy.datasets.feature_cache import FeatureCache
 from quickstudy.datasets.grouped import Grouped, standardise
 from quickstudy.datasets.onnx_graph import Graph
+from quickstudy.datasets.pooling import pooled
 from quickstudy.datasets.preprocessing import Declaration, Images, Texts
 from quickstudy.errors import UserError
 from quickstudy.terminal import say_once

@@ -83,15 +83,15 @@ class DataOptions:
 
     def _require_embeddable(self) -> None:
         """Raise `UserError` where a model cannot make features of the data, or other options are
-        about pictures that the learner does not see."""
+        about inputs that the learner does not see."""
         if not kind_of(self.tasks).embeds:
             known = ", ".join(name for name, kind in KINDS.items() if kind.embeds)
             raise UserError(f"--embed makes features of {known}; not of {self.tasks}")
-        for word in ("image_size", "color", "ink", "rotations", "distort"):
+        for word in ("image_size", "color", "ink", "rotations", "distort", "text_length"):
             if getattr(self, word) not in (default(word), "none"):
                 flag = f"--{word.replace('_', '-')}"
                 raise UserError(
-                    f"--embed reads pictures as the model's .json says: leave out {flag}"
+                    f"--embed reads pictures and texts as the model's .json says: leave out {flag}"
                 )
 
     def _require_columns(self) -> None:

@@ -23,9 +23,11 @@ class Texts(Own):
     name: ClassVar[str] = "text"
     place: ClassVar[str] = "PATH"
     about: ClassVar[str] = "your own texts: .txt files in a sub-folder for each class, or a table"
+    embeds: ClassVar[bool] = True
 
     def read(self) -> Grouped:
-        return texts.load(self.path, self.options.text_column, self.options.label_column)
+        options = self.options
+        return self.embedded(texts.load(self.path, options.text_column, options.label_column))
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -46,7 +48,9 @@ class Texts(Own):
         return made
 
     def divided(self, everything: Grouped) -> dict[str, Grouped]:
-        """Divide texts by part, as tokens."""
+        """Divide texts by part, as tokens or as features of a model."""
+        if everything.embedding is not None:
+            return super().divided(everything)
         if everything.x.dtype == object:
             everything = replace(everything, x=self.tokenizer.tokens(everything.x)[0])
         return self.by_part(everything)
@@ -54,14 +58,18 @@ class Texts(Own):
     def drawn(self, part: str) -> ClassSource:
         from quickstudy.tasks.texts import TextSource
 
+        if self.everything.embedding is not None:
+            return super().drawn(part)
         grouped = self.grouped(part)
         return TextSource(
             grouped.x, grouped.first, grouped.count, self.words(part), self.tokenizer.idf
         )
 
     def inputs(self, shape: tuple[int, ...]) -> Inputs:
-        """Keep the tokenizer."""
+        """Keep the model of features, or the tokenizer."""
         options = self.options
+        if self.everything.embedding is not None:
+            return replace(super().inputs(shape), text_column=options.text_column)
         return Inputs(
             tuple(shape),
             label_column=options.label_column,
