@@ -61,8 +61,7 @@ class LastLayer(torch.nn.Module):
 def convert(model: SentenceTransformer, folder: Path, out: Path) -> None:
     """Write the graph, what is declared of it, and the tokenizer."""
     tokens = torch.ones((2, 8), dtype=torch.int64)
-    mask = tokens.clone()
-    mask[1, 4:] = 0  # with ones alone, the export leaves the mask out
+    mask = tokens.clone()  # one tensor for both would become one input
     any_size = {0: torch.export.Dim("n"), 1: torch.export.Dim("t", max=512)}
     out.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(

@@ -215,7 +215,7 @@ class EmbeddingModel:
         if np.linalg.norm(padded - alone) > ALIKE * np.linalg.norm(alone):
             raise UserError(
                 f"{self.file.path}: padding changes the features of a text, so the graph does not "
-                f"use {declared.mask!r} as it should: export it with an example that is padded"
+                f"use {declared.mask!r} as it should: export the model anew"
             )
 
     def _features(
