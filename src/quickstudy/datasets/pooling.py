@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from quickstudy.datasets.preprocessing import Declaration
+from quickstudy.datasets.preprocessing import Declaration, Texts  # noqa: F401
 from quickstudy.errors import UserError
 
 
@@ -16,9 +16,9 @@ def pooled(
 
     Raises `UserError` where the shape does not go with the declared pooling.
 
-    >>> declared = Declaration(images=Images(8, "pad", "grey", (0, 1), (0,), (1,), "NCHW"))
-    >>> pooled(np.ones((2, 5, 1, 1), np.float32), declared).shape
-    (2, 5)
+    >>> declared = Declaration(texts=Texts("tokenizer.json", 256), pooling="mean")
+    >>> pooled(np.float32([[[2, 4], [4, 8], [9, 9]]]), declared, np.array([[1, 1, 0]]))
+    array([[3., 6.]], dtype=float32)
     """
     x = _one_vector(x, declared, mask)
     return x / np.linalg.norm(x, axis=1, keepdims=True) if declared.unit_length else x

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ class TextInputs:
     Raises `UserError` where its file cannot be read, or `max_length` leaves no room for a text.
 
     >>> inputs = TextInputs(Path("tokenizer.json"), Texts("tokenizer.json", 256), None)
-    >>> row = inputs.tokens("a red kite")
-    >>> inputs.feed([row, row])["attention_mask"].shape
-    (2, 5)
+    >>> rows = [inputs.tokens("a red kite"), inputs.tokens("a kite")]
+    >>> inputs.feed(rows)["attention_mask"].tolist()
+    [[1, 1, 1], [1, 1, 0]]
     """
 
     def __init__(self, path: Path, declared: Texts, length: int | None):
@@ -34,14 +35,15 @@ class TextInputs:
                 "a model of texts needs tokenizers: pip install 'quickstudy[onnx-text]'"
             ) from None
         try:
-            self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # it raises the base class
+            with _in_one_line():
+                self._tokenizer = Tokenizer.from_file(str(path))
+        except ValueError as error:
             raise UserError(f"cannot read the tokenizer {path}: {error}") from None
         added = self._tokenizer.num_special_tokens_to_add(False)
         if declared.max_length <= added:
             raise UserError(
-                f"{path} adds {added} tokens to each text, which leaves no room in the max_length "
-                f"{declared.max_length} of the model's .json: raise it"
+                f"max_length {declared.max_length} in the model's .json leaves no room beside the "
+                f"tokens that {path} adds to each text, {added}: raise it"
             )
         padding = self._tokenizer.padding or {}
         self._padding = {k: padding[k] for k in PADDING if k in padding}
@@ -52,8 +54,9 @@ class TextInputs:
         """The tokens of a text, an `Encoding` of the library. Raises `ValueError` where there are
         none."""
         try:
-            found = self._tokenizer.encode(text)
-        except Exception as error:  # it raises the base class
+            with _in_one_line():
+                found = self._tokenizer.encode(text)
+        except ValueError as error:
             raise ValueError(f"{self.path} makes no tokens of it ({error})") from None
         if all(found.special_tokens_mask):
             raise ValueError(f"{self.path} makes no tokens of it: leave it out")
@@ -70,6 +73,18 @@ class TextInputs:
             declared.mask: np.array([row.attention_mask for row in rows]),
             declared.types: np.array([row.type_ids for row in rows]),
         }
+
+
+@contextlib.contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Raise `ValueError` of one line for whatever the library raises: exceptions without a class of
+    their own, and panics, which are none."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        raise ValueError(" ".join(str(error).split())) from None
 
 
 PADDING = ("direction", "pad_id", "pad_type_id", "pad_token")
