@@ -138,5 +138,5 @@ def test_what_does_not_go_together_is_refused_in_a_line(place, refused):
     image_model(place / "images.onnx")
     words = "train pixels --tasks text:new --embed images.onnx --run r"
     assert "is a model of images: --embed one of texts" in refused(words)
-    assert "no column 'text'" in refused(f"train pixels {text}")
+    assert "has no column 'label'; known: said, kind" in refused(f"train pixels {text}")
     assert not (place / "r").exists()
