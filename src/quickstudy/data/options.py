@@ -15,6 +15,23 @@ from quickstudy.datasets.kept import ClassSplit
 from quickstudy.errors import UserError
 from quickstudy.numbers import at_least
 
+
+def switched(words: list[str]) -> bool:
+    """Read the value of a switch: on, where none is said."""
+    if words and words[0] not in ("True", "False"):
+        raise ValueError(f"{words[0]} is neither True nor False")
+    return words != ["False"]
+
+
+SWITCH = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=(0, 1),
+    metavar="[True|False]",
+    instance_from_str=switched,
+    is_instance=lambda value: isinstance(value, bool),
+    str_from_instance=lambda value: [str(value)],
+)
+"""An option that is on, off, or not said: --distort, --distort False, or nothing."""
+
 TASKS = f"{', '.join(KINDS)}, FILE.py. quickstudy list says what each of them is."
 
 
@@ -34,8 +51,9 @@ class DataOptions:
     each episode. By default classes on Omniglot, else none."""
     train_classes: int | None = None
     """Train on only so many of the training classes, a random choice; by default on all."""
-    distort: bool = False
-    """Train on pictures under random affine maps."""
+    distort: Annotated[bool | None, SWITCH] = None
+    """Train on pictures under random affine maps. By default on your own pictures, where there are
+    fewer than 50 classes to train on, else not."""
     image_size: int = 28
     """Images are brought to this height and width, in pixels."""
     color: bool = False
@@ -88,7 +106,7 @@ class DataOptions:
             known = ", ".join(name for name, kind in KINDS.items() if kind.embeds)
             raise UserError(f"--embed makes features of {known}; not of {self.tasks}")
         for word in ("image_size", "color", "ink", "rotations", "distort", "text_length"):
-            if getattr(self, word) not in (default(word), "none"):
+            if getattr(self, word) not in (default(word), "none", False):
                 flag = f"--{word.replace('_', '-')}"
                 raise UserError(
                     f"--embed reads pictures and texts as the model's .json says: leave out {flag}"

@@ -170,6 +170,7 @@ class RunSettings:
         fill["query"] = QUERIES if tasks.query is None else tasks.query
         fill.setdefault("train_way", fill["way"])
         fill["train_shot"] = tasks.shot
+        fill["distort"] = False
         fill.setdefault("train_query", fill["query"])
         steps = fill["steps"] if training.steps is None else training.steps
         fill["steps"] = steps
