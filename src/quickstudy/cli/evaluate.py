@@ -72,19 +72,29 @@ def test_tasks(options: TestOptions, settings: RunSettings) -> TaskSettings:
     """The run's tasks with what the options change."""
     said = {name: getattr(options, name) for name in CHANGED}
     changed: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
-    other = changed.get("tasks", settings.tasks.tasks)
-    if other != settings.tasks.tasks:
-        changed = {"split": None, "classes": None, "rotations": None, "ink": "auto", **changed}
-        changed["skip_small_classes"] = False
-        if not kind_of(other).embeds:
-            changed = {"embed": None, **changed}
-        if not other.startswith("table:"):
-            changed = {"task_column": None, "target": None, "time_column": None, **changed}
-        if not kind_of(other).has_classes and not kind_of(other).test_only:
-            changed = {**defaults_of_classes(), **changed}
-    if "split" in changed and said["split"] is not None:
+    if (other := changed.get("tasks", settings.tasks.tasks)) != settings.tasks.tasks:
+        changed = {**not_of(other), **changed}
+    elif "split" in changed:
         changed["classes"] = None
     return dataclasses.replace(settings.tasks, **changed)
+
+
+OF_ONE_DATA_SET = ("split", "classes", "rotations", "ink", "skip_small_classes", "place")
+"""Options of tasks that say something of one data set alone."""
+OF_A_TABLE = ("task_column", "target", "time_column")
+
+
+def not_of(tasks: str) -> dict[str, Any]:
+    """The options that a run has of its own data and that do not suit other `tasks`, each with its
+    default."""
+    kind = kind_of(tasks)
+    names = (
+        *OF_ONE_DATA_SET,
+        *(() if kind.embeds else ("embed",)),
+        *(() if tasks.startswith("table:") else OF_A_TABLE),
+        *(() if kind.has_classes or kind.test_only else defaults_of_classes()),
+    )
+    return {f.name: f.default for f in dataclasses.fields(TaskSettings) if f.name in names}
 
 
 def asking_of(options: TestOptions) -> Asking | None:
