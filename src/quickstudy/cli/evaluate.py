@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -149,6 +150,7 @@ def run(words: list[str]) -> int:
     """The command."""
     options = read(Evaluate, words, "quickstudy evaluate")
 
+    from quickstudy.runs.by_example import by_class
     from quickstudy.runs.evidence import command, provenance
     from quickstudy.runs.measure import measure_opponents, measure_seeds
     from quickstudy.runs.opponents import verdict
@@ -172,7 +174,7 @@ def run(words: list[str]) -> int:
     results: list[Result] = []
     shown: list[tuple[str, Result]] = []
     for variant in variants:
-        result, each = measure_seeds(saved, variant, asking=asking, **where)
+        result, each = measure_seeds(saved, variant, asking=asking, by_example=True, **where)
         results.append(result)
         name = settings.learner.name
         if len(each) > 1:
@@ -183,16 +185,45 @@ def run(words: list[str]) -> int:
     verdicts = {name: verdict(name, result, free) for name, result in shown if free}
     if options.json:
         evidence = {"command": command(), "run": str(options.run), **provenance()}
-        found = {**evidence, "results": [r.summary() for r in results]}
+        found = {
+            **evidence,
+            "results": [as_json(r, where["tasks"], where["part"]) for r in results],
+        }
         if free:
             found["opponents"] = {name: result.summary() for name, result in free.items()}
             found["verdicts"] = verdicts
         show.as_json(found)
         return 0
-    shown += free.items()
+    show_results(str(options.run), results, [*shown, *free.items()], verdicts)
+    classes = by_class(results[0], where["tasks"], where["part"])
+    show.hardest_classes(shown[0][0] if len(results) > 1 else "", classes)
+    show.protocol(results[0].protocol)
+    return 0
+
+
+def as_json(result: Result, tasks: TaskSettings, part: str) -> dict[str, Any]:
+    """The summary of a result; on the user's own classes with figures by class and predictions by
+    example."""
+    from quickstudy.runs.by_example import by_class, predictions
+
+    found = result.summary()
+    if classes := by_class(result, tasks, part):
+        found["by_class"] = [of._asdict() for of in classes]
+        found["predictions"] = predictions(result, tasks, part)
+    return found
+
+
+def show_results(
+    run: str,
+    results: Sequence[Result],
+    shown: Sequence[tuple[str, Result]],
+    verdicts: Mapping[str, str],
+) -> None:
+    """The tables of the results of a run and all that is `shown` beside, by name, and what the
+    figures mean."""
     columns = list(show.RESULT_COLUMNS)
     columns[1] = show.unit(results[0].headline)
-    show.table(str(options.run), columns, [show.result_row(*each) for each in shown], figures=True)
+    show.table(run, columns, [show.result_row(*each) for each in shown], figures=True)
     show.presentations(shown)
     show.open_set(shown)
     show.balanced(shown)
@@ -202,5 +233,3 @@ def run(words: list[str]) -> int:
         show.root_error(result)
     for sentence in verdicts.values():
         show.line(sentence)
-    show.protocol(results[0].protocol)
-    return 0
