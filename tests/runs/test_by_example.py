@@ -14,7 +14,8 @@ from quickstudy.cli.main import main
 from quickstudy.data.registry import _data_of
 from quickstudy.datasets.duplicates import copies
 from quickstudy.datasets.grouped import Grouped
-from quickstudy.runs import by_example
+from quickstudy.learners.baseline.nearest import NearestNeighbour
+from quickstudy.runs import by_example, opponents
 from quickstudy.runs import train as training
 from quickstudy.runs.saved import SavedRun
 from quickstudy.runs.tasks import episode_tasks
@@ -22,6 +23,15 @@ from quickstudy.task import task_keys
 
 NAMES = [f"class{k:02}" for k in range(16)]
 EACH, EPISODES = 8, 12
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_opponent():
+    """Each takes its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        one = {"nearest neighbour": NearestNeighbour()}
+        patch.setattr(opponents, "free_opponents", lambda spec: one)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +42,7 @@ def place(tmp_path_factory):
     rng = np.random.default_rng(0)
     for name in NAMES:
         (place / "photos" / name).mkdir(parents=True)
-        mean = rng.uniform(60, 190, (16, 16))
+        mean = rng.uniform(110, 140, (16, 16))
         for i in range(EACH):
             picture = np.clip(mean + rng.normal(0, 60, (16, 16)), 0, 255).astype(np.uint8)
             Image.fromarray(picture).save(place / "photos" / name / f"{i}.png")
@@ -123,7 +133,6 @@ def test_another_place_is_no_other_configuration(place, tmp_path, capsys, monkey
     config = tmp_path / "moved" / "run" / "config.json"
     found = json.loads(config.read_text())
     assert found["place"] == ["photos", str(place / "photos")]
-    monkeypatch.setattr(training, "opponents_on", lambda *_: {})
     for there in (found, {word: found[word] for word in found if word != "place"}):
         config.write_text(json.dumps(there))
         assert main(words) == 0
@@ -163,8 +172,8 @@ def test_the_best_look_of_validation_is_not_taken_again(place, tmp_path, capsys,
     monkeypatch.chdir(place)
     looks = []
 
-    def noted(*words, look=training.on_validation):
-        looks.append(look(*words))
+    def noted(*words, look=training.on_validation, **options):
+        looks.append(look(*words, **options))
         return looks[-1]
 
     monkeypatch.setattr(training, "on_validation", noted)
@@ -172,9 +181,9 @@ def test_the_best_look_of_validation_is_not_taken_again(place, tmp_path, capsys,
     words += ["--shot", "2", "--query", "3", "--train-way", "3", "--train-query", "3"]
     words += ["--network", "mlp", "--hidden", "4", "--validation-episodes", "8", "--steps", "2"]
     assert main([*words, "--run", str(tmp_path / "run")]) == 0
-    opponents = len(looks)
+    assert len(looks) == 1  # of the opponent
     stand = SavedRun.open(tmp_path / "run").header["validation"]
     (tmp_path / "run" / "learner.qs").unlink()
     assert main([*words, "--run", str(tmp_path / "run")]) == 0  # nobody looked in this process
-    assert len(looks) == 2 * opponents + 1
+    assert len(looks) == 3
     assert SavedRun.open(tmp_path / "run").header["validation"] == stand
