@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 import tyro
 
@@ -86,6 +87,11 @@ class DataOptions:
     classes: Annotated[ClassSplit | None, tyro.conf.Suppress] = None
     """The classes that a run has of the user's own data, by name; None where they are chosen by
     `split` and `split_seed`. A run keeps them in `split.json` and in the file of its learner."""
+    place: Annotated[tuple[str, str] | None, tyro.conf.Suppress] = field(
+        default=None, compare=False
+    )
+    """The path of the user's own data as a run names it, and its absolute path when the run was
+    trained; None of other data. A run keeps it beside its options in `config.json`."""
 
     def __post_init__(self):
         kind_of(self.tasks)
@@ -135,6 +141,14 @@ class DataOptions:
     def kind(self) -> type[Data]:
         """The kind of the data."""
         return TableOfTasks if self.task_column is not None else kind_of(self.tasks)
+
+    @property
+    def placed(self) -> Self:
+        """The same with the absolute path of the user's own data, unless it is kept already."""
+        given = str(Path(self.tasks.partition(":")[2]))
+        if not self.kind.own or given == "." or (self.place or ("",))[0] == given:
+            return self
+        return replace(self, place=(given, str(Path(given).absolute())))
 
 
 def default(word: str) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from quickstudy.data.inputs import Inputs
 from quickstudy.data.own import Own
-from quickstudy.datasets import texts
+from quickstudy.datasets import folder, texts
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.tokens import Tokenizer, cut_words
 from quickstudy.terminal import say_once
@@ -46,6 +47,17 @@ class Texts(Own):
             of_all = len(self.everything.x)
             say_once(f"{said}; {cut_words(cut, of_all, made.length)}" if cut else said)
         return made
+
+    @cached_property
+    def files(self) -> list[str]:
+        """Of all examples of a folder, as they were read."""
+        return folder.files_in_order(self.path, texts.text_files)
+
+    def example_names(self, examples: Grouped, rows: Sequence[int]) -> list[str]:
+        if not self.path.is_dir():
+            return super().example_names(examples, rows)
+        assert examples.rows is not None
+        return [self.files[examples.rows[row]] for row in rows]
 
     def divided(self, everything: Grouped) -> dict[str, Grouped]:
         """Divide texts by part, as tokens or as features of a model."""

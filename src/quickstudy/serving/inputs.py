@@ -57,7 +57,7 @@ def example_names(inputs: Inputs, path: Path, read: Grouped) -> tuple[str, ...]:
     assert read.rows is not None
     if path.is_dir():
         kind = texts.text_files if _takes_texts(inputs, path) else folder.image_files
-        files = [str(file) for some in folder.classes_of(path, kind).values() for file in some]
+        files = folder.files_in_order(path, kind)
         return tuple(files[row] for row in read.rows)
     return tuple(f"{path}, row {row}" for row in read.rows)
 
