@@ -45,7 +45,7 @@ def best_on_average(run: Path, episodes: int) -> dict[str, Any]:
             found = _figures(one, task, key)
             figures[method].append(float(found.metrics[found.headline]))
         figures["best"].append(figures[name][-1])
-    sign = -1 if isinstance(task.likelihood, RealTargets) else 1
+    sign = -1 if isinstance(saved.problem.likelihood, RealTargets) else 1
     free = max((m for m in methods if m != own), key=lambda m: sign * np.mean(figures[m]))
     difference = np.subtract(figures["best"], figures[free])
     return {
