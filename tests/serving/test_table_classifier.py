@@ -97,6 +97,7 @@ def test_scikit_learn_takes_it_for_a_classifier(birds):
     made = TableClassifier(run="runs/own")
     assert is_classifier(made)
     assert clone(made).get_params() == {"run": "runs/own", "class_weight": None}
+    assert repr(made) == "TableClassifier(run='runs/own')"
     assert made.set_params(run=None) is made
     assert cross_val_score(made, x, y, cv=3).mean() > 0.6
 

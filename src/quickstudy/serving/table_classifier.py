@@ -198,6 +198,10 @@ class TableClassifier:
         x = np.where(np.isnan(x), 0, (x - self._mean) * self._scale)
         return np.pad(x, [(0, rows - len(x)), (0, self._width - x.shape[1])]).astype(np.float32)
 
+    def __repr__(self) -> str:
+        given = [f"{k}={v!r}" for k, v in self.get_params().items() if v is not None]
+        return f"{type(self).__name__}({', '.join(given)})"
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments it was made with, as scikit-learn asks for them."""
         return {"run": self.run, "class_weight": self.class_weight}
