@@ -20,12 +20,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.special import ndtri
 
 from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.data.inputs import Inputs
-from quickstudy.datasets import functions, table
+from quickstudy.datasets import functions
 from quickstudy.errors import UserError
 from quickstudy.files import require_place
 from quickstudy.learner import Learner, Predictor
@@ -35,6 +36,8 @@ from quickstudy.likelihood import Gaussian, RealTargets
 from quickstudy.runs import learning
 from quickstudy.runs.problem_json import problem_from_json, problem_to_json
 from quickstudy.runs.saved import SavedRun
+from quickstudy.serving.table_rows import brought, read_rows, rows_of
+from quickstudy.serving.values import table_of
 from quickstudy.settings.run import RunSettings
 from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.task import Examples
@@ -65,6 +68,45 @@ class AdaptedFunction:
         """What it takes."""
         assert self.settings.tasks.inputs is not None
         return self.settings.tasks.inputs
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """The mean of the target for each row of `X`, in its units; with `return_std`, also its
+        standard deviation. `X` is a data frame, a list of mappings, rows, or the path of a table,
+        as for `Adapted`.
+
+        Raises `UserError` where rows do not fit, or the learner does not say how sure it is.
+        """
+        mean, deviation = self._moments_of(X)
+        if return_std and not self.intervals:
+            raise UserError(f"{self.settings.learner.name} gives no standard deviation")
+        return (mean, deviation) if return_std else mean
+
+    def predict_interval(
+        self, X: Any, level: float = 0.95
+    ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """The ends of the interval that holds the target of each row with a probability of
+        `level`. Raises as `predict` does."""
+        mean, deviation = self.predict(X, return_std=True)
+        half = float(ndtri(0.5 + level / 2)) * deviation
+        return mean - half, mean + half
+
+    def _moments_of(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Moments for rows in any form, in their order."""
+        if isinstance(X, str | Path):
+            return self.moments_of_rows(Path(X), read_rows(self.settings, Path(X), targets=False))
+        if (cells := table_of(self.inputs, X)) is None:
+            raise UserError("X is no table: give a data frame, a list of mappings, or a path")
+        where = Path("X")
+        return self.moments_of_rows(where, rows_of(self.settings, where, cells, targets=False))
+
+    def moments_of_rows(
+        self, where: Path, rows: functions.Rows
+    ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """`moments` of the rows of a table, in the order of their numbers."""
+        enable_compilation_cache()
+        mean, deviation = self.moments(brought(self.inputs, where, rows, self.start))
+        order = np.argsort(rows.numbers)
+        return mean[order], deviation[order]
 
     def moments(
         self, x: Float[np.ndarray, "n d"]
@@ -147,7 +189,7 @@ def adapt(run: Path, support: Path, out: Path) -> tuple[AdaptedFunction, dict[st
             f"{run} predicts a row with the help of the others (--normalisation batch): train it "
             "with --normalisation support"
         )
-    rows = _read(settings, support, targets=True)
+    rows = read_rows(settings, support, targets=True)
     if rows.tasks is not None and len(set(map(str, rows.tasks))) > 1:
         raise UserError(
             f"{support} has rows of {len(set(map(str, rows.tasks)))} tasks (column "
@@ -156,7 +198,7 @@ def adapt(run: Path, support: Path, out: Path) -> tuple[AdaptedFunction, dict[st
     start = 0.0
     if inputs.time_column is not None:
         start = float(rows.x[0, functions.place_of(inputs.time_column, rows)])
-    x, y = _brought(inputs, support, rows, start), rows.y
+    x, y = brought(inputs, support, rows, start), rows.y
     assert y is not None
     enable_compilation_cache()
     examples = Examples(jnp.asarray(x), jnp.asarray(inputs.standardised(y)))
@@ -203,46 +245,17 @@ def predict(path: Path, tables: Sequence[Path]) -> list[Forecast]:
     Raises `UserError` where one of them cannot be read or does not fit.
     """
     adapted = load(path)
-    enable_compilation_cache()
-    found = []
-    for file in tables:
-        rows = _read(adapted.settings, file, targets=False)
-        mean, scale = adapted.moments(_brought(adapted.inputs, file, rows, adapted.start))
-        for i in np.argsort(rows.numbers):
-            half = NORMAL_95 * float(scale[i])
-            low, high = (
-                (float(mean[i]) - half, float(mean[i]) + half)
-                if adapted.intervals
-                else (None, None)
-            )
-            found.append(Forecast(f"{file}, row {rows.numbers[i]}", float(mean[i]), low, high))
+    return [row for file in tables for row in predict_table(adapted, file)]
+
+
+def predict_table(adapted: AdaptedFunction, file: Path) -> list[Forecast]:
+    """`predict` the rows of one table."""
+    rows, found = read_rows(adapted.settings, file, targets=False), []
+    mean, deviation = adapted.moments_of_rows(file, rows)
+    for number, m, half in zip(sorted(rows.numbers), mean, NORMAL_95 * deviation, strict=True):
+        ends = (float(m - half), float(m + half)) if adapted.intervals else (None, None)
+        found.append(Forecast(f"{file}, row {number}", float(m), *ends))
     return found
-
-
-def _read(settings: RunSettings, path: Path, *, targets: bool) -> functions.Rows:
-    """The rows of a table; the task column may be missing there."""
-    if path.suffix not in (".csv", ".parquet"):
-        raise UserError(f"{path}: the learner takes rows of a table, .csv or .parquet")
-    t = settings.tasks
-    assert t.target is not None
-    inputs = settings.tasks.inputs
-    there = t.task_column in table.cells(path).columns
-    return functions.read(
-        path,
-        t.target,
-        t.time_column,
-        t.task_column if there else None,
-        targets=targets,
-        like=inputs and inputs.encoding,
-    )
-
-
-def _brought(inputs: Inputs, path: Path, rows: functions.Rows, start: float) -> np.ndarray:
-    """The inputs of rows as the learner takes them."""
-    x = rows.x.copy()
-    if inputs.time_column is not None:
-        x[:, functions.place_of(inputs.time_column, rows)] -= start
-    return inputs.brought(str(path), x, rows.columns)
 
 
 def _answers(settings: RunSettings, problem: TaskSpec) -> RealTargets:

@@ -42,9 +42,9 @@ def read_support(inputs: Inputs, path: Path) -> tuple[Grouped, Inputs]:
     elif (model := inputs.model()) is not None:
         read = folder.embedded(path, model)
     else:
-        read = folder.load(path, _image_format(inputs, path))
+        read = folder.load(path, image_format(inputs, path))
     inputs.require_model(str(path), read.embedding)
-    x = _numbers(inputs.brought(str(path), read.x, read.columns))
+    x = as_numbers(inputs.brought(str(path), read.x, read.columns))
     if read.ink is not None:
         inputs = replace(inputs, ink=read.ink.colour)
     if inputs.columns is None and read.columns is not None:
@@ -89,12 +89,12 @@ def read_queries(
             else:
                 embedding = arrays.embedding_of(path)
         elif (model := inputs.model()) is not None:
-            files = folder.image_files(path) if path.is_dir() else [path]
+            files = files_in(inputs, path)
             x, found = model.of_files(files), [str(file) for file in files]
         else:
-            files = folder.image_files(path) if path.is_dir() else [path]
-            format, ink = decided(_image_format(inputs, path), files)
-            if inputs.ink == "auto" and ink is not None:
+            files, format = files_in(inputs, path), image_format(inputs, path)
+            if inputs.ink == "auto":
+                format, ink = decided(format, files)
                 warn(f"{path} is read as {ink}: the file does not say how its support set was")
             x = np.array([read_image(file, format) for file in files])
             found = [str(file) for file in files]
@@ -102,11 +102,20 @@ def read_queries(
             raise UserError(f"{path} holds nothing to predict")
         names += found
         inputs.require_model(str(path), embedding)
-        parts.append(_numbers(inputs.brought(str(path), x, columns)))
+        parts.append(as_numbers(inputs.brought(str(path), x, columns)))
     return names, np.concatenate(parts)
 
 
-def _image_format(inputs: Inputs, path: Path) -> ImageFormat:
+def files_in(inputs: Inputs, path: Path) -> list[Path]:
+    """The files of a folder that the learner takes, at all depths; or the file itself."""
+    if not path.is_dir():
+        return [path]
+    return (folder.image_files if inputs.tokenizer is None else texts.text_files)(path)
+
+
+def image_format(inputs: Inputs, path: Path) -> ImageFormat:
+    """What pictures become for the learner; `path` names them in messages. Raises `UserError` where
+    it takes no pictures."""
     if len(inputs.shape) != 3:
         raise UserError(
             f"{path}: the learner takes {inputs.words}, not pictures: give it a .csv, .parquet "
@@ -118,6 +127,6 @@ def _image_format(inputs: Inputs, path: Path) -> ImageFormat:
     return ImageFormat(height, channels, inputs.ink)
 
 
-def _numbers(x: np.ndarray) -> np.ndarray:
+def as_numbers(x: np.ndarray) -> np.ndarray:
     """Bytes of pictures as numbers from 0 to 1; other numbers as they are."""
     return x.astype(np.float32) / 255 if x.dtype == np.uint8 else x
