@@ -122,8 +122,17 @@ class Tail(eqx.Module):
         return Tail(values.astype(np.float32), log_p.astype(np.float32), n)
 
     def __call__(self, s: Float[Array, "*n"]) -> Float[Array, "*n"]:
-        least = -np.log(self.count + 1)
-        return jnp.exp(jnp.interp(s, self.values, self.log_p, left=0.0, right=least))
+        """p of each score. Neighbouring points are found by comparison with all: without loops or
+        look-ups, which not every format of other programs has."""
+        at = self.values <= s[..., None]
+        low = jnp.max(jnp.where(at, self.values, -jnp.inf), -1)
+        high = jnp.min(jnp.where(at, jnp.inf, self.values), -1)
+        above = jnp.min(jnp.where(at, self.log_p, jnp.inf), -1)  # log p falls as values rise
+        below = jnp.max(jnp.where(at, -jnp.inf, self.log_p), -1)
+        log_p = above + (s - low) / (high - low) * (below - above)
+        first, last, least = self.values[0], self.values[-1], -np.log(self.count + 1)
+        log_p = jnp.where(s == last, self.log_p[-1], log_p)
+        return jnp.exp(jnp.where(s < first, 0.0, jnp.where(s > last, least, log_p)))
 
 
 class Reference(eqx.Module):

@@ -201,7 +201,7 @@ def probabilities_and_score(
     predictor: Predictor, seen: Seen | None, known: Reference | None, temperature: Any, x: Array
 ) -> tuple[Float[Array, "n classes"], Float[Array, " n"]]:
     """p(class | input), and the score of each input, NaN where there is none."""
-    p, score = jax.nn.softmax(predictor(x) / temperature), jnp.full(len(x), jnp.nan)
+    p, score = jax.nn.softmax(predictor(x) / temperature), jnp.full(x.shape[0], jnp.nan)
     if seen is not None and known is not None:
         score = known.score(*seen.distances(predictor, x))
     return p, score

@@ -46,7 +46,7 @@ def save(path: Path, adapted: Adapted) -> None:
     be written."""
     tree, kept = [adapted.predictor, adapted.seen], {}
     if adapted.kept is not None:
-        x, own = in_bytes(adapted.kept.x), eqx.filter(adapted.kept.learner, eqx.is_array)
+        x, own = as_kept(adapted.kept.x), eqx.filter(adapted.kept.learner, eqx.is_array)
         rest, places = _apart(jax.tree.leaves(own), arrays_of(tree))
         tree += [x, rest]
         kept = {
@@ -105,21 +105,21 @@ def load(path: Path) -> Adapted:
         x, apart = rest
         words, before = header["kept"], arrays_of([predictor, seen])
         whole: Any = _together(learner, apart, before, words["places"])
-        kept = Kept(whole, from_bytes(np.asarray(x)), bool(words["best"]), words["known"])
+        kept = Kept(whole, as_taken(np.asarray(x)), bool(words["best"]), words["known"])
     return dataclasses.replace(known, predictor=predictor, seen=seen, kept=kept)
 
 
-def in_bytes(x: np.ndarray) -> np.ndarray:
+def as_kept(x: np.ndarray) -> np.ndarray:
     """Pictures of bytes, which a learner takes as numbers from 0 to 1, as bytes again; everything
     else as it is."""
     if x.dtype != np.float32 or not (x.min() >= 0 and x.max() <= 1):
         return x
     made = np.round(255 * x).astype(np.uint8)
-    return made if (from_bytes(made) == x).all() else x
+    return made if (as_taken(made) == x).all() else x
 
 
-def from_bytes(x: np.ndarray) -> np.ndarray:
-    """The inverse of `in_bytes`."""
+def as_taken(x: np.ndarray) -> np.ndarray:
+    """The inverse of `as_kept`."""
     return x.astype(np.float32) / 255 if x.dtype == np.uint8 else x
 
 

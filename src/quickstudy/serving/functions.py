@@ -112,10 +112,15 @@ class AdaptedFunction:
         self, x: Float[np.ndarray, "n d"]
     ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """Means and standard deviations of the targets, in their units."""
+        mean, deviation = self.moments_of(jnp.asarray(x))
+        return np.asarray(mean), np.asarray(deviation)
+
+    def moments_of(self, x: Float[Array, "n d"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+        """`moments`, as JAX traces them."""
         answers = _answers(self.settings, self.problem)
-        mean, scale = answers.moments(_predict(self.predictor, jnp.asarray(x)))
+        mean, scale = answers.moments(_predict(self.predictor, x))
         unit, middle = self.inputs.target_deviation, self.inputs.target_mean
-        return middle + unit * np.asarray(mean)[:, 0], unit * np.asarray(scale)[:, 0]
+        return middle + unit * mean[:, 0], unit * scale[:, 0]
 
 
 @dataclass(frozen=True)
