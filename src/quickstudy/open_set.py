@@ -80,10 +80,11 @@ class Seen(eqx.Module):
         return Seen(predictor.embed(support.x), support.y, appearance(support.x), classes)
 
     def distances(
-        self, predictor: Predictor, x: Shaped[Array, "m ..."]
+        self, z: Float[Array, "m d"], x: Shaped[Array, "m ..."]
     ) -> tuple[Float[Array, "m 2"], Float[Array, "m n a"]]:
-        """d₁ and d₂ of each input, and the differences of its appearance from each example."""
-        z, there = predictor.embed(x), Categorical(self.classes).seen(self.y)
+        """d₁ and d₂ of each input by its features z = f(x), and the differences of its appearance
+        from each example."""
+        there = Categorical(self.classes).seen(self.y)
         means = class_means(self.features, self.y, self.classes)
         far = jnp.min(squared_distances(z, means), -1, where=there, initial=jnp.inf)
         turned = jnp.min(1 - unit(z) @ unit(means).T, -1, where=there, initial=jnp.inf)
@@ -91,9 +92,9 @@ class Seen(eqx.Module):
         counted = (self.y >= 0)[:, None]
         return jnp.stack([far, turned], -1), jnp.where(counted, differences, jnp.inf)
 
-    def nearest(self, predictor: Predictor, x: Shaped[Array, "m ..."]) -> Int[Array, "m n"]:
-        """The support examples in the order of their distance from each input, nearest first."""
-        return jnp.argsort(squared_distances(predictor.embed(x), self.features), -1)
+    def nearest(self, z: Float[Array, "m d"]) -> Int[Array, "m n"]:
+        """The support examples in the order of their distance from features z, nearest first."""
+        return jnp.argsort(squared_distances(z, self.features), -1)
 
 
 class Tail(eqx.Module):
@@ -218,7 +219,8 @@ def _known_queries(
         task = tasks.sample(for_task)
         predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
         seen = Seen.of(predictor, task.support, task.likelihood.size)
-        return (*seen.distances(predictor, task.query.x), appearance(task.query.x))
+        z = predictor.embed(task.query.x)
+        return (*seen.distances(z, task.query.x), appearance(task.query.x))
 
     return jax.lax.map(one, numbers)
 
@@ -270,7 +272,8 @@ class OpenSetLearner(Learnable):
         predictor = self.learner.adapt(task.support, task.likelihood, key=key)
         found = self.learner.figures_of(predictor(task.query.x), task)
         seen = Seen.of(predictor, task.support, task.likelihood.size)
-        score = self.reference.score(*seen.distances(predictor, task.query.x))
+        z = predictor.embed(task.query.x)
+        score = self.reference.score(*seen.distances(z, task.query.x))
         known = task.likelihood.labelled(task.query.y)
         unknown = score <= self.false_alarms
         metrics = {

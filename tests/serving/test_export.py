@@ -1,6 +1,7 @@
 """Exported files say what we say, in processes that have no quickstudy."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_a_thousand_inputs_without_quickstudy(
     found = np.load(tmp_path / "found.npz")
     p, score, _ = adapted.answers(x)
     np.testing.assert_allclose(found["p"], p, atol=1e-5)
-    np.testing.assert_allclose(found["s"], score, atol=1e-5)
+    np.testing.assert_allclose(found["s"], score, atol=1e-4)
     about = json.loads((tmp_path / f"symbols.{suffix}.json").read_text())
     assert about["classes"] == list(adapted.names)
     assert about["input"] == {"name": "x", "shape": ["n", 16, 16, 1], "type": "float32"}
@@ -59,8 +60,6 @@ def test_a_thousand_inputs_without_quickstudy(
 def test_pictures_as_the_page_tells(
     adapted_file: Path, queries: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import re
-
     page = (ROOT / "docs" / "exporting.md").read_text()
     with_jax, with_onnx = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
@@ -124,6 +123,8 @@ def pooled(x):
     )
     y = jnp.where(jnp.isfinite(y), jax.nn.gelu(y) + jax.nn.sigmoid(y), 0)
     y = jnp.clip(y[:, ::2, 1:], -1, 2) ** 3 + jnp.log1p(jnp.abs(y[:, ::2, 1:]))
+    one, *_, other = jnp.split(y, [1, 3], axis=-1)
+    y = jnp.concatenate([one, jnp.maximum(y, other)], -1)
     y = jnp.stack([y.max(1), y.min(1)], 1).reshape(x.shape[0], -1)
     return jax.nn.log_softmax(y), jnp.any(y > 1, -1) * jnp.sum(y, -1)
 

@@ -43,6 +43,10 @@ AT_ONCE = 32
 
 SEED = 0
 
+AT_LEAST = 0.05
+"""Seconds of compiling from which on a program is kept for the next process: one picture should
+not wait for what can be kept."""
+
 
 @dataclass(frozen=True, eq=False)
 class Kept:
@@ -151,7 +155,7 @@ class Adapted:
     def read(self, X: Any) -> Shaped[np.ndarray, "n ..."]:
         """Bring inputs to the form that `answers` takes. Raises as `predict` does."""
         self.warn_if_transductive()
-        enable_compilation_cache()
+        enable_compilation_cache(AT_LEAST)
         return read_values(self.inputs, X)
 
     def probabilities(self, x: Shaped[np.ndarray, "n ..."]) -> Float[np.ndarray, "n classes"]:
@@ -186,25 +190,26 @@ class Adapted:
         return True
 
 
+def scored(
+    predictor: Predictor, seen: Seen | None, known: Reference | None, temperature: Any, x: Array
+) -> tuple[Float[Array, "n classes"], Float[Array, " n"], Float[Array, "n d"] | None]:
+    """p(class | input); the score of each input, NaN where there is none; and the features of the
+    inputs, where they are compared with what was seen."""
+    p, score = jax.nn.softmax(predictor(x) / temperature), jnp.full(x.shape[0], jnp.nan)
+    if seen is None:
+        return p, score, None
+    z = predictor.embed(x)
+    return p, score if known is None else known.score(*seen.distances(z, x)), z
+
+
 @eqx.filter_jit
 def _answers(
     predictor: Predictor, seen: Seen | None, known: Reference | None, temperature: Array, x: Array
 ) -> tuple[Array, Array, Array]:
-    p, score = probabilities_and_score(predictor, seen, known, temperature, x)
-    nearest = jnp.zeros((len(x), 0), int)
-    if seen is not None:
-        nearest = seen.nearest(predictor, x)[:, :NEAREST]
-    return p, score, nearest
-
-
-def probabilities_and_score(
-    predictor: Predictor, seen: Seen | None, known: Reference | None, temperature: Any, x: Array
-) -> tuple[Float[Array, "n classes"], Float[Array, " n"]]:
-    """p(class | input), and the score of each input, NaN where there is none."""
-    p, score = jax.nn.softmax(predictor(x) / temperature), jnp.full(x.shape[0], jnp.nan)
-    if seen is not None and known is not None:
-        score = known.score(*seen.distances(predictor, x))
-    return p, score
+    p, score, z = scored(predictor, seen, known, temperature, x)
+    if seen is None or z is None:
+        return p, score, jnp.zeros((len(x), 0), int)
+    return p, score, seen.nearest(z)[:, :NEAREST]
 
 
 @eqx.filter_jit
@@ -213,8 +218,14 @@ def adapted_to(
 ) -> tuple[Predictor, Seen, Array, Array]:
     """The predictor, what it has seen, how many support examples it gets right, and whether it
     gives numbers."""
-    predictor = learner.adapt(support, Categorical(ways), key=jax.random.key(SEED))
+    predictor, seen = learned(learner, support, ways)
     logits = predictor(support.x)
     right = jnp.sum(jnp.argmax(logits, -1) == support.y)
     finite = jnp.all(jnp.isfinite(jax.nn.softmax(logits)))
-    return predictor, Seen.of(predictor, support, ways), right, finite
+    return predictor, seen, right, finite
+
+
+def learned(learner: Learner, support: Examples, ways: int) -> tuple[Predictor, Seen]:
+    """The predictor, and what it has seen."""
+    predictor = learner.adapt(support, Categorical(ways), key=jax.random.key(SEED))
+    return predictor, Seen.of(predictor, support, ways)

@@ -34,7 +34,7 @@ from quickstudy.open_set import Reference
 from quickstudy.runs import learning
 from quickstudy.runs.opponents import free_opponents
 from quickstudy.runs.problem_json import problem_from_json, problem_to_json
-from quickstudy.serving.adapted import SEED, Adapted, Kept, adapted_to
+from quickstudy.serving.adapted import SEED, Adapted, Kept, learned
 from quickstudy.serving.checks import KIND
 from quickstudy.serving.left_out import Measured
 from quickstudy.settings.run import RunSettings
@@ -193,7 +193,7 @@ def _blank(settings: RunSettings, own: Any, header: dict[str, Any]) -> list[Any]
     def adapted(learner: Learner) -> Any:
         zeros = learning.zeros(sum(counts), problem.shape)
         support = Examples(zeros, jnp.zeros(sum(counts), jnp.int32))
-        return adapted_to(learner, support, len(counts))[:2]
+        return learned(learner, support, len(counts))
 
     if method == settings.learner.name:
         predictor, seen = eqx.filter_eval_shape(adapted, own)

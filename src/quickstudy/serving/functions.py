@@ -36,6 +36,7 @@ from quickstudy.likelihood import Gaussian, RealTargets
 from quickstudy.runs import learning
 from quickstudy.runs.problem_json import problem_from_json, problem_to_json
 from quickstudy.runs.saved import SavedRun
+from quickstudy.serving.adapted import AT_LEAST
 from quickstudy.serving.table_rows import brought, read_rows, rows_of
 from quickstudy.serving.values import table_of
 from quickstudy.settings.run import RunSettings
@@ -103,7 +104,7 @@ class AdaptedFunction:
         self, where: Path, rows: functions.Rows
     ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """`moments` of the rows of a table, in the order of their numbers."""
-        enable_compilation_cache()
+        enable_compilation_cache(AT_LEAST)
         mean, deviation = self.moments(brought(self.inputs, where, rows, self.start))
         order = np.argsort(rows.numbers)
         return mean[order], deviation[order]

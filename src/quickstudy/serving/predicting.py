@@ -15,7 +15,7 @@ from quickstudy.data.inputs import Inputs
 from quickstudy.datasets.ahead import ahead
 from quickstudy.errors import UserError
 from quickstudy.progress import progress
-from quickstudy.serving.adapted import AT_ONCE, Adapted
+from quickstudy.serving.adapted import AT_LEAST, AT_ONCE, Adapted
 from quickstudy.serving.adapted_file import load
 from quickstudy.serving.inputs import files_in, read_queries
 
@@ -66,7 +66,7 @@ def predict(path: Path, inputs: Sequence[Path], *, embed: Path | None = None) ->
     adapted = load(path)
     names, x = read_queries(adapted.inputs.with_model(embed), inputs)
     adapted.warn_if_transductive()
-    enable_compilation_cache()
+    enable_compilation_cache(AT_LEAST)
     return predictions(adapted, names, x)
 
 
@@ -87,7 +87,7 @@ def predict_each(
         )
     taken = adapted.inputs.with_model(embed)
     taken.model()  # a model that is missing is no fault of any file
-    enable_compilation_cache()
+    enable_compilation_cache(AT_LEAST)
     files = [file for path in inputs for file in files_in(taken, path)]
     groups = [files[start : start + AT_ONCE] for start in range(0, len(files), AT_ONCE)]
     threads, done = os.cpu_count() or 1, 0

@@ -24,7 +24,7 @@ from quickstudy import checkpoint
 from quickstudy.data.inputs import TokenShape
 from quickstudy.errors import UserError
 from quickstudy.files import as_json, require_ours, write_atomically
-from quickstudy.serving.adapted import Adapted, probabilities_and_score
+from quickstudy.serving.adapted import Adapted, scored
 from quickstudy.serving.adapting import learner_of
 from quickstudy.serving.export import onnx_file, safetensors_file, stablehlo
 from quickstudy.serving.export.words import described
@@ -32,8 +32,10 @@ from quickstudy.serving.functions import AdaptedFunction
 from quickstudy.serving.loading import load
 
 ADVICE = "choose another --out"
-ALIKE = 1e-5
-"""The largest difference from our own predictions."""
+ALIKE = (1e-5, 1e-4)
+"""The largest differences from our own predictions: of probabilities, and of the score, which is a
+rank among reference inputs and steep where these are close together. Of a function, in units of
+its target's deviation."""
 CHECKED = 64
 """Inputs that are predicted to check a file, beside the support set."""
 
@@ -45,11 +47,12 @@ FORMATS = {".stablehlo": stablehlo, ".onnx": onnx_file}
 
 def export(path: Path, out: Path) -> float:
     """Export the adapted learner in the file `path` to `out`; or, as safetensors, also the learner
-    of a run. Gives the largest difference from our own predictions on the support set, where the
-    file has one, and on inputs like it.
+    of a run. Gives the largest difference from our own probabilities (or means) on the support
+    set, where the file has one, and on inputs like it.
 
     Raises `UserError`, before anything is written, where there is no such learner, `out` has
-    another suffix or is another file, the learner has no such form, or differs by more than 10⁻⁵.
+    another suffix or is another file, the learner has no such form, or the form differs by more
+    than `ALIKE`.
     """
     beside = out.with_name(f"{out.name}.json")
     if out.suffix not in (*FORMATS, safetensors_file.SUFFIX):
@@ -65,10 +68,11 @@ def export(path: Path, out: Path) -> float:
         if isinstance(adapted, Adapted) and adapted.transductive:
             raise UserError(f"{path} is transductive: its predictions depend on each other")
         content = form.written(function_of(adapted), taken(adapted))
-        difference = largest_difference(adapted, form.opened(content))
-        if not difference <= ALIKE:
+        found = differences(adapted, form.opened(content))
+        difference = found[0]
+        if not all(one <= most for one, most in zip(found, ALIKE, strict=True)):
             raise UserError(
-                f"{path} as {out.suffix} differs from our predictions by {difference:.2g}: not "
+                f"{path} as {out.suffix} differs from our predictions by {max(found):.2g}: not "
                 "written; take another format"
             )
         words = {"format": form.FORMAT, **described(adapted)}
@@ -84,7 +88,7 @@ def function_of(adapted: Adapted | AdaptedFunction) -> Function:
 
     def of_one(x: Array) -> tuple[Array, Array]:
         if isinstance(adapted, Adapted):
-            found = probabilities_and_score(
+            found = scored(
                 adapted.predictor, adapted.seen, adapted.known, adapted.temperature, x[None]
             )
         else:
@@ -100,17 +104,17 @@ def taken(adapted: Adapted | AdaptedFunction) -> tuple[tuple[int, ...], Any]:
     return tuple(shape), jnp.int32 if isinstance(shape, TokenShape) else jnp.float32
 
 
-def largest_difference(adapted: Adapted | AdaptedFunction, run: Callable[..., Any]) -> float:
-    """The largest difference of what `run` gives from our own predictions."""
-    x = inputs_to_check(adapted)
+def differences(adapted: Adapted | AdaptedFunction, run: Callable[..., Any]) -> list[float]:
+    """The largest differences of the two outputs of `run` from our own predictions."""
+    x, unit = inputs_to_check(adapted), adapted.inputs.target_deviation
     own = function_of(adapted)(jnp.asarray(x))
     if isinstance(adapted, Adapted):
         own = adapted.answers(x)[:2]
-    differences = [
-        np.abs(np.nan_to_num(np.asarray(a)) - np.nan_to_num(np.asarray(b))).max()
-        for a, b in zip(own, run(x), strict=True)
-    ]
-    return float(max(differences))
+
+    def largest(a: Any, b: Any) -> float:
+        return float(np.abs(np.nan_to_num(a) - np.nan_to_num(b)).max()) / unit
+
+    return [largest(np.asarray(a), np.asarray(b)) for a, b in zip(own, run(x), strict=True)]
 
 
 def inputs_to_check(adapted: Adapted | AdaptedFunction) -> Shaped[np.ndarray, "n ..."]:

@@ -100,7 +100,8 @@ def translated(
         elif name in NAMES:
             found = [graph.add(NAMES[name], *values)]
         elif name in RULES:
-            found = [RULES[name](graph, equation, *values)]
+            made = RULES[name](graph, equation, *values)
+            found = made if isinstance(made, list) else [made]
         else:
             raise UserError(
                 f"this learner has no form as ONNX: it uses {name!r}. Take .stablehlo instead"

@@ -154,6 +154,15 @@ def slice_(graph: Graph, equation: Any, x: Value) -> str:
     return graph.add("Slice", x, starts, ends, graph.integers(axes), steps)
 
 
+def split(graph: Graph, equation: Any, x: Value) -> list[str]:
+    axis, ends = graph.integers([equation.params["axis"]]), np.cumsum(equation.params["sizes"])
+    bounds = zip([0, *ends], ends, strict=False)
+    return [
+        graph.add("Slice", x, graph.integers([start]), graph.integers([end]), axis)
+        for start, end in bounds
+    ]
+
+
 def pad(graph: Graph, equation: Any, x: Value, value: Value) -> str:
     low, high, between = zip(*equation.params["padding_config"], strict=True)
     if any(between) or min(*low, *high) < 0:
@@ -245,11 +254,19 @@ def clamp(graph: Graph, equation: Any, low: Value, x: Value, high: Value) -> str
     return graph.add("Min", graph.add("Max", x, low), high)
 
 
-RULES: dict[str, Callable[..., str]] = {
+RULES: dict[str, Callable[..., str | list[str]]] = {
     **{
         rule.__name__.rstrip("_"): rule
         for rule in (
-            *(broadcast_in_dim, reshape, transpose, dot_general, conv_general_dilated, slice_),
+            *(
+                broadcast_in_dim,
+                reshape,
+                transpose,
+                dot_general,
+                conv_general_dilated,
+                slice_,
+                split,
+            ),
             *(pad, concatenate, stack, squeeze, expand_dims, convert_element_type, select_n),
             *(integer_pow, square, rsqrt, log1p, ne, is_finite, clamp),
         )
