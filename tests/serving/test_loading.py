@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,19 @@ def test_inputs_of_any_form_are_the_same_inputs(adapted_file: Path, queries: lis
     }.items():
         with pytest.raises(UserError, match=match):
             symbols.score(queries, [0, 1]) if wrong is None else symbols.predict(wrong)
+
+
+def test_the_page_on_adapting_runs(
+    adapted_file: Path, queries: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "adapting.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(adapted_file, "symbols.qs")
+    Path("scans").mkdir()
+    for name in ("a.png", "b.png", "scans/c.png"):
+        shutil.copy(queries[0], name)
+    exec(example, {})
 
 
 class Frame:

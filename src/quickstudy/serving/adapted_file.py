@@ -29,10 +29,8 @@ from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner
-from quickstudy.learners.baseline.logistic import LogisticRegression
 from quickstudy.open_set import Reference
 from quickstudy.runs import learning
-from quickstudy.runs.opponents import free_opponents
 from quickstudy.runs.problem_json import problem_from_json, problem_to_json
 from quickstudy.serving.adapted import SEED, Adapted, Kept, learned
 from quickstudy.serving.checks import KIND
@@ -198,6 +196,9 @@ def _blank(settings: RunSettings, own: Any, header: dict[str, Any]) -> list[Any]
     if method == settings.learner.name:
         predictor, seen = eqx.filter_eval_shape(adapted, own)
     else:
+        from quickstudy.learners.baseline.logistic import LogisticRegression
+        from quickstudy.runs.opponents import free_opponents
+
         opponents = free_opponents(problem)
         opponents["logistic regression"] = LogisticRegression()  # to predict, without scikit-learn
         predictor, seen = eqx.filter_eval_shape(adapted, opponents[method])

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import equinox as eqx
@@ -20,7 +21,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.special import ndtri
 
 from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
@@ -72,11 +72,8 @@ class AdaptedFunction:
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """The mean of the target for each row of `X`, in its units; with `return_std`, also its
-        standard deviation. `X` is a data frame, a list of mappings, rows, or the path of a table,
-        as for `Adapted`.
-
-        Raises `UserError` where rows do not fit, or the learner does not say how sure it is.
-        """
+        standard deviation. `X` is a data frame, a list of mappings, rows, or the path of a table.
+        Raises `UserError` where rows do not fit, or the learner does not say how sure it is."""
         mean, deviation = self._moments_of(X)
         if return_std and not self.intervals:
             raise UserError(f"{self.settings.learner.name} gives no standard deviation")
@@ -85,10 +82,12 @@ class AdaptedFunction:
     def predict_interval(
         self, X: Any, level: float = 0.95
     ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """The ends of the interval that holds the target of each row with a probability of
-        `level`. Raises as `predict` does."""
+        """The ends of the interval that holds each target with a probability of `level`. Raises as
+        `predict` does."""
+        if not 0 < level < 1:
+            raise UserError(f"level is {level}: an interval's probability lies between 0 and 1")
         mean, deviation = self.predict(X, return_std=True)
-        half = float(ndtri(0.5 + level / 2)) * deviation
+        half = NormalDist().inv_cdf(0.5 + level / 2) * deviation
         return mean - half, mean + half
 
     def _moments_of(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -97,8 +96,8 @@ class AdaptedFunction:
             return self.moments_of_rows(Path(X), read_rows(self.settings, Path(X), targets=False))
         if (cells := table_of(self.inputs, X)) is None:
             raise UserError("X is no table: give a data frame, a list of mappings, or a path")
-        where = Path("X")
-        return self.moments_of_rows(where, rows_of(self.settings, where, cells, targets=False))
+        rows = rows_of(self.settings, Path("X"), cells, targets=False)
+        return self.moments_of_rows(Path("X"), rows)
 
     def moments_of_rows(
         self, where: Path, rows: functions.Rows

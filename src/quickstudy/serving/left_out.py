@@ -16,8 +16,6 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 from quickstudy.learner import Learner
 from quickstudy.likelihood import Categorical
@@ -53,6 +51,8 @@ class LeftOut:
 
     def nll(self, temperature: float = 1.0) -> float:
         """Their mean negative log-likelihood, in nats, with p = softmax(z / T)."""
+        from scipy.special import log_softmax
+
         log_p = log_softmax(self.logits / temperature, axis=1)
         return float(-np.mean(log_p[np.arange(len(self.y)), self.y]))
 
@@ -137,6 +137,9 @@ def temperature(left: LeftOut) -> float:
 
     So n right answers claim a probability of about 1 - ε, and never 1.
     """
+    from scipy.optimize import minimize_scalar  # predict, which reads `Measured`, starts without
+    from scipy.special import log_softmax
+
     n, ways = left.logits.shape
     if n < FEWEST:
         return 1.0
