@@ -316,7 +316,8 @@ SKIPPED = {
     "runs.search.search": "a trained run; tested in oracles/test_transfer.py",
     "report.collect.collect": "a trained run; tested in report/test_collect.py",
     "serving.adapted.Adapted": "an adapted file; tested in serving/test_adapted.py",
-    "serving.adapted.predict": "an adapted file; tested in serving/test_adapted.py",
+    "serving.loading.load": "an adapted file; tested in serving/test_loading.py",
+    "serving.predicting.predict": "an adapted file; tested in serving/test_adapted.py",
     "serving.inputs.read_support": "files of examples; tested in serving/test_adapted.py",
 }
 """Examples that need more than names."""

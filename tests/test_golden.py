@@ -14,7 +14,7 @@ from quickstudy.errors import UserError
 from quickstudy.likelihood import Categorical
 from quickstudy.runs.problem_json import problem_from_json
 from quickstudy.runs.saved import SavedRun
-from quickstudy.serving import adapted
+from quickstudy.serving import predicting
 from quickstudy.task import Examples
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -56,13 +56,13 @@ def test_an_adapted_file_of_an_earlier_commit_is_refused_with_what_to_do(tmp_pat
     """Its predictor does not say which classes have an example."""
     np.savez(tmp_path / "x.npz", x=numbers(4, 5))
     with pytest.raises(UserError, match="make it again with quickstudy adapt"):
-        adapted.predict(GOLDEN / "adapted.qs", [tmp_path / "x.npz"])
+        predicting.predict(GOLDEN / "adapted.qs", [tmp_path / "x.npz"])
 
 
 def test_an_adapted_file_without_a_temperature_and_a_threshold_predicts_as_it_did(tmp_path):
     """Commit 9fe7b96 wrote it."""
     np.savez(tmp_path / "x.npz", x=numbers(7, 5)[3:])
-    rows = adapted.predict(GOLDEN / "adapted_untempered.qs", [tmp_path / "x.npz"])
+    rows = predicting.predict(GOLDEN / "adapted_untempered.qs", [tmp_path / "x.npz"])
     found = [row.probabilities["1"] for row in rows]
     np.testing.assert_allclose(found, [0.507269, 0.758224, 0.756936, 0.703441], rtol=1e-4)
     for row in rows:

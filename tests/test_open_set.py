@@ -122,8 +122,9 @@ def test_examples_that_are_left_out_are_not_compared_with() -> None:
     y = jnp.array([0, -1, 1, 1, -1, 0])
     predictor = NearestMean().adapt(Examples(x, y), Categorical(3), key=KEY)
     kept = np.array([0, 2, 3, 5])
-    near, looks = Seen.of(predictor, Examples(x, y), 3).distances(predictor, queries)
-    fewer = Seen.of(predictor, Examples(x[kept], y[kept]), 3).distances(predictor, queries)
+    z = predictor.embed(queries)
+    near, looks = Seen.of(predictor, Examples(x, y), 3).distances(z, queries)
+    fewer = Seen.of(predictor, Examples(x[kept], y[kept]), 3).distances(z, queries)
     np.testing.assert_allclose(near, fewer[0], rtol=1e-5)
     np.testing.assert_allclose(looks[:, kept], fewer[1], rtol=1e-5)
     assert np.isinf(np.asarray(looks)[:, [1, 4]]).all()
@@ -158,7 +159,9 @@ def test_classes_of_one_example_and_of_nine_have_the_same_false_alarms(monkeypat
     def alarms() -> list[float]:
         """At a rate of .1, of the small classes and of the large ones."""
         queries = jnp.asarray(x[:, 20:].reshape(-1, 32))
-        score = found.score(*Seen.of(predictor, support, 20).distances(predictor, queries))
+        score = found.score(
+            *Seen.of(predictor, support, 20).distances(predictor.embed(queries), queries)
+        )
         return np.asarray(score <= 0.1).reshape(2, -1).mean(1).tolist()
 
     np.testing.assert_allclose(alarms(), 0.1, atol=0.1)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from quickstudy.likelihood import Gaussian as Gaussian
     from quickstudy.likelihood import Likelihood as Likelihood
     from quickstudy.runs.saved import load_optimizer as load_optimizer
+    from quickstudy.serving.loading import load as load
     from quickstudy.serving.table_classifier import TableClassifier as TableClassifier
     from quickstudy.task import Episode as Episode
     from quickstudy.task import Examples as Examples
@@ -48,6 +49,7 @@ _HOME = {
     "Optimizee": "task",
     "TaskDistribution": "task",
     "TableClassifier": "serving.table_classifier",
+    "load": "serving.loading",
     "load_optimizer": "runs.saved",
     "Validation": "training",
     "meta_train": "training",

@@ -90,10 +90,11 @@ class Seen(eqx.Module):
         return (1 + 1 / jnp.maximum(median, 1)) / (1 + 1 / jnp.maximum(count, 1))
 
     def distances(
-        self, predictor: Predictor, x: Shaped[Array, "m ..."]
+        self, z: Float[Array, "m d"], x: Shaped[Array, "m ..."]
     ) -> tuple[Float[Array, "m 2"], Float[Array, "m n a"]]:
-        """d₁ and d₂ of each input, and the differences of its appearance from each example."""
-        z, there = predictor.embed(x), Categorical(self.classes).seen(self.y)
+        """d₁ and d₂ of each input by its features z = f(x), and the differences of its appearance
+        from each example."""
+        there = Categorical(self.classes).seen(self.y)
         means, c = class_means(self.features, self.y, self.classes), self.comparable
         far = jnp.min(c * squared_distances(z, means), -1, where=there, initial=jnp.inf)
         turned = jnp.min(c * (1 - unit(z) @ unit(means).T), -1, where=there, initial=jnp.inf)
@@ -101,9 +102,9 @@ class Seen(eqx.Module):
         counted = (self.y >= 0)[:, None]
         return jnp.stack([far, turned], -1), jnp.where(counted, differences, jnp.inf)
 
-    def nearest(self, predictor: Predictor, x: Shaped[Array, "m ..."]) -> Int[Array, "m n"]:
-        """The support examples in the order of their distance from each input, nearest first."""
-        return jnp.argsort(squared_distances(predictor.embed(x), self.features), -1)
+    def nearest(self, z: Float[Array, "m d"]) -> Int[Array, "m n"]:
+        """The support examples in the order of their distance from features z, nearest first."""
+        return jnp.argsort(squared_distances(z, self.features), -1)
 
 
 class Tail(eqx.Module):
@@ -132,8 +133,17 @@ class Tail(eqx.Module):
         return Tail(values.astype(np.float32), log_p.astype(np.float32), n)
 
     def __call__(self, s: Float[Array, "*n"]) -> Float[Array, "*n"]:
-        least = -np.log(self.count + 1)
-        return jnp.exp(jnp.interp(s, self.values, self.log_p, left=0.0, right=least))
+        """p of each score. Neighbouring points are found by comparison with all: without loops or
+        look-ups, which not every format of other programs has."""
+        at = self.values <= s[..., None]
+        low = jnp.max(jnp.where(at, self.values, -jnp.inf), -1)
+        high = jnp.min(jnp.where(at, jnp.inf, self.values), -1)
+        above = jnp.min(jnp.where(at, self.log_p, jnp.inf), -1)  # log p falls as values rise
+        below = jnp.max(jnp.where(at, -jnp.inf, self.log_p), -1)
+        log_p = above + (s - low) / (high - low) * (below - above)
+        first, last, least = self.values[0], self.values[-1], -np.log(self.count + 1)
+        log_p = jnp.where(s == last, self.log_p[-1], log_p)
+        return jnp.exp(jnp.where(s < first, 0.0, jnp.where(s > last, least, log_p)))
 
 
 class Reference(eqx.Module):
@@ -219,7 +229,8 @@ def _known_queries(
         task = tasks.sample(for_task)
         predictor = learner.adapt(task.support, task.likelihood, key=for_learner)
         seen = Seen.of(predictor, task.support, task.likelihood.size)
-        return (*seen.distances(predictor, task.query.x), appearance(task.query.x))
+        z = predictor.embed(task.query.x)
+        return (*seen.distances(z, task.query.x), appearance(task.query.x))
 
     return jax.lax.map(one, numbers)
 
@@ -271,7 +282,8 @@ class OpenSetLearner(Learnable):
         predictor = self.learner.adapt(task.support, task.likelihood, key=key)
         found = self.learner.figures_of(predictor(task.query.x), task)
         seen = Seen.of(predictor, task.support, task.likelihood.size)
-        score = self.reference.score(*seen.distances(predictor, task.query.x))
+        z = predictor.embed(task.query.x)
+        score = self.reference.score(*seen.distances(z, task.query.x))
         known = task.likelihood.labelled(task.query.y)
         unknown = score <= self.false_alarms
         metrics = {

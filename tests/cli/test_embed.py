@@ -12,7 +12,7 @@ from quickstudy.data.registry import _data_of
 from quickstudy.datasets import embedding
 from quickstudy.errors import UserError
 from quickstudy.runs.saved import SavedRun
-from quickstudy.serving.adapted import load
+from quickstudy.serving.adapted_file import load
 from quickstudy.serving.inputs import read_queries
 from quickstudy.settings.run import TaskSettings
 from tests.embedding_models import WEIGHTS, features, image_model

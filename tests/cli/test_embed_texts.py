@@ -14,7 +14,7 @@ from quickstudy.data.registry import _data_of
 from quickstudy.datasets import embedding
 from quickstudy.runs.own_data import for_own_data
 from quickstudy.runs.saved import SavedRun
-from quickstudy.serving.adapted import load
+from quickstudy.serving.adapted_file import load
 from quickstudy.serving.inputs import read_queries, read_support
 from quickstudy.settings.registry import LEARNERS
 from quickstudy.settings.run import RunSettings, TaskSettings

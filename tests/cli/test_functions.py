@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import quickstudy
 from quickstudy.datasets import functions
 from quickstudy.datasets.columns import Column
 from quickstudy.runs.folders import kept_split
 from quickstudy.runs.saved import SavedRun
 from quickstudy.runs.tasks import episode_tasks
+from quickstudy.serving.export import exporting
 from quickstudy.settings.run import TaskSettings
 from quickstudy.terminal import say_once
 
@@ -73,6 +75,21 @@ def test_from_a_table_to_intervals_in_its_own_units(run, train, tmp_path):
         status, _, printed = run("predict", out, asked, "--json")
         assert status == 0
         answers = json.loads(printed)
+        function, rows_asked = quickstudy.load(out), [(r[1], r[2]) for r in rows[5:]]
+        for given in (asked, rows_asked, [{"sun": s, "price": p} for p, s in rows_asked]):
+            mean, deviation = function.predict(given, return_std=True)
+            np.testing.assert_allclose(mean, [a["mean"] for a in answers], rtol=1e-5)
+        low, high = function.predict_interval(rows_asked)
+        np.testing.assert_allclose(low, [a["low"] for a in answers], rtol=1e-4)
+        np.testing.assert_allclose(high - low, 2 * 1.959964 * deviation, rtol=1e-4)
+        if unit == 1:
+            assert exporting.export(out, tmp_path / "function.stablehlo") <= 1e-5
+        file, absent = tmp_path / "forecasts.csv", tmp_path / "none.csv"
+        assert run("predict", out, asked, absent, "--out", file)[0] == 1
+        *many, error = csv.DictReader(file.open(newline=""))
+        assert [float(row["mean"]) for row in many] == [a["mean"] for a in answers]
+        assert "there is no file" in error["error"]
+        file.unlink()
         inside = [a["low"] <= r[3] <= a["high"] for a, r in zip(answers, rows[5:], strict=True)]
         assert 0.88 < np.mean(inside) < 1.0
         found[unit] = np.asarray([[a["mean"], a["low"], a["high"]] for a in answers]) / unit

@@ -39,6 +39,8 @@ BASES = {
     "search": ("search", "run", "--episodes", "2", "--distance", "cosine"),
     "compare": ("compare", "run", "other", "--episodes", "2"),
     "adapt": ("adapt", "run", "--support", "x.npz", "--out", "new.qs"),
+    "update": ("update", "adapted.qs", "--remove", "nobody"),
+    "export": ("export", "adapted.qs", "--out", "new.onnx"),
     "predict": ("predict", "adapted.qs", "x.npz"),
     "report": ("report", "run", "--out", "new.html"),
     "list": ("list",),

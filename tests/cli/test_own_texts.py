@@ -16,7 +16,7 @@ from quickstudy.evaluation import evaluate
 from quickstudy.runs.opponents import free_opponents
 from quickstudy.runs.saved import SavedRun
 from quickstudy.runs.tasks import episode_tasks
-from quickstudy.serving.adapted import predict
+from quickstudy.serving.predicting import predict
 from quickstudy.settings.run import TaskSettings
 
 CLASSES, EACH = 16, 16

@@ -75,6 +75,18 @@ def few_opponents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapting, "free_opponents", lambda _: {"nearest mean": NearestMean()})
 
 
+@pytest.fixture(scope="session")
+def adapted_file(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prototypical network, adapted to three classes of three drawings."""
+    folder = tmp_path_factory.mktemp("adapted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adapting, "free_opponents", lambda _: {"nearest mean": NearestMean()})
+        adapting.adapt(
+            runs["protonet"], symbols(folder / "support", [3, 3, 3]), folder / "symbols.qs"
+        )
+    return folder / "symbols.qs"
+
+
 NAMES = ["across", "down", "round", "another", "fifth", "sixth", "seventh"]
 
 

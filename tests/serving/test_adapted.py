@@ -12,9 +12,10 @@ import pytest
 from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.errors import UserError
-from quickstudy.serving.adapted import load, predict
+from quickstudy.serving.adapted_file import load
 from quickstudy.serving.adapting import adapt
 from quickstudy.serving.inputs import read_queries, read_support
+from quickstudy.serving.predicting import predict
 from quickstudy.settings.learners import PixelsSettings
 from quickstudy.settings.run import TaskSettings
 
@@ -258,7 +259,7 @@ def test_it_is_served_where_the_data_are_not(
     shutil.rmtree(run)
     shutil.rmtree(support)
     program = (
-        "import sys; from pathlib import Path; from quickstudy.serving.adapted import predict;"
+        "import sys; from pathlib import Path; from quickstudy.serving.predicting import predict;"
         "print([row.name for row in predict(Path(sys.argv[1]), [*map(Path, sys.argv[2:])])])"
     )
     command = [sys.executable, "-c", program, str(out), *map(str, queries)]

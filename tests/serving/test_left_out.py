@@ -25,7 +25,7 @@ from quickstudy.open_set import Reference
 from quickstudy.runs import measure
 from quickstudy.runs.saved import SavedRun
 from quickstudy.serving import adapting, known
-from quickstudy.serving.adapted import load
+from quickstudy.serving.adapted_file import load
 from quickstudy.serving.adapting import adapt
 from quickstudy.serving.inputs import read_queries, read_support
 from quickstudy.serving.left_out import (
@@ -199,11 +199,15 @@ def test_where_the_reference_comes_from(
     runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run's data; where the support set is unlike them, the left-out examples; where the data
-    are not there, what the run's file says; and nothing where nothing is there."""
+    are not there, what the run's file says, or what was known before an update; and nothing where
+    nothing is there."""
     saved = SavedRun.open(runs["pixels"])
+    source = adapting.Source(
+        "run", saved.learner(), saved.settings, saved.problem, False, 0.05, known=None
+    )
 
-    def chosen(left: LeftOut | None, saved: SavedRun = saved, own: bool = True):
-        return known.known_for(saved, NearestMean(), (5, 5), left, 0.05, own)
+    def chosen(left: LeftOut | None, source: adapting.Source = source, method: str = "pixels"):
+        return known.known_for(source, method, NearestMean(), (5, 5), left)
 
     monkeypatch.setattr(known, "known_inputs", lambda *_: some_reference())
     found, said = chosen(found_left_out(30, 1.0))
@@ -226,12 +230,17 @@ def test_where_the_reference_comes_from(
     assert found.words == "30 left-out support examples"
     assert "there is no folder" in said
     assert chosen(None)[0] is None
+    before = dataclasses.replace(source, before={"pixels": some_reference()})
+    found, said = chosen(None, before)
+    assert found is not None
+    assert (found.words, said) == ("the run's own", "")
+    assert chosen(None, before, method="ridge")[0] is None
     entries = [{"way": 2, "shot": s, **some_reference().to_json(), "words": str(s)} for s in (1, 6)]
-    kept = dataclasses.replace(saved, header={**saved.header, "known": entries})
+    kept = dataclasses.replace(source, known=entries)
     found, said = chosen(None, kept)
     assert found is not None
     assert (found.words, said) == ("6", "")
-    assert chosen(None, kept, own=False)[0] is None
+    assert chosen(None, kept, method="ridge")[0] is None
 
 
 def test_evaluate_open_set(

@@ -38,6 +38,9 @@ class Adapt:
     learner, ridge regression, one regression for all tasks of the run, or the mean."""
     false_alarms: float = FALSE_ALARMS
     """The share of inputs of your classes that predict may call unknown."""
+    forget: bool = False
+    """Leave out of the file what update needs: the examples, as the learner takes them, and the
+    learner."""
 
     def __post_init__(self):
         require_rate(self.false_alarms)
@@ -61,21 +64,38 @@ def run(words: list[str]) -> int:
         embed=options.embed,
         best=options.best,
         false_alarms=options.false_alarms,
+        forget=options.forget,
     )
     table_of_methods(adapted)
+    say_adapted(adapted, options.best)
+    if options.forget:
+        show.line("kept for update: nothing (--forget)")
+    show.line(f"written: {options.out}    next: quickstudy predict {options.out} FILE …")
+    return 0
+
+
+def say_adapted(adapted: Adapted, best: bool) -> None:
+    """What has been adapted to, how unknown inputs are told, and what is kept."""
+    from quickstudy.files import in_bytes
+    from quickstudy.serving.adapted_file import as_kept
+
     show.line(
         f"adapted to {len(adapted.names)} classes: {', '.join(adapted.names[:20])}"
         f"{' …' if len(adapted.names) > 20 else ''}"
     )
-    if options.best or adapted.method != adapted.settings.learner.name:
+    if best or adapted.method != adapted.settings.learner.name:
         show.line(f"method: {adapted.method}")
     if adapted.known is not None:
         show.line(
             f"unknown: inputs that score {adapted.false_alarms:g} or less, by comparison with "
             f"{adapted.known.words}"
         )
-    show.line(f"written: {options.out}    next: quickstudy predict {options.out} FILE …")
-    return 0
+    if adapted.kept is not None:
+        x = as_kept(adapted.kept.x)
+        show.line(
+            f"kept for update: {len(x)} examples as the learner takes them "
+            f"({in_bytes(x.nbytes)}), and the learner"
+        )
 
 
 def run_on_function(options: Adapt) -> int:

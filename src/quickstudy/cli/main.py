@@ -28,6 +28,8 @@ COMMANDS = {
     "search": "choose options of a run on its validation classes",
     "compare": "several runs on the same episodes, with paired differences",
     "adapt": "give a trained learner a few examples of your classes",
+    "update": "add classes to what adapt has made, and take classes away",
+    "export": "what adapt has made as a file for other programs: StableHLO, ONNX, safetensors",
     "predict": "classify files with what adapt has made",
     "report": "a page about a run, to open in a browser",
     "list": "learners, tasks and recipes",

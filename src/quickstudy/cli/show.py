@@ -62,14 +62,15 @@ DIGITS = 6
 
 def as_json(found: Any) -> None:
     """Print JSON on standard output, its figures with as many digits as mean something."""
-    print(files.as_json(_rounded(found), indent=2))
+    print(files.as_json(rounded(found), indent=2))
 
 
-def _rounded(found: Any) -> Any:
+def rounded(found: Any) -> Any:
+    """Plain values with the digits of their figures that mean something."""
     if isinstance(found, dict):
-        return {name: _rounded(value) for name, value in found.items()}
+        return {name: rounded(value) for name, value in found.items()}
     if isinstance(found, list | tuple):
-        return [_rounded(value) for value in found]
+        return [rounded(value) for value in found]
     return float(f"{found:.{DIGITS}g}") if isinstance(found, float) else found
 
 

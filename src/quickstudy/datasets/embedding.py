@@ -9,8 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float
 
+from quickstudy.datasets.ahead import ahead
 from quickstudy.datasets.embedding_file import EmbeddingFile
 from quickstudy.datasets.feature_cache import FeatureCache
 from quickstudy.datasets.grouped import Grouped
@@ -43,7 +43,6 @@ ALIKE = 0.1
 """How far the features of a padded text may be from those of the text alone, of their length."""
 
 In = TypeVar("In")
-Out = TypeVar("Out")
 
 
 def open_model(path: str | Path, kept: EmbeddingFile | None = None) -> EmbeddingModel:
@@ -115,7 +114,7 @@ class EmbeddingModel:
     def of_files(self, paths: Sequence[Path]) -> Float[np.ndarray, "n features"]:
         """Features of image files. Raises `UserError` that names the file where one cannot be
         read."""
-        declared = self._images
+        declared = self.images
 
         def content(i: int) -> bytes:
             try:
@@ -133,7 +132,7 @@ class EmbeddingModel:
     ) -> Float[np.ndarray, "n features"]:
         """Features of pictures, each uint8 (height, width, channels) with 1 or 3 channels. Raises
         `UserError` where they are something else."""
-        declared, names = self._images, [f"picture {i}" for i in range(len(pictures))]
+        declared, names = self.images, [f"picture {i}" for i in range(len(pictures))]
 
         def content(i: int) -> bytes:
             x = np.asarray(pictures[i])
@@ -183,7 +182,8 @@ class EmbeddingModel:
         return x[np.argsort(order)]
 
     @property
-    def _images(self) -> Images:
+    def images(self) -> Images:
+        """How it takes images. Raises `UserError` where it takes texts."""
         if self.declared.images is None:
             raise UserError(f"{self.file.path} is a model of texts: --embed one of images")
         return self.declared.images
@@ -275,19 +275,6 @@ def embedded(
     else:
         x = model.of_pictures(examples.x if pictures is None else pictures)
     return replace(examples, x=x, embedding=model.file, ink=None)
-
-
-def ahead(
-    pool: ThreadPoolExecutor, function: Callable[[In], Out], groups: Iterable[Iterable[In]]
-) -> Iterator[list[Out]]:
-    """Give the results of each group, while those of the next one are computed."""
-    waiting: deque[Iterator[Out]] = deque()
-    for group in groups:
-        waiting.append(pool.map(function, group))
-        if len(waiting) > 1:
-            yield list(waiting.popleft())
-    while waiting:
-        yield list(waiting.popleft())
 
 
 def _image_input(name: str, pixels: np.ndarray, declared: Images) -> np.ndarray:

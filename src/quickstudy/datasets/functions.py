@@ -100,6 +100,20 @@ def read(
     rows, a cell that is no number, a time that is neither a number nor a date.
     """
     found = table.cells(path)
+    return rows_of(path, found, target, time_column, task_column, targets=targets, like=like)
+
+
+def rows_of(
+    path: Path,
+    found: table.Cells,
+    target: str,
+    time_column: str | None = None,
+    task_column: str | None = None,
+    *,
+    targets: bool = False,
+    like: Encoding | None = None,
+) -> Rows:
+    """`read` the cells of a table; `path` names it in messages."""
     cells, numbers = dict(found.columns), found.rows
     wanted = {"--task-column": task_column, "--target": target if targets else None}
     for option, name in {**wanted, "--time-column": time_column}.items():

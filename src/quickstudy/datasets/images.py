@@ -95,7 +95,12 @@ def read_image(path: Path, format: ImageFormat) -> np.ndarray:
     >>> read_image(Path("cat/001.jpg"), ImageFormat(84, 3, ink=None)).shape
     (84, 84, 3)
     """
-    pixels = read_pixels(path, format.channels)
+    return squared(str(path), read_pixels(path, format.channels), format)
+
+
+def squared(name: str, pixels: np.ndarray, format: ImageFormat) -> np.ndarray:
+    """Pixels (height, width, channels) as `read_image` gives those of a file; `name` names the
+    picture in messages."""
     if format.ink == "auto":
         raise ValueError("which of dark and light is ink? see `decided`")
     if format.ink == "dark":
@@ -103,7 +108,7 @@ def read_image(path: Path, format: ImageFormat) -> np.ndarray:
     square = padded(pixels, ground(pixels).astype(np.uint8), format.size)
     if _plain(square) and not _plain(pixels):
         raise UserError(
-            f"cannot use the image {path}: nothing of it is left at {format.size} × {format.size} "
+            f"cannot use the image {name}: nothing of it is left at {format.size} × {format.size} "
             "pixels; take a larger --image-size, or take it away"
         )
     return square
@@ -121,15 +126,16 @@ def read_pixels(path: Path, channels: int) -> np.ndarray:
     """The pixels of an image file, uint8 (height, width, channels)."""
     try:
         with Image.open(path) as file:
-            return _pixels(file, channels)
+            return pixels_of(file, channels)
     except Exception as error:  # on damaged bytes, Pillow's decoders raise whatever they like
         raise UserError(
             f"cannot read the image {path} ({error}): replace it or take it away"
         ) from None
 
 
-def _pixels(file: Image.Image, channels: int) -> np.ndarray:
-    """An open image as uint8 (height, width, channels)."""
+def pixels_of(file: Image.Image, channels: int) -> np.ndarray:
+    """The pixels of an open image, uint8 (height, width, channels). Raises `ValueError` where the
+    range of its values is not known, or nothing is left of it; and what Pillow raises."""
     kept = str([tile.args for tile in getattr(file, "tile", [])])  # how its file holds the pixels
     tags: Any = getattr(file, "tag_v2", {})
     if file.mode == "F":

@@ -17,6 +17,7 @@ FLOATS: dict[str, type] = {"tensor(float)": np.float32, "tensor(float16)": np.fl
 """The types that an input of pictures may have."""
 INTEGERS: dict[str, type] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 """The types that an input of tokens may have."""
+NEEDS = "--embed needs onnxruntime: pip install 'quickstudy[onnx]'"
 SILENT = 4
 """ONNX Runtime prints nothing: what it raises is said in a line of ours."""
 WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
@@ -44,7 +45,7 @@ class Graph:
         """Open the graph in `content`, the bytes of `path`. Raises `UserError` where it cannot be
         run, or is not what is declared."""
         self.path = path
-        self._session = _session(path, content)
+        self._session = session(path, content, NEEDS)
         self._given = {one.name: one for one in self._session.get_inputs()}
         outputs = [one.name for one in self._session.get_outputs()]
         self._output = self._chosen("output", declared.output, outputs)
@@ -135,12 +136,13 @@ class Graph:
         return self.path.with_suffix(".json")
 
 
-def _session(path: Path, content: bytes) -> Any:
-    """Open a graph in ONNX Runtime, with all of its weights in `content`."""
+def session(path: Path, content: bytes, needs: str) -> Any:
+    """Open a graph in ONNX Runtime, with all of its weights in `content`. Raises `UserError` where
+    it cannot be run, or, with the words `needs`, where ONNX Runtime is not installed."""
     try:
         import onnxruntime
     except ImportError:
-        raise UserError("--embed needs onnxruntime: pip install 'quickstudy[onnx]'") from None
+        raise UserError(needs) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = SILENT
     options.add_session_config_entry(WEIGHTS_FOLDER, str(path / "none"))  # below a file: not there

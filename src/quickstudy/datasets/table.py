@@ -96,17 +96,28 @@ def read(
     Raises `UserError` as `cells` and `typed` do, and where there is no label column where it must
     be `labelled`, or no features.
     """
-    found = cells(path)
+    return rows_of(str(path), cells(path), label_column, labelled=labelled, like=like)
+
+
+def rows_of(
+    where: str,
+    found: Cells,
+    label_column: str = "label",
+    *,
+    labelled: bool = False,
+    like: Encoding | None = None,
+) -> Rows:
+    """`read` the cells of a table that is called `where` in messages."""
     columns, header = dict(found.columns), list(found.columns)
     if labelled and label_column not in header:
         raise UserError(
-            f"{path} has no label column {label_column!r}; {nearest(label_column, header)}"
+            f"{where} has no label column {label_column!r}; {nearest(label_column, header)}"
         )
     labels = columns.pop(label_column, None)
     if not columns:
-        raise UserError(f"{path} has no column but {label_column!r}: add columns of features")
+        raise UserError(f"{where} has no column but {label_column!r}: add columns of features")
     read = [
-        typed(str(path), name, column, found.rows, like and like.column(name))
+        typed(where, name, column, found.rows, like and like.column(name))
         for name, column in columns.items()
         if like is None or name not in like.left_out
     ]

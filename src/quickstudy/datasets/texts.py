@@ -35,7 +35,7 @@ def load(path: Path, text_column: str = "text", label_column: str = "label") -> 
         cells = table.cells(path)
         found = _column(path, cells, label_column, "--label-column")
         names = class_names(f"{path}, column {label_column!r}", found, cells.rows)
-        grouped = Grouped.from_labels(_of_table(path, cells, text_column), names)
+        grouped = Grouped.from_labels(of_cells(str(path), cells, text_column), names)
         return replace(grouped, rows=np.asarray(cells.rows)[grouped.rows])
     if not path.is_dir():
         raise UserError(f"{path} is neither a folder nor a {' or '.join(TABLES)} file")
@@ -54,7 +54,8 @@ def read(path: Path, text_column: str = "text") -> tuple[list[str], np.ndarray]:
     """
     if path.suffix in TABLES:
         cells = table.cells(path)
-        return [f"{path}, row {row}" for row in cells.rows], _of_table(path, cells, text_column)
+        names = [f"{path}, row {row}" for row in cells.rows]
+        return names, of_cells(str(path), cells, text_column)
     if path.suffix.lower() != SUFFIX and not path.is_dir():
         raise UserError(f"{path} is no text: give {SUFFIX} files, folders of them, or tables")
     files = text_files(path) if path.is_dir() else [path]
@@ -75,38 +76,40 @@ def strings(texts: Sequence[str]) -> np.ndarray:
 
 def _of_file(file: Path) -> str:
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        found = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}): check its path") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not UTF-8 (byte {error.start + 1}): save it as UTF-8") from None
-    return _text(str(file), text)
+    return text(str(file), found)
 
 
-def _of_table(path: Path, cells: table.Cells, column: str) -> np.ndarray:
-    found = _column(path, cells, column, "--text-column")
+def of_cells(where: str, cells: table.Cells, column: str) -> np.ndarray:
+    """Give the texts in a column of a table that is called `where` in messages. Raises `UserError`
+    as `read` does."""
+    found = _column(where, cells, column, "--text-column")
     each = zip(cells.rows, found, strict=True)
-    return strings([_text(f"{path}, row {row}, column {column!r}", cell) for row, cell in each])
+    return strings([text(f"{where}, row {row}, column {column!r}", cell) for row, cell in each])
 
 
-def _column(path: Path, cells: table.Cells, name: str, option: str) -> Sequence[Any]:
+def _column(where: str | Path, cells: table.Cells, name: str, option: str) -> Sequence[Any]:
     there = cells.columns
     if name not in there:
         raise UserError(
-            f"{path} has no column {name!r}; {nearest(name, list(there))}; train takes another "
+            f"{where} has no column {name!r}; {nearest(name, list(there))}; train takes another "
             f"with {option}"
         )
     if not len(there[name]):
-        raise UserError(f"{path} has no rows: add examples")
+        raise UserError(f"{where} has no rows: add examples")
     return there[name]
 
 
-def _text(where: str, text: Any) -> str:
-    """Give the text. Raises `UserError` where there is none."""
-    if is_missing(text):
+def text(where: str, found: Any) -> str:
+    """Give what was found as a text. Raises `UserError` where it is none."""
+    if is_missing(found):
         raise UserError(f"{where} holds no text: write some, or leave it out")
-    if not isinstance(text, str):
-        raise UserError(f"{where} holds {text!r}, which is no text: name a column of texts")
-    if "\0" in text:
+    if not isinstance(found, str):
+        raise UserError(f"{where} holds {found!r}, which is no text: name a column of texts")
+    if "\0" in found:
         raise UserError(f"{where} holds a NUL, which no text has: is it UTF-16? Save it as UTF-8")
-    return text
+    return found

@@ -66,15 +66,14 @@ def known_header(
     ]
 
 
-def known_in(header: dict[str, Any], way: int, shot: int) -> Reference | None:
+def known_in(entries: list[dict[str, Any]], way: int, shot: int) -> Reference:
     """Read the entry `known` of a run's header, at the numbers of ways and shots that are nearest
-    by their ratio; None where there is no such entry."""
+    by their ratio."""
 
     def far(entry: dict[str, Any]) -> float:
         return abs(math.log(entry["way"] / way)) + abs(math.log(entry["shot"] / shot))
 
-    entries = header.get("known") or []
-    return Reference.from_json(min(entries, key=far)) if entries else None
+    return Reference.from_json(min(entries, key=far))
 
 
 def with_unknown(tasks: TaskDistribution[Episode]) -> OpenSet:

@@ -1,14 +1,7 @@
-"""A learner that has learned: one file with all that it takes to answer.
+"""A learner that has learned the user's own classes, in scikit-learn's manner.
 
-    quickstudy adapt runs/omniglot --support new_symbols/ --out symbols.qs
-    quickstudy predict symbols.qs image.png
-
-The file holds the arrays of the predictor, its network among them, the features of the support
-set, and a header with what rebuilds their structure: it needs neither the run, nor the support set,
-nor the training data. The header also has what was measured on left-out examples (`left_out.py`),
-the temperature of probabilities, and what known inputs are like (`known.py`).
-A learner of the user's own needs the Python file that defines it, which runs only where the user
-names it: `--learner FILE.py`, or `registry.learner_settings("FILE.py")` in Python.
+    symbols = quickstudy.load("symbols.qs")
+    symbols.predict(["a.png", "b.png"])
 
 Predictions are for each input by itself. A learner set to normalise queries by each other
 (`--normalisation batch`, MAML's default, as in its paper) is adapted with the statistics of the
@@ -17,34 +10,26 @@ support set instead: the statistics of a single image would tell nothing about i
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from quickstudy import checkpoint
-from quickstudy.checkpoint import DamagedFile
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.data.inputs import Inputs
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Predictor
-from quickstudy.learners.baseline.logistic import LogisticRegression
 from quickstudy.likelihood import Categorical
 from quickstudy.numbers import FALSE_ALARMS
 from quickstudy.open_set import Reference, Seen
-from quickstudy.runs import learning
-from quickstudy.runs.opponents import free_opponents
-from quickstudy.runs.problem_json import problem_from_json, problem_to_json
-from quickstudy.serving.checks import KIND
-from quickstudy.serving.inputs import read_queries
 from quickstudy.serving.left_out import Measured
+from quickstudy.serving.support_set import SupportSet
+from quickstudy.serving.values import read_values
 from quickstudy.settings.run import RunSettings
 from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.task import Examples
@@ -58,14 +43,33 @@ AT_ONCE = 32
 
 SEED = 0
 
+AT_LEAST = 0.05
+"""Seconds of compiling from which on a program is kept for the next process: one picture should
+not wait for what can be kept."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What it takes to adapt again: see `updating.py`."""
+
+    learner: Learner
+    """The run's learner, with its meta-parameters ω."""
+    x: Shaped[np.ndarray, "n ..."]
+    """The support set, as the learner takes it."""
+    best: bool
+    """Whether the best method was asked for."""
+    known: list[dict[str, Any]] | None
+    """What the run's file says of known inputs (`runs.known.known_in`)."""
+
+
+@dataclass(frozen=True, eq=False)
 class Adapted:
-    """A predictor of the user's own classes, and what is known of it.
+    """A predictor of the user's own classes, and what is known of it; an estimator of scikit-learn
+    that has been fitted.
 
-    >>> symbols = load(Path("symbols.qs"))
-    >>> symbols.names, symbols.probabilities(x).shape
-    (('alpha', 'beta', 'gamma'), (10, 3))
+    >>> symbols = quickstudy.load("symbols.qs")
+    >>> symbols.classes_, symbols.predict("image.png"), symbols.predict_proba(x).shape
+    (array(['alpha', 'beta', 'gamma'], dtype='<U5'), array(['beta'], dtype='<U5'), (10, 3))
     """
 
     predictor: Predictor
@@ -95,6 +99,8 @@ class Adapted:
     """What known inputs are like; None where no input is called unknown."""
     false_alarms: float = FALSE_ALARMS
     """The share of known inputs that may be called unknown: the threshold of the score."""
+    kept: Kept | None = None
+    """What it takes to adapt again; None where the file does not hold it."""
 
     @property
     def inputs(self) -> Inputs:
@@ -102,17 +108,67 @@ class Adapted:
         assert self.settings.tasks.inputs is not None
         return self.settings.tasks.inputs
 
-    def probabilities(self, x: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n classes"]:
-        """p(class | input) for inputs as `read_queries` gives them."""
+    @property
+    def support(self) -> SupportSet:
+        """The support set. Raises `UserError` where the file does not hold it."""
+        if self.kept is None:
+            raise UserError(
+                f"{self.inputs.learner} was written without its support set (by adapt --forget, or "
+                "by an older quickstudy): adapt to all examples anew"
+            )
+        return SupportSet(self.kept.x, self.names, self.counts, self.examples)
+
+    @cached_property
+    def classes_(self) -> Shaped[np.ndarray, " classes"]:
+        """The names of the classes, in the order of `predict_proba`."""
+        return np.asarray(self.names)
+
+    def predict(self, X: Any) -> Shaped[np.ndarray, " n"]:
+        """The most probable class of each input, whether it is `unknown` or not. `values.py` has
+        what `X` may be. Raises `UserError` where the inputs cannot be read or do not fit."""
+        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+
+    def predict_proba(self, X: Any) -> Float[np.ndarray, "n classes"]:
+        """p(class | input) if the input is of one of the classes. Raises as `predict` does."""
+        return self.probabilities(self.read(X))
+
+    def score_samples(self, X: Any) -> Float[np.ndarray, " n"]:
+        """How familiar each input is: the share of known inputs that look no more familiar
+        (`open_set.py`), NaN where that is not known. Raises as `predict` does."""
+        return self.answers(self.read(X))[1]
+
+    def unknown(self, X: Any) -> Bool[np.ndarray, " n"]:
+        """Whether each input is of none of the classes: whether its score is at most
+        `false_alarms`. Raises as `predict` does."""
+        return self.score_samples(X) <= self.false_alarms
+
+    def score(self, X: Any, y: Any) -> float:
+        """The share of inputs whose class is `y`. Raises as `predict` does, and where there is not
+        one class for each input."""
+        found, y = self.predict(X), np.asarray(y).astype(str)
+        if y.shape != found.shape:
+            raise UserError(
+                f"y has shape {y.shape}: it must be ({len(found)},), a class for each input"
+            )
+        return float(np.mean(found == y))
+
+    def read(self, X: Any) -> Shaped[np.ndarray, "n ..."]:
+        """Bring inputs to the form that `answers` takes. Raises as `predict` does."""
+        self.warn_if_transductive()
+        enable_compilation_cache(AT_LEAST)
+        return read_values(self.inputs, X)
+
+    def probabilities(self, x: Shaped[np.ndarray, "n ..."]) -> Float[np.ndarray, "n classes"]:
+        """p(class | input) for inputs as `read` gives them."""
         return self.answers(x)[0]
 
     def answers(
-        self, x: Float[np.ndarray, "n ..."]
+        self, x: Shaped[np.ndarray, "n ..."]
     ) -> tuple[
         Float[np.ndarray, "n classes"], Float[np.ndarray, " n"], Int[np.ndarray, "n nearest"]
     ]:
-        """p(class | input); the score of each input (`open_set.py`), NaN where there is none; and
-        the places of the support examples that are nearest."""
+        """p(class | input); the score of each input, NaN where there is none; and the places of
+        the support examples that are nearest."""
         size = max(1, len(x)) if self.transductive else AT_ONCE
         padded = np.pad(x, [(0, max(size - len(x), -len(x) % size))] + [(0, 0)] * (x.ndim - 1))
         temperature, parts = jnp.asarray(self.temperature), []
@@ -122,38 +178,38 @@ class Adapted:
         p, score, nearest = (np.concatenate(each)[: len(x)] for each in zip(*parts, strict=True))
         return p, score, nearest
 
+    def warn_if_transductive(self) -> None:
+        """Say so in one line where a prediction may depend on the inputs predicted with it."""
+        if self.transductive:
+            warn(
+                f"{self.settings.learner.name} is transductive: each of these predictions depends "
+                "on the other inputs given with it"
+            )
 
-@dataclass(frozen=True)
-class Prediction:
-    """What is said of one input."""
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
 
-    input: str
-    """Its path, or its file and row."""
-    name: str
-    """The most probable class; `unknown` where the input is of none."""
-    probability: float
-    """Of the most probable class, if it is of one of the classes."""
-    probabilities: dict[str, float]
-    """Of every class, by name."""
-    unknown: bool = False
-    score: float | None = None
-    """The share of known inputs that look no more familiar; None where that is not known."""
-    threshold: float | None = None
-    nearest: tuple[dict[str, str], ...] = ()
-    """The support examples that are nearest, and their classes."""
+
+def scored(
+    predictor: Predictor, seen: Seen | None, known: Reference | None, temperature: Any, x: Array
+) -> tuple[Float[Array, "n classes"], Float[Array, " n"], Float[Array, "n d"] | None]:
+    """p(class | input); the score of each input, NaN where there is none; and the features of the
+    inputs, where they are compared with what was seen."""
+    p, score = jax.nn.softmax(predictor(x) / temperature), jnp.full(x.shape[0], jnp.nan)
+    if seen is None:
+        return p, score, None
+    z = predictor.embed(x)
+    return p, score if known is None else known.score(*seen.distances(z, x)), z
 
 
 @eqx.filter_jit
 def _answers(
     predictor: Predictor, seen: Seen | None, known: Reference | None, temperature: Array, x: Array
 ) -> tuple[Array, Array, Array]:
-    p = jax.nn.softmax(predictor(x) / temperature)
-    score, nearest = jnp.full(len(x), jnp.nan), jnp.zeros((len(x), 0), int)
-    if seen is not None:
-        nearest = seen.nearest(predictor, x)[:, :NEAREST]
-        if known is not None:
-            score = known.score(*seen.distances(predictor, x))
-    return p, score, nearest
+    p, score, z = scored(predictor, seen, known, temperature, x)
+    if seen is None or z is None:
+        return p, score, jnp.zeros((len(x), 0), int)
+    return p, score, seen.nearest(z)[:, :NEAREST]
 
 
 @eqx.filter_jit
@@ -162,139 +218,14 @@ def adapted_to(
 ) -> tuple[Predictor, Seen, Array, Array]:
     """The predictor, what it has seen, how many support examples it gets right, and whether it
     gives numbers."""
-    predictor = learner.adapt(support, Categorical(ways), key=jax.random.key(SEED))
+    predictor, seen = learned(learner, support, ways)
     logits = predictor(support.x)
     right = jnp.sum(jnp.argmax(logits, -1) == support.y)
     finite = jnp.all(jnp.isfinite(jax.nn.softmax(logits)))
-    return predictor, Seen.of(predictor, support, ways), right, finite
+    return predictor, seen, right, finite
 
 
-def load(path: Path) -> Adapted:
-    """An adapted learner. No data set is read, nothing is unpickled, and no code runs that the file
-    names.
-
-    Raises `UserError` where there is no such file or it is of another kind, `DamagedFile` where
-    it does not hold what was written.
-    """
-    header, arrays = ({}, []) if path.is_dir() else checkpoint.read(path)
-    if header.get("kind") != KIND:
-        if path.is_dir():
-            what = f"{path} is a folder"
-        else:
-            what = f"{path} is {'a trained learner' if 'problem' in header else 'something else'}"
-        raise UserError(
-            f"{what}, not an adapted one: make one with quickstudy adapt RUN --support FOLDER "
-            "--out FILE"
-        )
-    try:
-        settings = learning.from_header(path, header)
-        known = Adapted(
-            predictor=_blank(settings, header),
-            settings=settings,
-            problem=problem_from_json(header["problem"]),
-            names=tuple(header["classes"]),
-            counts=tuple(header["counts"]),
-            right=header["right"],
-            transductive=header["transductive"],
-            **_measured(header),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamagedFile(f"{path} is damaged: its header makes no sense ({error})") from error
-    try:
-        whole: Any = checkpoint.fitted(path, header, arrays, known.predictor)
-    except DamagedFile as error:
-        raise DamagedFile(
-            f"{error}; if an earlier quickstudy wrote it, make it again with quickstudy adapt"
-        ) from error
-    if not known.method:
-        return dataclasses.replace(known, predictor=whole)
-    predictor, seen = whole
-    return dataclasses.replace(known, predictor=predictor, seen=seen)
-
-
-def predict(path: Path, inputs: Sequence[Path], *, embed: Path | None = None) -> list[Prediction]:
-    """What the adapted learner in the file `path` says of images, folders of images, .npz files
-    with x, or tables; in the order given. `embed` says where the model of its features is now, if
-    it has moved.
-
-    Raises `UserError` where one of them cannot be read or does not fit.
-
-    >>> predict(Path("symbols.qs"), [Path("image.png")])[0].name
-    'beta'
-    """
-    adapted = load(path)
-    names, x = read_queries(adapted.inputs.with_model(embed), inputs)
-    if adapted.transductive:
-        warn(
-            f"{adapted.settings.learner.name} is transductive: each of these predictions depends "
-            "on the other inputs given with it"
-        )
-    enable_compilation_cache()
-    found = zip(names, *adapted.answers(x), strict=True)
-    return [_prediction(adapted, *each) for each in found]
-
-
-def _prediction(
-    adapted: Adapted, name: str, p: np.ndarray, score: float, nearest: np.ndarray
-) -> Prediction:
-    k, classes = int(np.argmax(p)), np.repeat(adapted.names, adapted.counts)
-    unknown = bool(score <= adapted.false_alarms)
-    return Prediction(
-        name,
-        "unknown" if unknown else adapted.names[k],
-        float(p[k]),
-        dict(zip(adapted.names, map(float, p), strict=True)),
-        unknown,
-        None if np.isnan(score) else float(score),
-        None if adapted.known is None else adapted.false_alarms,
-        tuple({"example": adapted.examples[i], "class": str(classes[i])} for i in nearest),
-    )
-
-
-def header_of(adapted: Adapted) -> dict[str, Any]:
-    """All that `load` needs, as plain JSON values."""
-    return {
-        "kind": KIND,
-        "configuration": adapted.settings.to_json(),
-        "problem": problem_to_json(adapted.problem),
-        "inputs": adapted.inputs.to_json(),
-        "classes": list(adapted.names),
-        "counts": list(adapted.counts),
-        "right": adapted.right,
-        "transductive": adapted.transductive,
-        "seed": SEED,
-        **{word: getattr(adapted, word) for word in ("method", "temperature", "false_alarms")},
-        "left_out": [dataclasses.asdict(each) for each in adapted.left_out],
-        "examples": list(adapted.examples),
-        "known": adapted.known and adapted.known.to_json(),
-    }
-
-
-def _measured(header: dict[str, Any]) -> dict[str, Any]:
-    """What an older quickstudy did not write: nothing of its files."""
-    if "method" not in header:
-        return {}
-    return {
-        **{word: header[word] for word in ("method", "temperature", "false_alarms")},
-        "left_out": tuple(Measured(**each) for each in header["left_out"]),
-        "examples": tuple(header["examples"]),
-        "known": header["known"] and Reference.from_json(header["known"]),
-    }
-
-
-def _blank(settings: RunSettings, header: dict[str, Any]) -> Any:
-    """The structure of what was written, with shapes for arrays: of a predictor, and of what it
-    has seen."""
-    counts, shape = header["counts"], problem_from_json(header["problem"]).shape
-    method = header.get("method", settings.learner.name)
-
-    def adapted(learner: Learner) -> Any:
-        support = Examples(learning.zeros(sum(counts), shape), jnp.zeros(sum(counts), jnp.int32))
-        predictor, seen, _, _ = adapted_to(learner, support, len(counts))
-        return (predictor, seen) if "method" in header else predictor
-
-    if method == settings.learner.name:
-        return eqx.filter_eval_shape(adapted, learning.structure(settings, header))
-    opponents = free_opponents(problem_from_json(header["problem"]))
-    opponents["logistic regression"] = LogisticRegression()  # to predict, it needs no scikit-learn
-    return eqx.filter_eval_shape(adapted, opponents[method])
+def learned(learner: Learner, support: Examples, ways: int) -> tuple[Predictor, Seen]:
+    """The predictor, and what it has seen."""
+    predictor = learner.adapt(support, Categorical(ways), key=jax.random.key(SEED))
+    return predictor, Seen.of(predictor, support, ways)

@@ -1,31 +1,58 @@
-"""Adapt a run's learner, or the best method beside it, and write what comes out: see `adapted.py`
-for the file."""
+"""Adapt a run's learner, or the best method beside it, and write what comes out: see
+`adapted_file.py` for the file."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quickstudy import checkpoint
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.errors import UserError
+from quickstudy.learner import Learner
 from quickstudy.likelihood import Categorical
 from quickstudy.numbers import FALSE_ALARMS
+from quickstudy.open_set import Reference
 from quickstudy.runs.opponents import free_opponents
 from quickstudy.runs.saved import SavedRun
-from quickstudy.serving.adapted import SEED, Adapted, adapted_to, header_of
+from quickstudy.serving import adapted_file
+from quickstudy.serving.adapted import SEED, Adapted, Kept, adapted_to
 from quickstudy.serving.checks import KIND, inductive, is_run, may_write, served, unfit
 from quickstudy.serving.inputs import example_names, read_support
 from quickstudy.serving.known import known_for
 from quickstudy.serving.left_out import best_of, leave_out, measured, temperature
+from quickstudy.serving.support_set import SupportSet
+from quickstudy.settings.run import RunSettings
+from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.task import Examples
 from quickstudy.terminal import warn
 
 CHARACTERS = "characters"
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A trained learner, and how it is asked to adapt."""
+
+    name: str
+    """Of the run or the file that it comes from, for messages."""
+    learner: Learner
+    settings: RunSettings
+    """Of the run, with what the support set adds to its inputs."""
+    problem: TaskSpec
+    best: bool
+    """Whether to take the best method, the learner where it is as good as any."""
+    false_alarms: float
+    """The share of inputs of the classes that may be called unknown."""
+    known: list[dict[str, Any]] | None
+    """What the run's file says of known inputs (`runs.known.known_in`)."""
+    before: dict[str, Reference] = dataclasses.field(default_factory=dict)
+    """What known inputs were like before an update, by the method; if the run's data told it."""
 
 
 def adapt(
@@ -36,6 +63,7 @@ def adapt(
     embed: Path | None = None,
     best: bool = False,
     false_alarms: float = FALSE_ALARMS,
+    forget: bool = False,
 ) -> Adapted:
     """Adapt the learner of a run to a labelled set of new classes, and write it to `out`.
 
@@ -44,7 +72,7 @@ def adapt(
     where the model of its features is now, if it has moved. The learner and
     the free opponents are measured on left-out examples; with `best`, the best of them is written,
     the learner where it is as good as any. `false_alarms` is the share of inputs of the classes
-    that may be called unknown.
+    that may be called unknown. With `forget`, the file is written without what `update` needs.
 
     Raises `UserError`, before anything is written, where the run or the support set cannot be
     read or do not fit each other, and where `out` is another file than an adapted learner.
@@ -55,47 +83,66 @@ def adapt(
     read, inputs = read_support(served(settings, problem).with_model(embed), support)
     if read.ink is not None:
         warn(f"{support} is read as {read.ink}")
-    if read.classes < 2:
-        raise UserError(f"{support} has one class, {read.names[0]!r}: add another to tell it from")
+    settings = dataclasses.replace(
+        settings, tasks=dataclasses.replace(settings.tasks, inputs=inputs)
+    )
+    known = saved.header.get("known")
+    source = Source(str(run), learner, settings, problem, best, false_alarms, known)
+    labels = [str(label) for label in np.repeat(read.names, read.count)]
+    examples = SupportSet.of(read.x, labels, example_names(inputs, support, read))
+    adapted = adapted_to_set(source, examples, str(support))
+    if forget:
+        adapted = dataclasses.replace(adapted, kept=None)
+    adapted_file.save(out, adapted)
+    return adapted
+
+
+def adapted_to_set(source: Source, support: SupportSet, where: str) -> Adapted:
+    """Adapt to a support set, which is called `where` in messages, and measure it.
+
+    Raises `UserError` where the learner cannot serve the set, or diverges.
+    """
+    ways = len(support.names)
+    if ways < 2:
+        raise UserError(f"{where} has one class, {support.names[0]!r}: add another to tell it from")
     enable_compilation_cache()
-    counts = tuple(map(int, read.count))
-    y = np.repeat(np.arange(read.classes, dtype=np.int32), counts)
-    examples = Examples(jnp.asarray(read.x), jnp.asarray(y))
-    own = settings.learner.name
-    methods = {own: learner, **free_opponents(problem)}
+    count = np.asarray(support.counts)
+    y = np.repeat(np.arange(ways, dtype=np.int32), count)
+    examples = Examples(jnp.asarray(support.x), jnp.asarray(y))
+    own = source.settings.learner.name
+    methods = {own: source.learner, **free_opponents(source.problem)}
     try:
-        predictor, seen, right, finite = adapted_to(learner, examples, read.classes)
+        predictor, seen, right, finite = adapted_to(source.learner, examples, ways)
     except ValueError as error:
-        raise unfit(run, settings, problem, support, read.classes, error) from error
+        raise unfit(source.name, source.settings, source.problem, where, ways, error) from error
     if not finite:
-        raise UserError(f"adapting {run} to {support} gave no numbers: it diverged")
-    left = leave_out(methods, examples, read.count, jax.random.key(SEED))
+        raise UserError(f"adapting {source.name} to {where} gave no numbers: it diverged")
+    left = leave_out(methods, examples, count, jax.random.key(SEED))
     table = measured(left)
-    method = best_of(table) if best and table else own
+    method = best_of(table) if source.best and table else own
     if method != own:
-        predictor, seen, right, _ = adapted_to(methods[method], examples, read.classes)
+        predictor, seen, right, _ = adapted_to(methods[method], examples, ways)
     found = left.get(method)
-    known, said = known_for(saved, methods[method], counts, found, false_alarms, method == own)
+    known, said = known_for(source, method, methods[method], support.counts, found)
     if said:
         warn(said)
-    adapted = Adapted(
+    return Adapted(
         predictor,
-        dataclasses.replace(settings, tasks=dataclasses.replace(settings.tasks, inputs=inputs)),
-        problem,
-        read.names,
-        counts,
+        source.settings,
+        source.problem,
+        support.names,
+        support.counts,
         int(right),
         methods[method].transductive,
         method,
         table,
         temperature(found) if found else 1.0,
-        example_names(inputs, support, read),
+        support.examples,
         seen,
         known,
-        false_alarms,
+        source.false_alarms,
+        Kept(source.learner, support.x, source.best, source.known),
     )
-    checkpoint.save(out, (predictor, seen), header_of(adapted))
-    return adapted
 
 
 def learner_of(run: Path) -> SavedRun:

@@ -67,7 +67,7 @@ def is_run(run: Path) -> None:
 
 
 def unfit(
-    run: Path, settings: RunSettings, problem: TaskSpec, support: Path, ways: int, error: ValueError
+    run: str, settings: RunSettings, problem: TaskSpec, support: str, ways: int, error: ValueError
 ) -> UserError:
     """What to say when the learner cannot serve the support set."""
     trained = problem.likelihood.size

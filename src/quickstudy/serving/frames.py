@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from quickstudy.datasets.columns import Column, typed
+from quickstudy.datasets.table import Cells
 from quickstudy.errors import UserError
 
 
@@ -76,6 +77,15 @@ def columns_of(
         for i, one in zip(order, known, strict=True)
     ]
     return [column for column, _ in read], np.stack([values for _, values in read], axis=1)
+
+
+def cells_of(X: Any) -> Cells | None:
+    """The cells of a data frame whose columns have names; None for anything else. Rows are counted
+    from 0. Raises `UserError` as `names_of` does."""
+    names = names_of(X)
+    if names is None:
+        return None
+    return Cells(dict(zip(names, _cells(X, np.asarray(X)), strict=True)), range(len(X)))
 
 
 def _cells(X: Any, x: np.ndarray) -> list[Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import equinox as eqx
@@ -24,7 +25,7 @@ from quickstudy import checkpoint
 from quickstudy.checkpoint import DamagedFile
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.data.inputs import Inputs
-from quickstudy.datasets import functions, table
+from quickstudy.datasets import functions
 from quickstudy.errors import UserError
 from quickstudy.files import require_place
 from quickstudy.learner import Learner, Predictor
@@ -33,7 +34,10 @@ from quickstudy.runs import learning
 from quickstudy.runs.opponents import free_opponents
 from quickstudy.runs.problem_json import problem_from_json, problem_to_json
 from quickstudy.runs.saved import SavedRun
+from quickstudy.serving.adapted import AT_LEAST
 from quickstudy.serving.left_out_rows import SEED, left_out_rmse, settled_opponents
+from quickstudy.serving.table_rows import brought, read_rows, rows_of
+from quickstudy.serving.values import table_of
 from quickstudy.settings.run import RunSettings
 from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.task import Examples
@@ -67,14 +71,57 @@ class AdaptedFunction:
         assert self.settings.tasks.inputs is not None
         return self.settings.tasks.inputs
 
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """The mean of the target for each row of `X`, in its units; with `return_std`, also its
+        standard deviation. `X` is a data frame, a list of mappings, rows, or the path of a table.
+        Raises `UserError` where rows do not fit, or the learner does not say how sure it is."""
+        mean, deviation = self._moments_of(X)
+        if return_std and not self.intervals:
+            raise UserError(f"{self.method} gives no standard deviation")
+        return (mean, deviation) if return_std else mean
+
+    def predict_interval(
+        self, X: Any, level: float = 0.95
+    ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """The ends of the interval that holds each target with a probability of `level`. Raises as
+        `predict` does."""
+        if not 0 < level < 1:
+            raise UserError(f"level is {level}: an interval's probability lies between 0 and 1")
+        mean, deviation = self.predict(X, return_std=True)
+        half = NormalDist().inv_cdf(0.5 + level / 2) * deviation
+        return mean - half, mean + half
+
+    def _moments_of(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Moments for rows in any form, in their order."""
+        path = Path(X if isinstance(X, str | Path) else "X")
+        if isinstance(X, str | Path):
+            return self.moments_of_rows(path, read_rows(self.settings, path, targets=False))
+        if (cells := table_of(self.inputs, X)) is None:
+            raise UserError("X is no table: give a data frame, a list of mappings, or a path")
+        return self.moments_of_rows(path, rows_of(self.settings, path, cells, targets=False))
+
+    def moments_of_rows(
+        self, where: Path, rows: functions.Rows
+    ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """`moments` of the rows of a table, in the order of their numbers."""
+        enable_compilation_cache(AT_LEAST)
+        mean, deviation = self.moments(brought(self.inputs, where, rows, self.start))
+        order = np.argsort(rows.numbers)
+        return mean[order], deviation[order]
+
     def moments(
         self, x: Float[np.ndarray, "n d"]
     ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """Means and standard deviations of the targets, in their units."""
+        mean, deviation = self.moments_of(jnp.asarray(x))
+        return np.asarray(mean), np.asarray(deviation)
+
+    def moments_of(self, x: Float[Array, "n d"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+        """`moments`, as JAX traces them."""
         answers = _answers(self.settings, self.problem, self.method)
-        mean, scale = answers.moments(_predict(self.predictor, jnp.asarray(x)))
+        mean, scale = answers.moments(_predict(self.predictor, x))
         unit, middle = self.inputs.target_deviation, self.inputs.target_mean
-        return middle + unit * np.asarray(mean)[:, 0], unit * np.asarray(scale)[:, 0]
+        return middle + unit * mean[:, 0], unit * scale[:, 0]
 
 
 @dataclass(frozen=True)
@@ -137,7 +184,7 @@ def adapt(
             f"{run} predicts a row with the help of the others (--normalisation batch): train it "
             "with --normalisation support"
         )
-    rows = _read(settings, support, targets=True)
+    rows = read_rows(settings, support, targets=True)
     if rows.tasks is not None and len(set(map(str, rows.tasks))) > 1:
         raise UserError(
             f"{support} has rows of {len(set(map(str, rows.tasks)))} tasks (column "
@@ -146,7 +193,7 @@ def adapt(
     start = 0.0
     if inputs.time_column is not None:
         start = float(rows.x[0, functions.place_of(inputs.time_column, rows)])
-    x, y = _brought(inputs, support, rows, start), rows.y
+    x, y = brought(inputs, support, rows, start), rows.y
     assert y is not None
     enable_compilation_cache()
     examples = Examples(jnp.asarray(x), jnp.asarray(inputs.standardised(y)))
@@ -191,51 +238,20 @@ def load(path: Path) -> AdaptedFunction:
 
 def predict(path: Path, tables: Sequence[Path]) -> list[Forecast]:
     """What the adapted function in the file `path` says of the rows of tables, in the order in
-    which they stand; a column of targets is not read.
-
-    Raises `UserError` where one of them cannot be read or does not fit.
-    """
+    which they stand; a column of targets is not read. Raises `UserError` where one of them cannot
+    be read or does not fit."""
     adapted = load(path)
-    enable_compilation_cache()
-    found = []
-    for file in tables:
-        rows = _read(adapted.settings, file, targets=False)
-        mean, scale = adapted.moments(_brought(adapted.inputs, file, rows, adapted.start))
-        for i in np.argsort(rows.numbers):
-            half = NORMAL_95 * float(scale[i])
-            low, high = (
-                (float(mean[i]) - half, float(mean[i]) + half)
-                if adapted.intervals
-                else (None, None)
-            )
-            found.append(Forecast(f"{file}, row {rows.numbers[i]}", float(mean[i]), low, high))
+    return [row for file in tables for row in predict_table(adapted, file)]
+
+
+def predict_table(adapted: AdaptedFunction, file: Path) -> list[Forecast]:
+    """`predict` the rows of one table."""
+    rows, found = read_rows(adapted.settings, file, targets=False), []
+    mean, deviation = adapted.moments_of_rows(file, rows)
+    for number, m, half in zip(sorted(rows.numbers), mean, NORMAL_95 * deviation, strict=True):
+        ends = (float(m - half), float(m + half)) if adapted.intervals else (None, None)
+        found.append(Forecast(f"{file}, row {number}", float(m), *ends))
     return found
-
-
-def _read(settings: RunSettings, path: Path, *, targets: bool) -> functions.Rows:
-    """The rows of a table; the task column may be missing there."""
-    if path.suffix not in (".csv", ".parquet"):
-        raise UserError(f"{path}: the learner takes rows of a table, .csv or .parquet")
-    t = settings.tasks
-    assert t.target is not None
-    inputs = settings.tasks.inputs
-    there = t.task_column in table.cells(path).columns
-    return functions.read(
-        path,
-        t.target,
-        t.time_column,
-        t.task_column if there else None,
-        targets=targets,
-        like=inputs and inputs.encoding,
-    )
-
-
-def _brought(inputs: Inputs, path: Path, rows: functions.Rows, start: float) -> np.ndarray:
-    """The inputs of rows as the learner takes them."""
-    x = rows.x.copy()
-    if inputs.time_column is not None:
-        x[:, functions.place_of(inputs.time_column, rows)] -= start
-    return inputs.brought(str(path), x, rows.columns)
 
 
 def _answers(settings: RunSettings, problem: TaskSpec, method: str) -> RealTargets:

@@ -31,7 +31,7 @@ def read_support(inputs: Inputs, path: Path) -> tuple[Grouped, Inputs]:
     >>> read_support(settings.tasks.inputs, Path("new_symbols"))[0].names
     ('alpha', 'beta', 'gamma')
     """
-    if _takes_texts(inputs, path):
+    if takes_texts(inputs, path):
         read = texts.load(path, inputs.text_column, inputs.label_column)
     elif path.suffix in TABLES:
         read = table.load(path, inputs.label_column, inputs.encoding)
@@ -40,11 +40,11 @@ def read_support(inputs: Inputs, path: Path) -> tuple[Grouped, Inputs]:
     elif (model := inputs.model()) is not None:
         read = folder.embedded(path, model)
     else:
-        read = folder.load(path, _image_format(inputs, path))
+        read = folder.load(path, image_format(inputs, path))
     if read.embedding is None and (model := inputs.model_for(read.x)) is not None:
         read = embedded(read, model)
     inputs.require_model(str(path), read.embedding)
-    x = _numbers(inputs.brought(str(path), read.x, read.columns))
+    x = as_numbers(inputs.brought(str(path), read.x, read.columns))
     if read.ink is not None:
         inputs = replace(inputs, ink=read.ink.colour)
     if inputs.columns is None and read.columns is not None:
@@ -56,7 +56,7 @@ def example_names(inputs: Inputs, path: Path, read: Grouped) -> tuple[str, ...]:
     """Name each example of a set that was read from `path`: by its file, or by its row."""
     assert read.rows is not None
     if path.is_dir():
-        kind = texts.text_files if _takes_texts(inputs, path) else folder.image_files
+        kind = texts.text_files if takes_texts(inputs, path) else folder.image_files
         files = folder.files_in_order(path, kind)
         return tuple(files[row] for row in read.rows)
     return tuple(f"{path}, row {row}" for row in read.rows)
@@ -74,7 +74,7 @@ def read_queries(
     parts = [np.empty((0, *inputs.shape), np.float32 if inputs.tokenizer is None else np.int32)]
     for path in paths:
         columns, embedding = None, inputs.embedding
-        if _takes_texts(inputs, path):
+        if takes_texts(inputs, path):
             found, x = texts.read(path, inputs.text_column)
             if (model := inputs.model_for(x)) is not None:
                 x = model.of_texts(x)
@@ -91,12 +91,12 @@ def read_queries(
             else:
                 embedding = arrays.embedding_of(path)
         elif (model := inputs.model()) is not None:
-            files = folder.image_files(path) if path.is_dir() else [path]
+            files = files_in(inputs, path)
             x, found = model.of_files(files), [str(file) for file in files]
         else:
-            files = folder.image_files(path) if path.is_dir() else [path]
-            format, ink = decided(_image_format(inputs, path), files)
-            if inputs.ink == "auto" and ink is not None:
+            files, format = files_in(inputs, path), image_format(inputs, path)
+            if inputs.ink == "auto":
+                format, ink = decided(format, files)
                 warn(f"{path} is read as {ink}: the file does not say how its support set was")
             x = np.array([read_image(file, format) for file in files])
             found = [str(file) for file in files]
@@ -104,11 +104,18 @@ def read_queries(
             raise UserError(f"{path} holds nothing to predict")
         names += found
         inputs.require_model(str(path), embedding)
-        parts.append(_numbers(inputs.brought(str(path), x, columns)))
+        parts.append(as_numbers(inputs.brought(str(path), x, columns)))
     return names, np.concatenate(parts)
 
 
-def _takes_texts(inputs: Inputs, path: Path) -> bool:
+def files_in(inputs: Inputs, path: Path) -> list[Path]:
+    """The files of a folder that the learner takes, at all depths; or the file itself."""
+    if not path.is_dir():
+        return [path]
+    return (texts.text_files if takes_texts(inputs, path) else folder.image_files)(path)
+
+
+def takes_texts(inputs: Inputs, path: Path) -> bool:
     """Whether `path` holds texts, for a tokenizer or for a model of texts, and not features."""
     if inputs.tokenizer is not None:
         return True
@@ -117,7 +124,9 @@ def _takes_texts(inputs: Inputs, path: Path) -> bool:
     return (model := inputs.model()) is not None and model.takes_texts
 
 
-def _image_format(inputs: Inputs, path: Path) -> ImageFormat:
+def image_format(inputs: Inputs, path: Path) -> ImageFormat:
+    """What pictures become for the learner; `path` names them in messages. Raises `UserError` where
+    it takes no pictures."""
     if len(inputs.shape) != 3:
         raise UserError(
             f"{path}: the learner takes {inputs.words}, not pictures: give it a .csv, .parquet "
@@ -129,6 +138,6 @@ def _image_format(inputs: Inputs, path: Path) -> ImageFormat:
     return ImageFormat(height, channels, inputs.ink)
 
 
-def _numbers(x: np.ndarray) -> np.ndarray:
+def as_numbers(x: np.ndarray) -> np.ndarray:
     """Bytes of pictures as numbers from 0 to 1; other numbers as they are."""
     return x.astype(np.float32) / 255 if x.dtype == np.uint8 else x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import jax.numpy as jnp
 import numpy as np
 from scipy.stats import binom
@@ -10,46 +12,56 @@ from quickstudy.errors import UserError
 from quickstudy.learner import Learner
 from quickstudy.open_set import Reference
 from quickstudy.runs.known import known_in, known_inputs
-from quickstudy.runs.saved import SavedRun
 from quickstudy.serving.left_out import LeftOut
+from quickstudy.terminal import warn
+
+if TYPE_CHECKING:
+    from quickstudy.serving.adapting import Source
+
+LEFT_OUT = "left-out support examples"
+"""The words for reference inputs that are these."""
 
 SURPRISE = 0.01
 """The probability below which so many left-out examples beyond the threshold are no accident."""
 
 
 def known_for(
-    saved: SavedRun,
+    source: Source,
+    method: str,
     learner: Learner,
     counts: tuple[int, ...],
     left: LeftOut | None,
-    false_alarms: float,
-    own: bool,
 ) -> tuple[Reference | None, str]:
-    """Choose the reference inputs of a score, and what to say of them.
+    """Choose the reference inputs of the score of a method's `learner`, and what to say of them.
 
-    They are what the run's file keeps of them, if it does and `learner` is the run's `own`;
-    otherwise queries of the run's validation classes, where its data can be opened. Where the
-    left-out examples are beyond the threshold more often than false alarms at this rate are, with a
-    probability below 1 % of that by chance, the support set is unlike the data of the run. Then,
-    and where there are no other reference inputs, they are the left-out examples. None where these
-    are fewer than 1 / false_alarms - 1, the least with which a score can be so low.
+    They are what the run's file keeps of them, if it does and the method is the run's own;
+    otherwise queries of the run's validation classes, where its data can be opened, or those from
+    `before` an update. Where the left-out examples are beyond the threshold more often than false
+    alarms at this rate are, with a probability below 1 % of that by chance, the support set is
+    unlike the data of the run. Then, and where there are no other reference inputs, they are the
+    left-out examples. None where these are fewer than 1 / false_alarms - 1, the least with which a
+    score can be so low.
     """
-    way, shot = len(counts), int(np.median(counts))
-    if saved.header.get("known"):
-        found = known_in(saved.header, way, shot) if own else None
+    way, shot, false_alarms = len(counts), int(np.median(counts)), source.false_alarms
+    if source.known:
+        own = method == source.settings.learner.name
+        found = known_in(source.known, way, shot) if own else None
         said = "the file of the run has no reference inputs for this method"
     else:
         try:
-            found, said = known_inputs(saved.settings, learner, way, shot), ""
+            found, said = known_inputs(source.settings, learner, way, shot), ""
         except UserError as error:
-            found, said = None, f"the run's data cannot be opened ({error})"
+            found, said = source.before.get(method), f"the run's data cannot be opened ({error})"
+            if found is not None:
+                warn(f"{said}: unknown inputs are told by comparison with {found.words}, as before")
     if found is not None:
         if left is None or not (beyond := surprising(found, left, false_alarms)):
             return found, ""
         said = f"{beyond} of {len(left.y)} left-out examples are unlike the run's own data"
     if left is not None and len(left.y) + 1 >= 1 / false_alarms:
-        words = f"{len(left.y)} left-out support examples"
-        made = Reference.of(left.features, left.differences, left.spread, words)
+        made = Reference.of(
+            left.features, left.differences, left.spread, f"{len(left.y)} {LEFT_OUT}"
+        )
         return made, f"{said}: unknown inputs are told by comparison with the left-out examples"
     least = int(np.ceil(1 / false_alarms - 1 - 1e-9))
     return None, (

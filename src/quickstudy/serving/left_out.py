@@ -122,7 +122,8 @@ def _ask(
     learner: Learner, support: Examples, x: Array, ways: int, key: PRNGKeyArray
 ) -> tuple[Array, Array, Array]:
     predictor = learner.adapt(support, Categorical(ways), key=key)
-    return predictor(x), *Seen.of(predictor, support, ways).distances(predictor, x)
+    seen = Seen.of(predictor, support, ways)
+    return predictor(x), *seen.distances(predictor.embed(x), x)
 
 
 def temperature(left: LeftOut) -> float:

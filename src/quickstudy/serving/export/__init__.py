@@ -1,0 +1,1 @@
+"""What adapt has made, as a file for other programs."""

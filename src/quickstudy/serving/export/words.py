@@ -1,0 +1,64 @@
+"""What another program has to know of an export, as plain JSON values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quickstudy.data.inputs import Inputs
+from quickstudy.serving.adapted import Adapted
+from quickstudy.serving.functions import AdaptedFunction
+
+
+def described(adapted: Adapted | AdaptedFunction) -> dict[str, Any]:
+    """Inputs, how to bring others to them, outputs, and the names of classes."""
+    inputs, shape = adapted.inputs, list(adapted.problem.shape)
+    dtype = "float32" if inputs.tokenizer is None else "int32"
+    found: dict[str, Any] = {
+        "input": {"name": "x", "shape": ["n", *shape], "type": dtype},
+        "preprocessing": steps(inputs),
+        "inputs": {word: value for word, value in inputs.to_json().items() if value is not None},
+    }
+    if isinstance(adapted, AdaptedFunction):
+        names = ["mean", "deviation" if adapted.intervals else "nothing: it gives no deviation"]
+        outputs = [{"name": f"{name} of {inputs.target}", "shape": ["n"]} for name in names]
+        return {**found, "outputs": outputs, "start": adapted.start}
+    return {
+        **found,
+        "outputs": [
+            {"name": "probabilities", "shape": ["n", len(adapted.names)]},
+            {"name": "score", "shape": ["n"]},
+        ],
+        "classes": list(adapted.names),
+        "unknown": "score <= false_alarms" if adapted.known else "never: the score is NaN",
+        "false_alarms": adapted.false_alarms,
+    }
+
+
+def steps(inputs: Inputs) -> list[str]:
+    """How an input is brought to the form that the function takes, in order."""
+    if inputs.tokenizer is not None:
+        return ["make tokens of the text as `inputs.tokenizer` says"]
+    if inputs.embedding is not None:
+        first = [f"take the features of the model with SHA-256 {inputs.embedding.sha256}"]
+    elif len(inputs.shape) == 3:
+        height, width, channels = inputs.shape
+        found = [
+            "grey" if channels == 1 else "RGB",
+            f"scale the longer side to {height} pixels (Lanczos), centre on a square of {height} × "
+            f"{width} in the median colour of the border",
+            "divide by 255",
+        ]
+        if inputs.ink == "dark":
+            found.insert(1, "invert: 255 - pixel (ink is dark in these pictures)")
+        return found
+    elif inputs.encoding is not None:
+        first = [
+            "a feature for each column, in the order of `inputs.encoding.columns`: numbers as they "
+            "are, `mean` where one is missing; categories as 0 and 1; dates as days since "
+            "2000-01-01 with sine and cosine of weekday and day of the year"
+        ]
+    else:
+        first = []
+    if inputs.time_column is not None:
+        first.append(f"count {inputs.time_column!r} from the first row of the support set")
+    return [*first, "(x - inputs.mean) / inputs.deviation"] if inputs.mean is not None else first
