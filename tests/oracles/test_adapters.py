@@ -200,13 +200,12 @@ REFUSED = {
     "a returned state": (lambda: Plain(lambda x: (x, 1), INPUTS), "returns a tuple and no array"),
     "a key": (lambda: Plain(eqx.nn.Dropout(0.5), INPUTS), "dropout.*inference_mode"),
     "a key as argument": (lambda: Plain(lambda x, key: x, INPUTS), "fails with TypeError"),
-    "16 bits": (lambda: Plain(narrow(module()), FEATURES), "a bfloat16 array among its param"),
+    "16 bits": (lambda: Plain(narrow(module()), FEATURES), "a parameter of type bfloat16"),
     "outputs of 16 bits": (lambda: Plain(lambda x: x.astype(jnp.float16), 6), "returns float16"),
     "whole numbers": (lambda: Plain(lambda x: x.astype(int), INPUTS), "returns int32"),
-    "no function": (lambda: Plain(3, 3), "can be called"),  # pyright: ignore[reportArgumentType]
     "one input": (lambda: Applied(lambda p, x: p["w"].T @ x, WEIGHTS, 4), "Plain maps one input"),
-    "an integer": (lambda: Applied(dense, {"w": jnp.ones((6, 4), int)}, 4), "a int32 array among"),
-    "no array": (lambda: Applied(dense, {**WEIGHTS, "scale": 1.0}, 4), "a float among its param"),
+    "an integer": (lambda: Applied(dense, {"w": jnp.ones((6, 4), int)}, 4), "of type int32"),
+    "no array": (lambda: Applied(dense, {**WEIGHTS, "scale": 1.0}, 4), "of type float, "),
     "collections": (lambda: Applied(dense, {"params": WEIGHTS, "stats": {}}, 4), "beside.*stats"),
     "a module": (lambda: Applied(module(), WEIGHTS, 4), "cannot hash.*Plain"),
 }

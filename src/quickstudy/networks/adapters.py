@@ -43,7 +43,6 @@ class Plain(Network):
 
     def __init__(self, module: Callable[[Array], Array], outputs: int):
         self.module, self.outputs = module, outputs
-        _require_function(self._name, module)
         for part in jax.tree.leaves(module, is_leaf=_is_special):
             if isinstance(part, eqx.nn.StateIndex):
                 raise UserError(f"{self._name} has a state, and {WITHOUT_STATE}")
@@ -92,7 +91,6 @@ class Applied(Network):
 
     def __init__(self, apply: Callable[[PyTree, Array], Array], params: PyTree, outputs: int):
         self.apply, self.params, self.outputs = apply, params, outputs
-        _require_function(self._name, apply)
         try:
             hash(apply)
         except TypeError as error:
@@ -134,19 +132,18 @@ def _is_special(part: Any) -> bool:
     return special or type(part).__name__ == "BatchStat"
 
 
-def _require_function(name: str, function: Any) -> None:
-    if not callable(function):
-        raise UserError(f"{name} takes a function or a module that can be called")
-
-
 def _require_float(name: str, leaf: Any) -> None:
-    dtype = getattr(leaf, "dtype", None)
-    if dtype is None or not jnp.issubdtype(dtype, jnp.floating) or dtype.itemsize < 4:
-        kind = type(leaf).__name__ if dtype is None else f"{dtype} array"
+    dtype = getattr(leaf, "dtype", type(leaf).__name__)
+    if isinstance(dtype, str) or not _is_float(dtype):
         raise UserError(
-            f"{name} has a {kind} among its parameters, and training needs arrays of float32 or "
+            f"{name} has a parameter of type {dtype}, and training needs arrays of float32 or "
             "float64: convert it, or keep it out of the parameters where it is a constant"
         )
+
+
+def _is_float(dtype: Any) -> bool:
+    """Whether numbers are floats of 32 bits or more."""
+    return jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize >= 4
 
 
 def _vector(name: str, function: Callable[[Array], Any], x: Array, shape: tuple[int, ...]) -> Array:
@@ -171,7 +168,7 @@ def _vector(name: str, function: Callable[[Array], Any], x: Array, shape: tuple[
             f"{given} returns shape {y.shape} where {shape} is due: one vector of "
             f"outputs={shape[-1]} numbers for each input (flatten it, or change `outputs`)"
         )
-    if not jnp.issubdtype(y.dtype, jnp.floating) or y.dtype.itemsize < 4:
+    if not _is_float(y.dtype):
         raise UserError(
             f"{given} returns {y.dtype}: losses are computed in float32, so let it end with "
             ".astype(jnp.float32)"
