@@ -1,9 +1,8 @@
 """Examples that lie in a file, for data beyond memory, and a feeder that fetches ahead.
 
-What a training draws is a function of its seed. So the numbers of the rows that later steps will
-read are known now: `read_ahead` draws them, without the pictures, and tells the kernel. Nothing
-depends on that but speed, and a `MappedSource` gives the examples that an `ArraySource` gives.
-"""
+The draws of a training are a function of its seed. So the rows that later steps will read are known
+in advance: `read_ahead` draws their numbers, without the pictures, and informs the kernel. This
+only affects speed. A `MappedSource` draws the same examples as an `ArraySource`."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from quickstudy.tasks.arrays import ArraySource, shares
 from quickstudy.tasks.source import ClassSource, distinct
 
 TASKS_AT_ONCE = 16
-"""How many tasks the feeder draws together."""
+"""The number of tasks that the feeder draws together."""
 
 
 class MappedSource(ClassSource):
@@ -64,7 +63,8 @@ class MappedSource(ClassSource):
 
 
 class RowNumbers(ClassSource):
-    """Pictures of one pixel: the number of the row that the source would have read."""
+    """A stand-in source that returns, for each image, the number of the row that it would be read
+    from, as a picture of one pixel."""
 
     source: MappedSource
     classes: int = eqx.field(static=True)
