@@ -1,0 +1,45 @@
+"""The site builds without a warning, its reference is complete, and networks of other libraries are
+used as their page tells.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import quickstudy
+from tests.test_documents import AS_USERS_HAVE_IT, ROOT, blocks, said_by
+
+
+def test_the_site_builds_without_a_warning():
+    pytest.importorskip("zensical")
+    programs = Path(sys.executable).parent
+    done = subprocess.run(
+        ["make", "site", f"BIN={programs}", "--assume-old=.venv/.with-docs"],
+        cwd=ROOT,
+        env=AS_USERS_HAVE_IT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    page = (ROOT / "build/site/docs/api/networks/index.html").read_text()
+    assert 'id="quickstudy.networks.adapters.Plain"' in page
+    assert "language-pycon" in page
+
+
+def test_every_public_name_is_in_the_reference():
+    page = (ROOT / "docs/api/README.md").read_text()
+    assert [name for name in quickstudy.__all__ if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("library", ["equinox", "flax"])
+def test_networks_of_ones_own_as_their_page_tells(library, tmp_path):
+    pytest.importorskip(library)
+    programs = blocks(ROOT / "docs" / "own-networks.md", "python")
+    use = programs[["equinox", "flax"].index(library)]
+    said = re.findall(r": (\d+\.\d+) before training, (\d+\.\d+) after", said_by(use, tmp_path))
+    assert len(said) >= 2
+    for before, after in said:
+        assert float(after) < 0.9 * float(before)
