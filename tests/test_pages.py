@@ -7,10 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import pytest
 
 import quickstudy
+from quickstudy.likelihood import Categorical
+from quickstudy.settings.registry import learner_settings
+from quickstudy.settings.task_spec import TaskSpec
+from quickstudy.task import Examples
 from tests.test_documents import AS_USERS_HAVE_IT, ROOT, blocks, said_by
+
+KEY = jax.random.key(0)
+OWN_NETWORKS = ROOT / "docs/own-networks.md"
 
 
 def test_the_site_builds_without_a_warning():
@@ -37,9 +47,18 @@ def test_every_public_name_is_in_the_reference():
 @pytest.mark.parametrize("library", ["equinox", "flax"])
 def test_networks_of_ones_own_as_their_page_tells(library, tmp_path):
     pytest.importorskip(library)
-    programs = blocks(ROOT / "docs" / "own-networks.md", "python")
-    use = programs[["equinox", "flax"].index(library)]
+    use = blocks(OWN_NETWORKS, "python")[["equinox", "flax"].index(library)]
     said = re.findall(r": (\d+\.\d+) before training, (\d+\.\d+) after", said_by(use, tmp_path))
     assert len(said) >= 2
     for before, after in said:
         assert float(after) < 0.9 * float(before)
+
+
+def test_a_learner_with_a_network_of_ones_own_is_built_from_the_file_of_their_page(tmp_path):
+    file = tmp_path / "own_protonet.py"
+    file.write_text(blocks(OWN_NETWORKS, "python")[2])
+    spec = TaskSpec((28, 30, 1), Categorical(5), 20)
+    learner = learner_settings(str(file))().build(spec, KEY)
+    x = jnp.zeros((5, 28, 30, 1))
+    adapt = lambda: learner.adapt(Examples(x, jnp.arange(5)), Categorical(5), key=KEY)(x)  # noqa: E731
+    assert eqx.filter_eval_shape(adapt).shape == (5, 5)
