@@ -36,7 +36,7 @@ def test_the_site_builds_without_a_warning():
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     page = (ROOT / "build/site/docs/api/networks/index.html").read_text()
     assert 'id="quickstudy.networks.adapters.Plain"' in page
-    assert "language-pycon" in page
+    assert '<span class="gp">&gt;&gt;&gt; </span>' in page  # an example is code, and no quotation
 
 
 def test_every_public_name_is_in_the_reference():
