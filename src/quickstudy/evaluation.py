@@ -95,7 +95,7 @@ def fingerprint(tasks: TaskDistribution) -> str:
 
 
 class Answers(eqx.Module):
-    """What a classifier answered to each query, one row for each episode."""
+    """The answers of a classifier to each query, one row for each episode."""
 
     example: Int[Array | np.ndarray, "*episodes queries"]
     """Which example was asked: its row in the data."""

@@ -83,7 +83,7 @@ def _some_curves(
     indices: Int[Array, " n"],
     steps: int,
 ) -> Float[Array, "n steps+1"]:
-    """Of the problems with these numbers, side by side."""
+    """Minimise the problems with these numbers in parallel."""
 
     def one(index: Int[Array, ""]):
         for_task, _ = task_keys(key, index)

@@ -26,8 +26,8 @@ TASKS_AT_ONCE = 16
 
 
 class MappedSource(ClassSource):
-    """`ArraySource` for a memory-mapped array: those of class c are rows first[c] … first[c] +
-    count[c] - 1 of the file, which are read when they are drawn.
+    """`ArraySource` for a memory-mapped array: class c has the rows first[c] … first[c] + count[c]
+    - 1 of the file, which are read when they are drawn.
 
     >>> MappedSource(np.load("x.npy", mmap_mode="r"), [0, 600], [600, 600], {"data": "birds"})
     """
@@ -39,14 +39,14 @@ class MappedSource(ClassSource):
     words: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
     def __init__(self, x: np.memmap, first: Any, count: Any, words: dict[str, Any]):
-        """`words` are those of `protocol`: data, split …"""
+        """`words` are the entries of `protocol`: data, split …"""
         self.rows = Rows.of(x)
         self.first, self.count = jnp.asarray(first), jnp.asarray(count)
         self.classes = len(first)
         self.words = tuple(words.items())
 
     def numbers(self, key: PRNGKeyArray, label: Int[Array, ""], count: int) -> Int[Array, " count"]:
-        """Of the rows that `draw` takes."""
+        """Return the numbers of the rows that `draw` takes."""
         return self.first[label] + distinct(key, self.count[label], count)
 
     def draw(

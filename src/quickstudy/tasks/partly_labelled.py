@@ -17,7 +17,8 @@ ANYWHERE = 2**31 - 1
 """Folded into an episode's key: where labels are. Small numbers are for questions (`asking.py`)."""
 
 DISTRACTORS = 2**31 - 2
-"""Folded into the key of other examples: those of distractors. Small numbers are the classes'."""
+"""Folded into the key of examples for the examples of distractors. Small numbers belong to the
+classes."""
 
 
 class ActiveEpisode(Episode):

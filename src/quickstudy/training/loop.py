@@ -77,7 +77,7 @@ class Underway:
     validated: str = ""
     """The newest figure of validation, for progress."""
     best: Result | None = None
-    """What validation found where it was best; None where an earlier process looked."""
+    """The result of the best validation; None where an earlier process validated."""
 
 
 class Pace:

@@ -99,7 +99,7 @@ def are_large(tasks: TaskDistribution) -> bool:
 
 
 def default_tasks_at_once(tasks: TaskDistribution, there: int) -> int:
-    """How many of `there` tasks run together by default: one where tasks are large and a CPU
+    """Choose how many of `there` tasks run together by default: one where tasks are large and a CPU
     computes them, else all."""
     return 1 if jax.default_backend() == "cpu" and are_large(tasks) else there
 

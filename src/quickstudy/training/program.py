@@ -70,9 +70,8 @@ class Fixed(NamedTuple):
 class Program:
     """Training steps for learners of one structure, on given devices.
 
-    Functions of `Updated` and `Fixed` take those of one run, or of several runs together, whose
-    arrays then have a leading axis of runs.
-    """
+    Functions of `Updated` and `Fixed` take the values of one run, or of several runs together,
+    whose arrays then have a leading axis of runs."""
 
     static: PyTree
     """A learner without its arrays."""

@@ -130,7 +130,7 @@ class Base(eqx.Module):
 class MetaNetworks(Learner):
     """Two networks with slow weights, and the networks that compute their fast weights.
 
-    The number of classes is part of what is learned.
+    The number of classes is fixed in training.
 
     >>> learner = MetaNetworks(Conv4((28, 28, 1), key=a), way=5, key=key)
     >>> learner.adapt(support, Categorical(5), key=key)(queries).shape      # logits
