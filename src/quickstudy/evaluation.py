@@ -206,7 +206,7 @@ def _some_tasks(
     at_once: int,
     rows: TaskDistribution[Episode] | None,
 ) -> dict[str, tuple[Figures, Answers | None]]:
-    """Of the tasks with these numbers, along a leading axis; `at_once` side by side."""
+    """Measure the tasks with these numbers, along a leading axis, `at_once` in parallel."""
 
     def one(index: Int[Array, ""]) -> dict[str, tuple[Figures, Answers | None]]:
         for_task, for_learner = task_keys(key, index)
