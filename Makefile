@@ -1,4 +1,5 @@
 # make demo: see it work.  make test: every check of the project.  make quick: the quick ones.
+# make site: the documents as a site, in build/site.
 # make benchmark: how fast it is beside its peers; ARGS=--all for the whole grid.
 # They set themselves up, in .venv or benchmarks/.venv, with nothing but Python 3.11 or newer and
 # make.
@@ -7,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test quick check benchmark clean
+.PHONY: demo test quick check site benchmark clean
 
 demo: $(VENV)/.with-report
 	$(BIN)/quickstudy demo
@@ -23,6 +24,14 @@ check: $(VENV)/.with-dev
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+# The site has the layout of the repository, so links between documents lead to the same place in both.
+site: $(VENV)/.with-docs
+	rm -rf build/pages
+	mkdir -p build/pages/results
+	cp -R README.md CONTRIBUTING.md docs build/pages
+	cp -R results/studies build/pages/results
+	$(BIN)/zensical build --clean --strict
 
 $(VENV)/.with-%: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "quickstudy needs Python 3.11 or newer: make PYTHON=python3.12")'
@@ -46,4 +55,4 @@ $(PEERS)/.made: benchmarks/peers.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) demo
+	rm -rf $(VENV) $(PEERS) demo build .cache

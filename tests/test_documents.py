@@ -56,18 +56,13 @@ def in_outline(said: str) -> list[str]:
     return [line for line in lines if line.strip("─ …")]
 
 
-def test_a_learner_and_networks_of_ones_own_as_contributing_tells_it(tmp_path):
+def test_a_learner_of_ones_own_as_contributing_tells_it(tmp_path):
     for name in ("tests", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name)
     options = "-p no:cacheprovider -k diagonal"
-    *commands, networks = followed(ROOT / "CONTRIBUTING.md", tmp_path, PYTEST_ADDOPTS=options)
-    said = "".join(commands)
+    said = "".join(followed(ROOT / "CONTRIBUTING.md", tmp_path, PYTEST_ADDOPTS=options))
     assert "from the best" in said
     assert re.search(r"\d+ passed", said)
-    errors = re.findall(r": (\d+\.\d+) before training, (\d+\.\d+) after", networks)
-    assert len(errors) == 3
-    for before, after in errors:
-        assert float(after) < 0.9 * float(before)
 
 
 def test_own_data_and_tasks_as_their_page_tells(tmp_path):

@@ -1,9 +1,8 @@
 """Arrays on disk: one file for a pytree, checked when read, never unpickled.
 
 A file is an npz archive: a JSON header (as bytes), the header's SHA-256, and the tree's array
-leaves in order. The header holds whatever the writer says, the leaves' shapes and types, and the
-SHA-256 of their bytes. Files of earlier versions have no SHA-256 of the header.
-"""
+leaves in order. The header holds the writer's values, the shapes and types of the leaves, and the
+SHA-256 of their bytes. Files of earlier versions have no SHA-256 of the header."""
 
 import hashlib
 import io
@@ -26,7 +25,7 @@ Tree = TypeVar("Tree")
 
 
 class DamagedFile(UserError):
-    """A file that is truncated, altered, or not one of ours."""
+    """A file that is truncated, altered, or not written by quickstudy."""
 
 
 def describe(leaves: list[Any]) -> list[list[Any]]:
@@ -61,14 +60,14 @@ def save(path: Path, tree: Any, header: dict[str, Any]) -> None:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header alone. Raises `UserError` where there is no file, `DamagedFile` where it is
-    not one of ours."""
+    """Read only the header. Raises `UserError` where there is no file, `DamagedFile` where
+    quickstudy did not write it."""
     return _read(path, with_leaves=False)[0]
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """The header and the leaves in order. Raises `UserError` where there is no file, `DamagedFile`
-    where it does not hold exactly what was written."""
+    """Read the header and the leaves in order. Raises `UserError` where there is no file,
+    `DamagedFile` where its content is not exactly as written."""
     return _read(path, with_leaves=True)
 
 

@@ -13,22 +13,22 @@ Table = Float[np.ndarray, "trainings episodes"]
 
 
 def complete(*tables: Table) -> list[Table]:
-    """The episodes that have a figure, not NaN, in every row of every table."""
+    """Select the episodes that have a figure, not NaN, in every row of every table."""
     known = ~np.any([np.isnan(table).any(axis=0) for table in tables], axis=0)
     return [table[:, known] for table in tables]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with the half-width of its 95 % interval, and what the interval covers."""
+    """A mean with the half-width of its 95 % interval, and the coverage of the interval."""
 
     mean: float
     half_width: float
     episodes: int
-    """Over how many episodes."""
+    """The number of episodes."""
 
     trainings: tuple[int, ...] = (1,)
-    """How many trainings of the learner were measured; of both learners for a difference. 0 where
+    """The number of measured trainings of the learner; for a difference, of both learners. 0 where
     the learner has nothing to train."""
 
     @staticmethod
@@ -106,7 +106,7 @@ class Estimate:
         return f"{self.mean:.3f} ± {self.half_width:.3f}"
 
     def compact(self) -> str:
-        """`0.01234 ± 0.0021`, for what varies over orders of magnitude."""
+        """`0.01234 ± 0.0021`, for values that vary over orders of magnitude."""
         return f"{self.mean:.4g} ± {self.half_width:.2g}"
 
 

@@ -1,12 +1,11 @@
-"""How good a learner is on tasks that it has never seen, and whether it is better than another.
+"""Measure a learner on tasks that it has never seen, and compare it with others.
 
-Episodes are a function of a seed, so two learners meet the same ones and are compared pair by
-pair. Every figure has a 95 % interval, which says what it covers: other test episodes, and, where
-a learner was trained from several seeds, other trainings as well.
+Episodes are a function of a seed, so two learners are tested on the same episodes and compared pair
+by pair. Every figure has a 95 % interval, which states its coverage: other test episodes and, where
+a learner was trained from several seeds, other trainings.
 
-A figure that an episode does not have is NaN, and `complete` leaves such episodes out; a figure of
-predictions that are no numbers is infinite.
-"""
+A figure that an episode does not have is NaN, and `complete` leaves such episodes out. Where
+predictions are not numbers, the figure is infinite."""
 
 import hashlib
 import math
@@ -36,16 +35,15 @@ EPISODES_PER_CALL = 50
 
 @dataclass(frozen=True)
 class Met:
-    """The tasks that a test met. Where two tests have equal ones, task i of both is the same, and
-    figures are compared task by task.
-    """
+    """The tasks of a test. If two tests have equal `Met`, task i is the same in both, and figures
+    are compared task by task."""
 
     protocol: dict[str, Any]
-    """The words of the tasks, and how many of them were drawn from which seed."""
+    """The protocol of the tasks, the number of tasks and their seed."""
 
     fingerprint: str = ""
-    """SHA-256 of all fields of the task distribution: it differs where the tasks differ in
-    something that has no word, such as the pictures themselves."""
+    """SHA-256 of all fields of the task distribution. It also differs where the tasks differ in
+    something that the protocol does not describe, such as the pictures themselves."""
 
     @staticmethod
     def of(tasks: TaskDistribution, **counts: Any) -> "Met":
@@ -97,7 +95,7 @@ def fingerprint(tasks: TaskDistribution) -> str:
 
 
 class Answers(eqx.Module):
-    """What a classifier answered to each query, one row for each episode."""
+    """The answers of a classifier to each query, one row for each episode."""
 
     example: Int[Array | np.ndarray, "*episodes queries"]
     """Which example was asked: its row in the data."""
@@ -109,8 +107,8 @@ class Answers(eqx.Module):
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of one learner on a fixed, seeded list of episodes; or of several that differ in
-    the seed of their training (see `average`)."""
+    """Figures of one learner on a fixed, seeded list of episodes; or of several learners that
+    differ in the seed of their training (see `average`)."""
 
     metrics: dict[str, Float[np.ndarray, " episodes"]]
     """One value an episode: `accuracy` and `nll`, or `mse` and `nll`; NaN where an episode has
@@ -121,16 +119,16 @@ class Result:
     an optimiser."""
 
     headline: str
-    """Which metric counts first."""
+    """The main metric."""
 
     higher_is_better: bool
 
     tasks: Met
-    """What was met."""
+    """The tasks of the test."""
 
     learner: dict[str, Any] = field(default_factory=dict)
-    """Words about the learner: its name, its batch normalisation, its steps at test, the labels
-    that it asks for, the seeds that it was trained from …"""
+    """A description of the learner: its name, its batch normalisation, its steps at test, the
+    labels that it asks for, the seeds of its trainings …"""
 
     trained: bool = True
     """Whether the learner has anything to train."""
@@ -139,7 +137,7 @@ class Result:
     """How long the episodes took, together with other learners that met them at the same time."""
 
     each: tuple["Result", ...] = ()
-    """Of several trainings: the result of each."""
+    """With several trainings, the result of each."""
 
     answers: Answers | None = None
     """Where these were asked for."""
@@ -208,7 +206,7 @@ def _some_tasks(
     at_once: int,
     rows: TaskDistribution[Episode] | None,
 ) -> dict[str, tuple[Figures, Answers | None]]:
-    """Of the tasks with these numbers, along a leading axis; `at_once` side by side."""
+    """Measure the tasks with these numbers, along a leading axis, `at_once` in parallel."""
 
     def one(index: Int[Array, ""]) -> dict[str, tuple[Figures, Answers | None]]:
         for_task, for_learner = task_keys(key, index)
@@ -238,10 +236,10 @@ def evaluate(
     show_progress: bool = False,
     rows: TaskDistribution[Episode] | None = None,
 ) -> Result:
-    """Take the `figures` of a learner, or of an optimiser, on `episodes` tasks.
+    """Measure the `figures` of a learner, or of an optimiser, on `episodes` tasks.
 
-    Episode i is drawn with `jax.random.fold_in(jax.random.key(seed), i)`, whatever the learner. Of
-    a fixed list of tasks each is met once, or the first `episodes`, whatever the seed.
+    Episode i is drawn with `jax.random.fold_in(jax.random.key(seed), i)`, for any learner. From a
+    fixed list, each task (or the first `episodes` tasks) is taken once, for any seed.
 
     With `rows`, the same tasks with the number of its row in the place of each example
     (`tasks.mapped.row_numbers`), the result has the `answers` of a classifier as well. Its figures
@@ -318,9 +316,10 @@ def has_parameters(learner: Learnable) -> bool:
 
 
 def average(results: Mapping[int, Result]) -> Result:
-    """One result of learners that were trained from several seeds and met the same episodes.
+    """Combine the results of learners that were trained from several seeds and tested on the same
+    episodes.
 
-    A metric's value for an episode is its mean over seeds, so that results of other methods are
+    The value of a metric for an episode is its mean over seeds, so results of other methods are
     compared episode by episode. Intervals cover trainings and episodes together, as `Estimate.of`
     has it. The reliability diagram counts the predictions of all.
 
@@ -347,8 +346,8 @@ def same_episodes(a: Result, b: Result) -> bool:
 
 
 def paired_difference(a: Result, b: Result, metric: str | None = None) -> Estimate:
-    """Mean of a - b over the episodes of which both have the figure, with its interval: see
-    `Estimate.of`.
+    """Estimate the mean of a - b over the episodes in which both have the figure, with its
+    interval: see `Estimate.of`.
 
     Raises `ValueError` unless both were measured on the same episodes.
     """

@@ -21,70 +21,70 @@ Metrics = dict[str, Float[Array, ""]]
 
 
 class Predictor(eqx.Module):
-    """What a learner has made of a support set: a function from inputs to predictions.
+    """The result of adapting to a support set: a function from inputs to predictions.
 
     A predictor is a module, not a closure, so that its leaves can be saved and served.
     """
 
     @abc.abstractmethod
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n size"]:
-        """Predictions for n inputs, as the task's likelihood reads them."""
+        """Predict for n inputs; the likelihood of the task reads the predictions."""
 
     def embed(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
-        """Give inputs as vectors in the space where the predictor compares them: the features of
-        its network, where it has some before it says a class; by default the inputs themselves."""
+        """Map inputs to vectors in the space where the predictor compares them: the features of its
+        network, if it computes features before classes; by default the inputs themselves."""
         return 1.0 * x.reshape(x.shape[0], -1)
 
 
 class Figures(eqx.Module):
-    """What is measured on one task.
+    """The measurements on one task.
 
     >>> Figures({"return": jnp.asarray(7.5)}, headline="return", higher_is_better=True).bins
     """
 
     metrics: Metrics
-    """By name: NaN where the task does not have the figure, infinite where what was learned has
+    """Metrics by name: NaN where the task does not have the metric, infinite where adapting has
     diverged."""
     headline: str = eqx.field(static=True)
-    """Which metric chooses between models."""
+    """The metric that chooses between models."""
     higher_is_better: bool = eqx.field(static=True)
-    """Whether that metric should be large."""
+    """Whether a larger value of this metric is better."""
     bins: Float[Array, "bins 3"] | None = None
-    """The sums of a reliability diagram (`Likelihood.calibration`); None where no probability is
-    claimed."""
+    """The sums of a reliability diagram (`Likelihood.calibration`); None where there are no
+    probabilities."""
 
 
 class Learnable(eqx.Module):
-    """What meta-training trains: a module whose floating-point leaves are the meta-parameters ω.
-    A `Learner`, or an optimiser (`quickstudy.optimizers`).
+    """A module that meta-training can train: its floating-point leaves are the meta-parameters ω. A
+    `Learner`, or an optimiser (`quickstudy.optimizers`).
 
     It never sees a batch of tasks: `vmap` adds that axis.
     """
 
     @abc.abstractmethod
     def figures(self, task: Any, *, key: PRNGKeyArray) -> Figures:
-        """Measure what becomes of one task, for evaluation and validation. The names of the
-        metrics, and what is `Figures.headline`, are the same for all tasks of a distribution."""
+        """Measure the learner on one task, for evaluation and validation. The names of the metrics
+        and `Figures.headline` are the same for all tasks of a distribution."""
 
     def tasks_at_once(self, tasks: TaskDistribution) -> int:
-        """How many tasks are measured side by side: by default each alone, as fits images on a
+        """The number of tasks that are measured in parallel: by default 1, which suits images on a
         CPU."""
         return 1
 
     def at_step(self, step: Int[Array, ""]) -> "Learnable":
-        """What training step number `step` trains (from 0), where the meta-objective changes as
-        training goes on. By default it does not."""
+        """Return the learner that training step number `step` trains (from 0), where the
+        meta-objective changes during training. By default it is `self`."""
         return self
 
     def initialised(self, tasks: TaskDistribution, *, key: PRNGKeyArray) -> "Learnable":
-        """Called once before the first step of training: estimate parameters from training tasks,
-        where that needs no gradients. By default they stay as they are."""
+        """Estimate parameters from training tasks without gradients. Called once before the first
+        step of training. By default nothing changes."""
         return self
 
     def settle(self, tasks: TaskDistribution, *, key: PRNGKeyArray) -> "Learnable":
-        """Called once training is over, and before each validation: fix what depends on the
-        training tasks and is not trained by gradients, such as the population statistics of
-        batch normalisation. By default there is nothing to do."""
+        """Compute the values that depend on the training tasks and are not trained by gradients,
+        such as the population statistics of batch normalisation. Called at the end of training and
+        before each validation. By default nothing changes."""
         return self
 
 
@@ -93,41 +93,41 @@ class Learner(Learnable):
 
     @abc.abstractmethod
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Predictor:
-        """φ = f_ω(D_tr, L): learn from the support set.
+        """Learn from the support set: φ = f_ω(D_tr, L).
 
-        Raises `ValueError` where the learner cannot serve the task, say a classifier's head
-        with another number of classes.
-        """
+        Raises `ValueError` where the learner cannot serve the task, for example because its head
+        has another number of classes."""
 
     def answers(self, likelihood: Likelihood) -> Likelihood:
-        """How this learner's predictions are to be read in a task with this likelihood: by default
-        by that likelihood. A learner that answers with a mixture, or with an interval, gives a
+        """Return the likelihood that reads this learner's predictions in a task: by default the
+        likelihood of the task. A learner that predicts a mixture or an interval returns a
         likelihood of its own, in which a prediction may have another number of outputs."""
         return likelihood
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """The meta-objective on one task, and figures to watch: by default the query loss of
-        the adapted predictor, -1/|D_ts| Σ log p(y | f_ω(D_tr)(x)), as `answers` reads it."""
+        """Compute the meta-objective on one task, and metrics for the log: by default the query
+        loss of the adapted predictor, -1/|D_ts| Σ log p(y | f_ω(D_tr)(x)), with the likelihood of
+        `answers`."""
         predictions = self.predictions(task, key=key)
         answers = self.answers(task.likelihood)
         loss = answers.mean_loss(predictions, task.query.y)
         return loss, answers.metrics(predictions, task.query.y)
 
     def predictions(self, task: Episode, *, key: PRNGKeyArray) -> Float[Array, "n size"]:
-        """Predict the queries of a task after adapting to its support set, or each in its turn
-        where the task says so. `answers` says how to read the predictions."""
+        """Predict the queries of a task after adapting to its support set, or one after the other
+        where `task.in_turn` is True. The likelihood of `answers` reads the predictions."""
         if task.in_turn:
             return self.in_turn(task.query, task.likelihood, key=key)
         return self.adapt(task.support, task.likelihood, key=key)(task.query.x)
 
     def figures(self, task: Episode, *, key: PRNGKeyArray) -> Figures:
-        """Those of the predictions for the queries, and their calibration. A figure is missing
-        where any predictions would miss it; where these are no numbers, it is the worst there
-        is."""
+        """Measure the predictions for the queries, and their calibration. A metric is NaN where the
+        task does not define it for any predictions; where the predictions are not numbers, it has
+        its worst value."""
         return self.figures_of(self.predictions(task, key=key), task)
 
     def figures_of(self, predictions: Float[Array, "n size"], task: Episode) -> Figures:
-        """The `figures` of predictions that have been made for the queries of a task."""
+        """Compute the `figures` of given predictions for the queries of a task."""
         answers = self.answers(task.likelihood)
         found = task.metrics(predictions, answers)
         there = task.metrics(jnp.zeros_like(predictions), answers)
@@ -142,9 +142,9 @@ class Learner(Learnable):
     def in_turn(
         self, examples: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> Float[Array, "n size"]:
-        """Predictions for each example of a sequence from those before it. By default it adapts
-        anew each time, to a set in which those to come are unlabelled copies of the newest one;
-        classes that have not come up yet are behind all others (`absent_last`).
+        """Predict each example of a sequence from the examples before it. By default this calls
+        `adapt` once per position, on a support set of fixed size: later positions are unlabelled
+        copies of the newest example. Classes without an example so far come last (`absent_last`).
 
         Raises `ValueError` where targets are not classes.
         """
@@ -162,23 +162,23 @@ class Learner(Learnable):
 
     @property
     def normalised_by(self) -> Literal["batch", "support", "running"] | None:
-        """Whose batch statistics normalise queries: their own ("batch"), those of the support set
-        ("support") or of the training tasks ("running"). By default None: there is no batch
-        normalisation."""
+        """The source of the batch statistics that normalise queries: the queries themselves
+        ("batch"), the support set ("support") or the training tasks ("running"). By default None:
+        there is no batch normalisation."""
         return None
 
     # Promises: the contract suite holds a learner to each.
 
     @property
     def transductive(self) -> bool:
-        """Whether the prediction for one query may depend on the other queries. By default it does
-        where they are normalised by their own statistics."""
+        """Whether the prediction for one query may depend on the other queries. By default True
+        where queries are normalised by their own statistics."""
         return self.normalised_by == "batch"
 
     @property
     def uses_unlabelled(self) -> bool:
-        """Whether predictions depend on the inputs of unlabelled support examples. By default they
-        do where the support set is normalised by its own statistics."""
+        """Whether predictions depend on the inputs of unlabelled support examples. By default True
+        where the support set is normalised by its own statistics."""
         return self.normalised_by in ("batch", "support")
 
     @property
@@ -188,20 +188,20 @@ class Learner(Learnable):
 
     @property
     def labels_are_names(self) -> bool:
-        """Whether other names for the classes give the same predictions under these names. False
-        where a label has parameters of its own: then these have to be renamed too."""
+        """Whether renaming the classes renames the predictions and changes nothing else. False
+        where a label has parameters of its own, which must then be renamed too."""
         return True
 
     @property
     def absent_last(self) -> bool:
-        """Whether a class without a labelled example is put behind the others
+        """Whether a class without a labelled example gets the lowest logit
         (`likelihood.absent_last`). False where parameters give each class its logit."""
         return True
 
     @property
     def has_slope(self) -> bool:
         """Whether the gradient of `loss` by back-propagation is its slope. False where terms are
-        left out (first-order gradients), or replaced by those of a relaxation."""
+        left out (first-order gradients) or replaced by a relaxation."""
         return True
 
 
@@ -212,5 +212,5 @@ class AskingLearner(Learner):
     def acquire(
         self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> Float[Array, " n"]:
-        """How much it wants to know the label of each support example: the unlabelled one with
-        the highest number is asked about. Those of labelled examples do not count."""
+        """Score each support example. The learner asks for the label of the unlabelled example with
+        the highest score; the scores of labelled examples have no effect."""

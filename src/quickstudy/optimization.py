@@ -1,9 +1,8 @@
-"""How well an optimiser does on problems that it has never seen, and whether it does better than
-another, step by step: `Curves` are to optimisers what a `Result` is to learners.
+"""Measure an optimiser on problems that it has never seen, and compare it with others, step by
+step: `Curves` for optimisers are like a `Result` for learners.
 
-Problems, initial points and minibatches are functions of a seed, so that two optimisers meet the
-same ones and are compared problem by problem.
-"""
+Problems, initial points and minibatches are functions of a seed, so two optimisers are tested on
+the same problems and compared problem by problem."""
 
 import math
 import time
@@ -35,25 +34,25 @@ class Curves:
     """Losses of many minimisations at each step."""
 
     losses: Float[np.ndarray, "problems steps+1"]
-    """f(θ_t) for t from 0; infinite once it is no number."""
+    """f(θ_t) for t from 0; infinite from the first step at which it is not a number."""
     problems: Met
-    """Which these are."""
+    """The problems of the test."""
     seconds: float = math.nan
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """The words of the problems."""
+        """The protocol of the problems."""
         return self.problems.protocol
 
     def at(self, step: int) -> Estimate:
-        """The mean loss after so many steps, over problems, with its interval."""
+        """Estimate the mean loss after so many steps, over problems, with its interval."""
         return Estimate.of(self.losses[:, step])
 
     def difference(self, other: "Curves", step: int) -> Estimate:
-        """The mean of own loss - the other's after so many steps, problem by problem.
+        """Estimate the mean difference of the losses, own - other, after so many steps, paired by
+        problem.
 
-        Raises `ValueError` unless both met the same problems.
-        """
+        Raises `ValueError` unless both were tested on the same problems."""
         self.problems.require(other.problems)
         return Estimate.of(self.losses[:, step], other.losses[:, step])
 
@@ -84,7 +83,7 @@ def _some_curves(
     indices: Int[Array, " n"],
     steps: int,
 ) -> Float[Array, "n steps+1"]:
-    """Of the problems with these numbers, side by side."""
+    """Minimise the problems with these numbers in parallel."""
 
     def one(index: Int[Array, ""]):
         for_task, _ = task_keys(key, index)
@@ -94,7 +93,7 @@ def _some_curves(
 
 
 def together(problems: Problems, count: int) -> int:
-    """How many of `count` problems are minimised side by side."""
+    """Choose how many of `count` problems are minimised in parallel."""
     return max(1, min(count, COORDINATES_AT_ONCE // coordinates(problems.sample)))
 
 

@@ -84,8 +84,8 @@ class Record:
             )
 
     def steps(self) -> set[int]:
-        """The steps that `resume` can go back to: those of the two checkpoints that are kept, or
-        the start while there are fewer."""
+        """The steps that `resume` can return to: the steps of the two kept checkpoints, or the
+        start while there are fewer."""
         if self.folder is None:
             return {0}
         found = [step_of(path) for path in checkpoints_in(self.folder)]
@@ -107,8 +107,8 @@ class Record:
             write_atomically(self.metrics, _lines(kept).encode())
 
     def save(self, state: Any) -> None:
-        """Write a checkpoint and keep the one before it. Any of later steps are those that
-        `resume` has passed over."""
+        """Write a checkpoint. Keep this one and the one before it; delete all others, including
+        damaged checkpoints of later steps that `resume` skipped."""
         if self.folder is None:
             return
         path = self.checkpoints / f"step-{int(state.step):09d}.qs"
@@ -126,7 +126,7 @@ class Record:
         every: int,
         seconds: float,
     ) -> None:
-        """One line for each `every` steps: the means over them, and the time that they took."""
+        """Write one line for each `every` steps: the means over them, and their time."""
         count = len(metrics["loss"])
         blocks = [slice(i, min(i + every, count)) for i in range(0, count, every)]
         self._append(
@@ -139,8 +139,8 @@ class Record:
         )
 
     def log_compiling(self, step: int, seconds: float) -> None:
-        """One line with the time until the first step could start: compiling, or finding the
-        program in the compiler's cache."""
+        """Write one line with the time until the first step could start: compiling, or loading the
+        program from the compiler's cache."""
         self._append([{"step": step, "seconds compiling": round(seconds, 6)}])
 
     def seconds(self) -> float:
@@ -150,7 +150,7 @@ class Record:
         return sum(row.get("seconds", 0.0) for row in read_metrics(self.metrics))
 
     def log_validation(self, step: int, metric: str, score: float) -> None:
-        """One line with the validation figure."""
+        """Write one line with the validation figure."""
         self._append([{"step": step, f"validation {metric}": score}])
 
     def _append(self, rows: Iterable[dict[str, float]]) -> None:
@@ -178,8 +178,8 @@ def step_of(path: Path) -> int:
 
 def newest_checkpoint(folder: Path, like: Any, newest: int | None = None) -> Any | None:
     """Load the newest whole checkpoint of a run, of no later step than `newest`, into the structure
-    of `like`; None where there is none. A damaged one is passed over for the one before it, and
-    said so on standard error."""
+    of `like`; None where there is none. A damaged checkpoint is skipped for the one before it, with
+    a message on standard error."""
     for path in reversed(checkpoints_in(folder)):
         if newest is not None and step_of(path) > newest:
             continue
@@ -191,8 +191,8 @@ def newest_checkpoint(folder: Path, like: Any, newest: int | None = None) -> Any
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The rows of a `metrics.jsonl`; none where there is no file. Damaged lines are passed over,
-    and said so on standard error: they hold figures, and training does not depend on them."""
+    """Read the rows of a `metrics.jsonl`; none where there is no file. Damaged lines are skipped,
+    with a message on standard error: they hold figures, and training does not depend on them."""
     if not path.exists():
         return []
     *lines, _ = path.read_bytes().split(b"\n")  # a last line without its end was being written
@@ -219,14 +219,14 @@ def _lines(rows: Iterable[dict[str, float]]) -> str:
 
 
 def _is_unused(folder: Path) -> bool:
-    """Whether it holds nothing but what a run left that was killed in its first moment."""
+    """Whether a folder holds only the files of a run that was killed at its very beginning."""
     left = (LOCK, ".config.json.*.partial")
     return all(any(map(path.match, left)) for path in folder.iterdir())
 
 
 def differences(there: dict[str, Any], now: dict[str, Any], flag: str = "") -> list[str]:
-    """Name what differs between two configurations, whose inner dictionaries hold options. Where
-    the names of what has the options differ, these alone: another learner has other options.
+    """Name the differences of two configurations, whose inner dictionaries hold options. Where the
+    names of the learners differ, only these: another learner has other options.
 
     >>> differences({"tasks": {"way": 5, "shot": 1}}, {"tasks": {"way": 20, "shot": 1}})
     ['--way 5 there, --way 20 now']
@@ -245,7 +245,7 @@ def differences(there: dict[str, Any], now: dict[str, Any], flag: str = "") -> l
 
 
 def said(option: str, value: Any) -> str:
-    """An option with its value, as on the command line.
+    """Write an option with its value, as on the command line.
 
     >>> said("--hidden", [40, 40]), said("--within", False)
     ('--hidden 40 40', 'no --within')

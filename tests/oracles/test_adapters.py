@@ -180,3 +180,53 @@ def test_a_learner_of_body_and_head_refuses_a_network_without_a_head(build):
 def test_what_changes_a_network_layer_by_layer_refuses_it(use, make):
     with pytest.raises(ValueError, match="does not name its layers"):
         use(make())
+
+
+def narrow(network: eqx.nn.MLP) -> eqx.nn.MLP:
+    """With parameters of 16 bits."""
+    return jax.tree.map(lambda x: x.astype(jnp.bfloat16) if eqx.is_array(x) else x, network)
+
+
+def dense(params, x):
+    return x @ params["w"]
+
+
+WEIGHTS = {"w": jnp.ones((INPUTS, 4))}
+REFUSED = {
+    "another length": (lambda: Plain(module(16), 10), r"returns shape \(16,\) where \(10,\)"),
+    "rank 2": (lambda: Plain(lambda x: x[None], INPUTS), r"shape \(1, 6\) where \(6,\) is due"),
+    "other inputs": (lambda: Plain(eqx.nn.Linear(7, 4, key=KEY), 4), r"shape \(6,\), fails with"),
+    "a state": (lambda: Plain(eqx.nn.BatchNorm(6, "b", mode="ema"), 6), "has a state"),
+    "a returned state": (lambda: Plain(lambda x: (x, 1), INPUTS), "returns a tuple and no array"),
+    "a key": (lambda: Plain(eqx.nn.Dropout(0.5), INPUTS), "dropout.*inference_mode"),
+    "a key as argument": (lambda: Plain(lambda x, key: x, INPUTS), "fails with TypeError"),
+    "16 bits": (lambda: Plain(narrow(module()), FEATURES), "a parameter of type bfloat16"),
+    "outputs of 16 bits": (lambda: Plain(lambda x: x.astype(jnp.float16), 6), "returns float16"),
+    "whole numbers": (lambda: Plain(lambda x: x.astype(int), INPUTS), "returns int32"),
+    "one input": (lambda: Applied(lambda p, x: p["w"].T @ x, WEIGHTS, 4), "Plain maps one input"),
+    "an integer": (lambda: Applied(dense, {"w": jnp.ones((6, 4), int)}, 4), "of type int32"),
+    "no array": (lambda: Applied(dense, {**WEIGHTS, "scale": 1.0}, 4), "of type float, "),
+    "collections": (lambda: Applied(dense, {"params": WEIGHTS, "stats": {}}, 4), "beside.*stats"),
+    "a module": (lambda: Applied(module(), WEIGHTS, 4), "cannot hash.*Plain"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_module_that_does_not_fit_is_refused_in_one_line(what):
+    make, said = REFUSED[what]
+    with pytest.raises(UserError, match=said) as refused:
+        make()(jnp.zeros((5, INPUTS)))
+    assert "\n" not in str(refused.value)
+
+
+def test_dropout_that_is_off_is_taken():
+    layers = [eqx.nn.Linear(INPUTS, 4, key=KEY), eqx.nn.Dropout(0.5)]
+    network = Plain(eqx.nn.inference_mode(eqx.nn.Sequential(layers)), 4)
+    assert network(jnp.zeros((5, INPUTS)))[0].shape == (5, 4)
+
+
+def test_no_input_sees_another_whatever_the_function_does():
+    """Subtracting the mean of the batch leaves nothing of a batch of one."""
+    network = Applied(lambda params, x: x - x.mean(0), {}, INPUTS)
+    x = jax.random.normal(KEY, (5, INPUTS))
+    np.testing.assert_array_equal(network(x)[0], 0)

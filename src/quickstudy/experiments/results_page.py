@@ -28,7 +28,9 @@ def table(results: Path) -> str:
         "episodes together tells what another training, tested on other episodes, would give; s is",
         "then the standard deviation over trainings, and the time is that of all. Differences from",
         "another row are paired, episode by episode, and their intervals cover what the rows' do.",
-        "The files hold the whole protocol, command, commit, machine, versions and time.",
+        "The line under each title names the data, the [split](data.md#splits) and its part. The",
+        "files hold the whole protocol, command, commit, machine, versions and time; the",
+        "[glossary](glossary.md) explains the words.",
     ]
     for file in files:
         try:
@@ -72,7 +74,7 @@ def _section(row: dict[str, Any]) -> list[str]:
         "",
         f"## {row['title']}",
         "",
-        f"`{row['command']}` · {row['source']}",
+        f"`{row['command']}` · {row['source']} · {_tested_on(row['figures'])}",
         "",
         "| | ours | published | negative log-likelihood | calibration error | interval over "
         "| batch norm | training |",
@@ -105,6 +107,14 @@ def _section(row: dict[str, Any]) -> list[str]:
         f"{machine['cores']} cores, {machine['device']}.",
     ]
     return lines
+
+
+def _tested_on(figures: list[dict[str, Any]]) -> str:
+    """Name the data, the split and the part of the classes that the figures are of."""
+    words = {"data": "", "split": "split ", "part": "part "}
+    protocols = [figure["protocol"] for figure in figures]
+    places = [", ".join(words[k] + p[k] for k in words if p.get(k)) for p in protocols]
+    return "tested on " + "; ".join(dict.fromkeys(places))
 
 
 def _by_presentation(figures: list[dict[str, Any]]) -> list[str]:

@@ -7,7 +7,8 @@ from quickstudy.networks.network import Network, Statistics, WithHead
 
 
 class NetworkPredictor(Predictor):
-    """A network with the statistics that it normalises with (None: those of its inputs)."""
+    """A network with the statistics that it normalises with (None: the statistics of its
+    inputs)."""
 
     network: Network
     statistics: Statistics | None

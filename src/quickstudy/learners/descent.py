@@ -27,14 +27,14 @@ def descend(
     truncate: int | None = None,
     rematerialise: bool = False,
 ) -> Parameters:
-    """`steps` steps of `optimizer` on `loss` from `parameters` (a module or any pytree).
+    """Take `steps` steps of `optimizer` on `loss` from `parameters` (a module or any pytree).
 
-    The result is differentiable in `parameters` and in whatever `loss` and `optimizer` close
-    over. With `first_order` the inner gradients count as constants (Finn et al. 2017, section
-    5.2); with `truncate` those of all but the last so many steps do, so that dφ_T/dφ_0 keeps the
-    factors I - α ∇²L(φ_t) of these steps alone: 0 is `first_order`, `steps` is everything. With
-    `rematerialise` each step's intermediate values are computed again on the way back, so that
-    memory grows by one copy of the parameters a step.
+    The result is differentiable in `parameters` and in everything that `loss` and `optimizer` close
+    over. With `first_order` the inner gradients count as constants (Finn et al. 2017, section 5.2).
+    With `truncate` only the last so many steps are differentiated, so dφ_T/dφ_0 keeps only their
+    factors I - α ∇²L(φ_t): 0 is `first_order`, `steps` is the whole derivative. With
+    `rematerialise` the intermediate values of each step are recomputed in the backward pass, so
+    memory grows by one copy of the parameters for each step.
 
     >>> import jax.numpy as jnp
     >>> descend(lambda w: w**2, jnp.asarray(1.0), optax.sgd(0.25), 2)
@@ -64,8 +64,8 @@ def trajectory(
     truncate: int | None = None,
     rematerialise: bool = False,
 ) -> tuple[Parameters, optax.OptState, Any]:
-    """`descend` on a loss that differs from step to step: `loss(φ_t, t)`, with t from 0. Returns
-    φ_T, the state of the optimiser then, and what `watch(φ_{t+1}, t)` saw after each step, stacked.
+    """`descend` on a loss that depends on the step: `loss(φ_t, t)`, with t from 0. Return φ_T, the
+    final state of the optimiser, and the stacked results of `watch(φ_{t+1}, t)` after each step.
     The optimiser starts from `state`, by default from its own `init`.
 
     Raises `ValueError` for more than `MOST_STEPS` steps.

@@ -1,4 +1,4 @@
-"""Comparing feature vectors."""
+"""Comparisons of feature vectors."""
 
 from typing import Literal
 
@@ -15,8 +15,8 @@ Distance = Literal["euclidean", "cosine"]
 def class_means(
     z: Float[Array, "n d"], y: Int[Array, " n"], classes: int
 ) -> Float[Array, "classes d"]:
-    """The mean of each class's rows; rows labelled -1 belong to none. That of a class without rows
-    is 0, which says nothing of the class: see `likelihood.absent_last`."""
+    """Compute the mean of the rows of each class; rows labelled -1 have no class. A class without
+    rows has the mean 0, which has no meaning: see `likelihood.absent_last`."""
     membership = jax.nn.one_hot(y, classes, dtype=z.dtype)
     return membership.T @ z / jnp.maximum(membership.sum(0), 1.0)[:, None]
 
@@ -24,8 +24,8 @@ def class_means(
 def best_of_class(
     scores: Float[Array, "m n"], y: Int[Array, " n"], classes: int
 ) -> Float[Array, "m classes"]:
-    """The best score of each class's columns; columns labelled -1 belong to none, and classes
-    without columns are last (`likelihood.absent_last`)."""
+    """Take the best score among the columns of each class; columns labelled -1 have no class, and
+    classes without columns come last (`likelihood.absent_last`)."""
     belongs = y[:, None] == jnp.arange(classes)
     best = jnp.max(jnp.where(belongs, scores[:, :, None], -jnp.inf), axis=1)
     return absent_last(best, jnp.any(belongs, axis=0))
@@ -37,5 +37,5 @@ def squared_distances(a: Float[Array, "n d"], b: Float[Array, "m d"]) -> Float[A
 
 
 def unit(z: Float[Array, "n d"]) -> Float[Array, "n d"]:
-    """Rows scaled to length 1."""
+    """Scale rows to length 1."""
     return z * jax.lax.rsqrt(jnp.sum(z**2, -1, keepdims=True) + 1e-12)

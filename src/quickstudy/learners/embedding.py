@@ -1,4 +1,4 @@
-"""What learners share that see their inputs through one network, and adapt something else."""
+"""The common part of learners that embed their inputs by one network and adapt something else."""
 
 import abc
 from typing import Any, TypeVar
@@ -26,11 +26,10 @@ Settled = TypeVar("Settled", bound="EmbeddingLearner")
 
 
 class EmbeddingLearner(Learner):
-    """A learner that says which `embedding` its inputs go through. Training normalises each batch
-    by itself; `settle` fixes the statistics of the training tasks.
+    """A learner with an `embedding` for its inputs. Training normalises each batch by itself;
+    `settle` computes the statistics of the training tasks.
 
-    Raises `UserError` where an argument of a learner is no network and should be.
-    """
+    Raises `UserError` where an argument should be a network and is not."""
 
     population: eqx.AbstractVar[Any]
     """Statistics of the training tasks; None before `settle`."""
@@ -42,10 +41,10 @@ class EmbeddingLearner(Learner):
     @property
     @abc.abstractmethod
     def embedding(self) -> Embedding:
-        """The network, `population`, and whose statistics normalise queries."""
+        """The network, `population`, and the mode of the normalisation of queries."""
 
     def inputs(self, task: Episode) -> Shaped[Array, "n ..."]:
-        """The inputs of a training task that the network sees."""
+        """Return the inputs of a training task that the network embeds."""
         return inputs_of(task)
 
     def settle(self: Settled, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> Settled:
@@ -66,6 +65,6 @@ class EmbeddingLearner(Learner):
 
 
 def inputs_of(task: Episode) -> Shaped[Array, "n ..."]:
-    """All inputs of a task, support set first; a pair is two."""
+    """Return all inputs of a task, support set first; a pair counts as two."""
     of_support, of_query = task.support.x, task.query.x
     return jnp.concatenate([of_support, of_query.reshape(-1, *of_support.shape[1:])])

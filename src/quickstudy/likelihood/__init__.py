@@ -1,7 +1,7 @@
-"""The loss half of a task T = (D, L): how well predictions explain targets.
+"""Likelihoods: the loss L of a task T = (D, L), which measures how well predictions explain
+targets.
 
-`likelihood.py` says what a likelihood is; `classes.py` and `real_targets.py` have ours.
-"""
+`likelihood.py` has the interface; `classes.py` and `real_targets.py` have the likelihoods."""
 
 from quickstudy.likelihood.classes import LETTERS as LETTERS
 from quickstudy.likelihood.classes import Categorical as Categorical

@@ -1,4 +1,4 @@
-"""Targets that are classes: one of several, or a word of letters."""
+"""Likelihoods of classes: one of several classes, or a word of letters."""
 
 from typing import ClassVar
 
@@ -16,8 +16,8 @@ class Categorical(Likelihood):
 
         p(y = k | z) = exp(z_k) / Σ_j exp(z_j).
 
-    Labels are integers from 0 to `size` - 1; -1 marks an unlabelled example, as in
-    scikit-learn, and unlabelled examples do not count towards the loss.
+    Labels are integers from 0 to `size` - 1; -1 marks an unlabelled example, as in scikit-learn,
+    and unlabelled examples have no effect on the loss.
 
     >>> Categorical(2).metrics(jnp.array([[2.0, 0.0], [2.0, 0.0]]), jnp.array([0, 1]))["accuracy"]
     Array(0.5, dtype=float32)
@@ -44,7 +44,7 @@ class Categorical(Likelihood):
     def deviance(
         self, prediction: Float[Array, "n size"], y: Int[Array, " n"]
     ) -> Float[Array, " n"]:
-        """-2 log p(y | z): the best prediction has probability 1."""
+        """Compute -2 log p(y | z): the best prediction has probability 1."""
         return 2 * self.negative_log_likelihood(prediction, y)
 
     def metrics(
@@ -60,17 +60,17 @@ class Categorical(Likelihood):
     def calibration(
         self, prediction: Float[Array, "n size"], y: Int[Array, " n"]
     ) -> Float[Array, "bins 3"]:
-        """A claim is "the most probable class is right", its confidence that class's
-        probability; bins cut [0, 1] evenly (Guo et al. 2017, section 2)."""
+        """A claim is "the most probable class is right", and its confidence is the probability of
+        that class; bins divide [0, 1] evenly (Guo et al. 2017, section 2)."""
         p = jax.nn.softmax(prediction)
         return claims(jnp.max(p, axis=-1), jnp.argmax(p, axis=-1) == y, self.labelled(y))
 
     def encode(self, y: Int[Array, " n"]) -> Float[Array, "n size"]:
-        """One-hot vectors, zeros where there is no label: labels that a network can read."""
+        """Encode labels as one-hot vectors for a network, zeros where there is no label."""
         return jax.nn.one_hot(y, self.size)
 
     def seen(self, y: Int[Array, " n"]) -> Bool[Array, " size"]:
-        """Which classes have a labelled example among the labels `y`.
+        """Return whether each class has a labelled example among the labels `y`.
 
         >>> Categorical(3).seen(jnp.array([2, -1, 0]))
         Array([ True, False,  True], dtype=bool)
@@ -81,13 +81,13 @@ class Categorical(Likelihood):
 def absent_last(
     logits: Float[Array, "*n classes"], seen: Bool[Array, "*#n classes"]
 ) -> Float[Array, "*n classes"]:
-    """Put the classes without a labelled example behind those that have one, `seen`:
+    """Give classes without a labelled example the lowest logits, below the classes that are `seen`:
 
         z_k ← min_{j seen} z_j - 1     for each k that is not seen; all are 0 where none is.
 
-    This is what a learner says of such a class where it computes the logits of a class from the
-    examples of that class. The result is finite whatever `logits` holds for a class that is not
-    seen, such a class is never the answer, and z + c gives the result + c.
+    Learners that compute the logits of a class from its examples use this rule. The result is
+    finite for any `logits` of an unseen class, an unseen class is never the answer, and z + c gives
+    the result + c.
 
     >>> absent_last(jnp.array([[3.0, -jnp.inf, 1.0]]), jnp.array([True, False, True]))
     Array([[3., 0., 1.]], dtype=float32)
@@ -98,14 +98,14 @@ def absent_last(
 
 
 def entropy(logits: Float[Array, "*n classes"]) -> Float[Array, "*n"]:
-    """How unsure an answer is: -Σ_k p_k log p_k, in nats."""
+    """Compute the entropy of a prediction, -Σ_k p_k log p_k, in nats."""
     return jnp.sum(entr(jax.nn.softmax(logits)), axis=-1)
 
 
 def claims(
     confidence: Float[Array, " n"], correct: Bool[Array, " n"], counted: Bool[Array, " n"]
 ) -> Float[Array, "bins 3"]:
-    """The sums of `Likelihood.calibration` over the claims that are counted."""
+    """Compute the sums of `Likelihood.calibration` over the counted claims."""
     bins = jnp.minimum(jnp.floor(confidence * CALIBRATION_BINS), CALIBRATION_BINS - 1)
     each = jnp.stack([jnp.ones_like(confidence), confidence, correct], axis=-1)
     each = jnp.where(counted[:, None], each, 0.0)
@@ -113,13 +113,13 @@ def claims(
 
 
 LETTERS = 5
-"""In a label, and in the alphabet that it is spelt in."""
+"""The number of letters in a label, and in the alphabet."""
 
 
 class Letters(Likelihood):
-    """A class is called by a word of five letters, each one of five (Santoro et al. 2016, section
-    4.1.2). A prediction is five vectors of logits, one after the other, for letters that are
-    independent given it:
+    """The label of a class is a word of five letters, each one of five (Santoro et al. 2016,
+    section 4.1.2). A prediction is five vectors of logits, one after the other, for letters that
+    are independent given the prediction:
 
         p(y | z) = Π_l exp(z_{l, y_l}) / Σ_j exp(z_{l, j}).
 
@@ -135,7 +135,7 @@ class Letters(Likelihood):
     higher_is_better: ClassVar[bool] = True
 
     def of_letters(self, prediction: Float[Array, "n size"]) -> Float[Array, "n letters letters"]:
-        """log p of each letter at each place."""
+        """Compute log p of each letter at each position."""
         return jax.nn.log_softmax(prediction.reshape(-1, LETTERS, LETTERS))
 
     def labelled(self, y: Int[Array, "n letters"]) -> Bool[Array, " n"]:
@@ -151,7 +151,7 @@ class Letters(Likelihood):
     def deviance(
         self, prediction: Float[Array, "n size"], y: Int[Array, "n letters"]
     ) -> Float[Array, " n"]:
-        """-2 log p(y | z): the best prediction has probability 1."""
+        """Compute -2 log p(y | z): the best prediction has probability 1."""
         return 2 * self.negative_log_likelihood(prediction, y)
 
     def metrics(
@@ -173,5 +173,6 @@ class Letters(Likelihood):
         return claims(jnp.exp(jnp.sum(jnp.max(log_p, -1), -1)), correct, self.labelled(y))
 
     def encode(self, y: Int[Array, "n letters"]) -> Float[Array, "n size"]:
-        """Five one-hot vectors, one after the other; zeros where there is no label."""
+        """Encode labels as five one-hot vectors, one after the other; zeros where there is no
+        label."""
         return jax.nn.one_hot(y, LETTERS).reshape(-1, self.size)

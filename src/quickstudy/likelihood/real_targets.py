@@ -1,4 +1,4 @@
-"""Targets that are real vectors, with Gaussian noise around a predicted mean."""
+"""Likelihoods of real vectors, with Gaussian noise around a predicted mean."""
 
 import abc
 from typing import ClassVar
@@ -17,34 +17,33 @@ class RealTargets(Likelihood):
 
         p(y | m, s) = Π_d N(y_d; m_d, s_d²).
 
-    NaN marks a number that is missing: it counts towards nothing. An example is unlabelled where
-    all numbers of its target are missing.
-    """
+    NaN marks a missing number, which has no effect. An example is unlabelled where all numbers of
+    its target are missing."""
 
     higher_is_better: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod
     def targets(self) -> int:
-        """How many numbers a target has."""
+        """The number of numbers in a target."""
 
     @abc.abstractmethod
     def moments(
         self, prediction: Float[Array, "n size"]
     ) -> tuple[Float[Array, "n targets"], Float[Array, "n targets"]]:
-        """The mean m and the scale s that a prediction stands for."""
+        """Return the mean m and the scale s of a prediction."""
 
     def labelled(self, y: Float[Array, "n targets"]) -> Bool[Array, " n"]:
         return jnp.any(~jnp.isnan(y), axis=-1)
 
     def encode(self, y: Float[Array, "n targets"]) -> Float[Array, "n targets"]:
-        """The numbers themselves, zeros where there are none."""
+        """Return the numbers themselves, zeros where they are missing."""
         return jnp.where(jnp.isnan(y), 0.0, y)
 
     def errors(
         self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
     ) -> tuple[Float[Array, "n targets"], Float[Array, "n targets"]]:
-        """y - m, 0 where a number is missing, and s."""
+        """Return y - m, 0 where a number is missing, and s."""
         mean, scale = self.moments(prediction)
         return jnp.where(jnp.isnan(y), 0.0, self.encode(y) - mean), scale
 
@@ -65,8 +64,8 @@ class RealTargets(Likelihood):
     def calibration(
         self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
     ) -> Float[Array, "bins 3"]:
-        """A claim is "the target lies in the central interval of probability p", its
-        confidence p; every target is asked for each of the bins' midpoints p."""
+        """A claim is "the target lies in the central interval of probability p", with the
+        confidence p. Each target makes one claim for the midpoint p of each bin."""
         p = (jnp.arange(CALIBRATION_BINS) + 0.5) / CALIBRATION_BINS
         error, scale = self.errors(prediction, y)
         inside = jnp.abs(error)[..., None] <= scale[..., None] * ndtri(0.5 + p / 2)
@@ -76,9 +75,9 @@ class RealTargets(Likelihood):
 
 
 class Gaussian(RealTargets):
-    """Noise of one standard deviation `scale` around the mean that is predicted, `size` numbers.
+    """Noise with a fixed standard deviation `scale` around a predicted mean of `size` numbers.
 
-    With scale 1 the gradient of the loss is that of half the squared error.
+    With scale 1 the gradient of the loss is the gradient of half the squared error.
 
     >>> Gaussian(1).metrics(jnp.array([[1.0], [3.0]]), jnp.array([[0.0], [0.0]]))["mse"]
     Array(5., dtype=float32)
@@ -100,14 +99,14 @@ class Gaussian(RealTargets):
     def deviance(
         self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
     ) -> Float[Array, " n"]:
-        """|y - m|² / scale²."""
+        """Compute |y - m|² / scale²."""
         error, scale = self.errors(prediction, y)
         return jnp.sum((error / scale) ** 2, axis=-1)
 
 
 class MeanAndScale(RealTargets):
     """Noise whose scale is predicted too: of the `size` = 2 · targets numbers of a prediction the
-    first half are means, and the others say how sure of them it is."""
+    first half are means, and the others determine the scales."""
 
     @property
     def targets(self) -> int:
@@ -116,18 +115,19 @@ class MeanAndScale(RealTargets):
     def deviance(
         self, prediction: Float[Array, "n size"], y: Float[Array, "n targets"]
     ) -> Float[Array, " n"]:
-        """Raises `ValueError`: the smaller the predicted scale around a right mean, the better,
-        down to a floor of our choice or without end."""
+        """Raise `ValueError`: around an exact mean, a smaller predicted scale is always better, so
+        the best prediction depends on an arbitrary floor or does not exist."""
         raise ValueError("no prediction is the best where the noise's scale is predicted too")
 
 
 class HeteroscedasticGaussian(MeanAndScale):
     """Noise whose scale is predicted too: of the `size` = 2 · targets numbers of a prediction the
-    first half are means and the others, a, say how sure of them it is:
+    first half are means and the others, a, determine the scales:
 
         s = floor + (1 - floor) log(1 + exp(a))            (Garnelo et al. 2018, whose floor is .1).
 
-    It is chosen by the negative log-likelihood, lower is better: squared errors do not see s.
+    The negative log-likelihood chooses between models (lower is better), because squared errors do
+    not depend on s.
 
     >>> HeteroscedasticGaussian(2).moments(jnp.array([[3.0, 0.0]]))
     (Array([[3.]], dtype=float32), Array([[0.7238325]], dtype=float32))
@@ -148,7 +148,7 @@ class HeteroscedasticGaussian(MeanAndScale):
 class LogScaleGaussian(MeanAndScale):
     """Noise whose scale is predicted without a floor: of the `size` = 2 · targets numbers of a
     prediction the first half are means and the others are log s. For learners that compute the
-    scale; which metric counts is that of the tasks, `headline`.
+    scale; `headline` is the metric of the tasks.
 
     >>> LogScaleGaussian(size=2).moments(jnp.array([[3.0, 0.0]]))
     (Array([[3.]], dtype=float32), Array([[1.]], dtype=float32))
@@ -165,15 +165,15 @@ class LogScaleGaussian(MeanAndScale):
 
 
 def with_log_scale(likelihood: Likelihood) -> Likelihood:
-    """The likelihood of a learner that gives a mean and log s for each number of a target, chosen
-    by the metric of the tasks; classes are read as they are."""
+    """Return the likelihood of a learner that predicts a mean and log s for each number of a
+    target, with the metric of the tasks; for classes, return the same likelihood."""
     if not isinstance(likelihood, RealTargets):
         return likelihood
     return LogScaleGaussian(size=2 * likelihood.targets, headline=likelihood.headline)
 
 
 def complete(y: Array, likelihood: Likelihood) -> Bool[Array, " n"]:
-    """Which examples have all numbers of their target."""
+    """Return whether each example has all numbers of its target."""
     if isinstance(likelihood, RealTargets):
         return ~jnp.any(jnp.isnan(y), axis=-1)
     return likelihood.labelled(y)

@@ -68,7 +68,7 @@ class Backpropagation(LossGradient[tuple[()]]):
         return loss_and_metrics(learner, tasks.sample(for_task), for_learner), carried
 
     def of_task(self, learner: Any, task: Any, key: PRNGKeyArray) -> tuple[PyTree, Metrics]:
-        """Differentiate the loss on a task at hand; return the gradient and the metrics."""
+        """Differentiate the loss on a given task; return the gradient and the metrics."""
         gradient, metrics, _ = derivative(
             lambda learner: (loss_and_metrics(learner, task, key), ()), learner
         )

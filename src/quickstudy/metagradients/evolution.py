@@ -1,18 +1,17 @@
 """The meta-gradient from values of the meta-objective alone (Salimans et al. 2017, "Evolution
-Strategies as a Scalable Alternative to Reinforcement Learning"; Song et al., "ES-MAML", ICLR
-2020), for learners that adapt by what cannot be differentiated.
+Strategies as a Scalable Alternative to Reinforcement Learning"; Song et al., "ES-MAML", ICLR 2020),
+for learners whose adaptation cannot be differentiated.
 
 The objective is smoothed, F_σ(ω) = E_ε F(ω + σ ε) with ε ~ N(0, I), and
 
     ∇F_σ(ω) = 1/(2σ) E_ε [(F(ω + σ ε) - F(ω - σ ε)) ε]
 
 (antithetic pairs). With ranks, each of the 2n values is replaced by its rank among them, spread
-evenly over [-1/2, 1/2]: no value, however large, outweighs the others, and the direction keeps
-no scale, which suits Adam.
+evenly over [-1/2, 1/2]. So no large value dominates, and the direction has no scale, which suits
+Adam.
 
-Difference from ES-MAML: the paper draws one perturbation for each task of the meta-batch; here
-each task has its own `pairs`, so that the variance of one task's estimate can be chosen.
-"""
+Difference from ES-MAML: the paper draws one perturbation for each task of the meta-batch; here each
+task has its own `pairs`, which determine the variance of its estimate."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,9 +29,9 @@ from quickstudy.task import Episode, TaskDistribution, TaskKeys
 
 @dataclass(frozen=True)
 class Evolution(MetaGradient[tuple[()]]):
-    """A meta-gradient by `pairs` antithetic pairs of perturbations with the standard deviation
-    σ = `deviation`. Directions are drawn again from their keys when they are needed, so memory
-    is that of one evaluation, however many pairs.
+    """A meta-gradient by `pairs` antithetic pairs of perturbations with the standard deviation σ =
+    `deviation`. Directions are drawn again from their keys when they are needed, so any number of
+    pairs needs the memory of one evaluation.
 
     >>> meta_train(learner, tasks, optax.adam(1e-3), steps=1000, meta_gradient=Evolution(64))
     """
@@ -86,7 +85,7 @@ def direction(key: PRNGKeyArray, like: PyTree) -> PyTree:
 
 
 def centred_ranks(values: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The place of each value among all, from -1/2 for the smallest to 1/2 for the largest.
+    """Replace each value by its rank, from -1/2 for the smallest to 1/2 for the largest.
 
     >>> centred_ranks(jnp.asarray([7.0, -1.0, 3.0]))
     Array([ 0.5, -0.5,  0. ], dtype=float32)

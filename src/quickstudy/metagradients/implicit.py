@@ -1,21 +1,21 @@
-"""The meta-gradient at a regularised inner optimum, without looking at how it was reached
-(Rajeswaran, Finn, Kakade and Levine, "Meta-Learning with Implicit Gradients", NeurIPS 2019).
+"""The meta-gradient at a regularised inner optimum, independent of the path to it (Rajeswaran,
+Finn, Kakade and Levine, "Meta-Learning with Implicit Gradients", NeurIPS 2019).
 
     φ*(θ) = argmin_φ L(φ) + λ/2 ‖φ - θ‖²                                   (eq. 3)
     dφ*/dθ = (I + ∇²L(φ*)/λ)⁻¹                                             (lemma 1)
 
-The condition ∇L(φ*) + λ (φ* - θ) = 0 says how φ* moves with θ, and with whatever else L depends
-on. A product with the inverse is a linear system, which conjugate gradients solve with one
-Hessian-vector product a step (section 3.2). Nothing of the way to φ* is kept, so memory does not
-grow with inner steps.
+The condition ∇L(φ*) + λ (φ* - θ) = 0 determines the derivative of φ* with respect to θ, and to
+everything else that L depends on. A product with the inverse is a linear system, which conjugate
+gradients solve with one Hessian-vector product for each step (section 3.2). The path to φ* is not
+kept, so memory does not grow with inner steps.
 
-The authors' code damps the system, since the Hessian at a φ that few steps have found is no longer
-sure to be above -λ I, and conjugate gradients on an indefinite matrix may lead anywhere:
+The authors' code damps the system. After a few steps, the Hessian at φ may have eigenvalues below
+-λ, and conjugate gradients on an indefinite matrix are unreliable:
 
     (1 + c) I + ∇²L(φ*)/(λ + d)    in the place of    I + ∇²L(φ*)/λ
 
-with c = 1 and d = 10. Without damping, c = d = 0, the gradient is that of the equations.
-"""
+with c = 1 and d = 10. Without damping, c = d = 0, the gradient is the gradient of the equations
+above."""
 
 from collections.abc import Callable
 from typing import TypeVar, cast
@@ -29,7 +29,8 @@ Parameters = TypeVar("Parameters")
 Loss = Callable[[Parameters], Float[Array, ""]]
 
 TOLERANCE = 1e-8
-"""Conjugate gradients end early where the residual is this small beside the right-hand side."""
+"""Conjugate gradients end early where the residual, relative to the right-hand side, is this
+small."""
 
 
 def regularised_optimum(
@@ -47,8 +48,8 @@ def regularised_optimum(
     closes over, by at most `cg_steps` conjugate gradients. `damping` is c and `extra_strength` d.
     Raises `ValueError` unless λ is above 0.
 
-    Without damping, the derivatives are those of the optimum. Where `minimise` stops short of it,
-    or the Hessian has an eigenvalue below -λ, they are wrong by as much.
+    Without damping, the derivatives are exact at the optimum. Where `minimise` does not reach it,
+    or the Hessian has an eigenvalue below -λ, they are wrong.
 
     >>> import jax.numpy as jnp
     >>> half_way = lambda objective, start: start / 2

@@ -1,10 +1,9 @@
-"""What every meta-gradient is: an estimate of ∂(meta-objective)/∂ω, place by place.
+"""The interface of meta-gradients: estimates of ∂(meta-objective)/∂ω, place by place.
 
 A meta-batch has a fixed number of places. At each training step every place draws a task, and
 training updates ω against the mean of the places' gradients. A meta-gradient may keep a state for
-each place from one training step to the next: how far a long inner process is, or what an inner
-optimiser remembers of earlier tasks. One that keeps nothing has the empty state `()`.
-"""
+each place from one training step to the next: the position of a long inner process, or the state of
+an inner optimiser. A meta-gradient without a state has the empty state `()`."""
 
 import abc
 from collections.abc import Callable
@@ -34,15 +33,15 @@ metrics with `loss` among them, and the state for the next training step."""
 
 class MetaGradient(abc.ABC, Generic[Carried]):
     """An estimator of the meta-gradient. Training keeps the state of each place and saves it in
-    checkpoints, so that a stopped training goes on bit for bit.
+    checkpoints, so a stopped training continues bit for bit.
 
-    `learner` is whatever the estimator needs: a `Learner`, a `Process`, a `TrainsOnTasks`.
+    `learner` has the type that the estimator needs: a `Learner`, a `Process`, a `TrainsOnTasks`.
     """
 
     def start(
         self, learner: Any, tasks: TaskDistribution, key: PRNGKeyArray
     ) -> Carried | tuple[()]:
-        """Return the state of one place before the first training step: by default none."""
+        """Return the state of one place before the first training step: by default `()`."""
         return ()
 
     @abc.abstractmethod
@@ -56,8 +55,8 @@ class MetaGradient(abc.ABC, Generic[Carried]):
         self, learner: Any, tasks: TaskDistribution, carried: Carried, keys: PlacesKeys, step: Step
     ) -> Estimate[Carried]:
         """Return the mean gradient and metrics of several places, and the state of each. `carried`
-        and `keys` have a leading axis of places. By default the places' gradients are computed
-        side by side and averaged."""
+        and `keys` have a leading axis of places. By default the gradients of the places are
+        computed in parallel and averaged."""
         gradients, metrics, carried = jax.vmap(
             lambda place, keys: self(learner, tasks, place, keys, step)
         )(carried, keys)

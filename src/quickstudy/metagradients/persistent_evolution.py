@@ -1,18 +1,18 @@
 """Persistent evolution strategies (Vicol, Metz and Sohl-Dickstein, "Unbiased Gradient Estimation in
 Unrolled Computation Graphs with Persistent Evolution Strategies", ICML 2021).
 
-As truncated back-propagation, a meta-step unrolls the next K steps of an inner process alone. But
-particles i = 1 … N each go their own way, with parameters ω + ε_i that are perturbed anew in every
-window, ε_i ~ N(0, σ² I), and each remembers what its perturbations add up to since its task began:
+As in truncated back-propagation, a meta-step unrolls only the next K steps of an inner process. But
+each of the particles i = 1 … N has its own process, with parameters ω + ε_i that are perturbed
+again in every window, ε_i ~ N(0, σ² I), and keeps the sum of its perturbations since its task
+began:
 
     ξ_i ← ξ_i + ε_i,     s_i, L_i ← K steps with ω + ε_i from s_i,
     g = 1/(σ² N) Σ_i ξ_i L_i                                                   (algorithm 2)
 
-A loss late on the way is so ascribed to early windows too: unlike truncated back-propagation, and
-unlike truncated evolution strategies (the same with ε_i for ξ_i; `persistent=False`), the estimate
-is unbiased for the smoothed objective, its variance grows with the number of windows, and where the
-inner process is chaotic it stays finite. Particles come in antithetic pairs, ε and -ε.
-"""
+So a late loss also counts for early windows. Unlike truncated back-propagation, and unlike
+truncated evolution strategies (the same with ε_i instead of ξ_i; `persistent=False`), the estimate
+is unbiased for the smoothed objective. Its variance grows with the number of windows, and it stays
+finite where the inner process is chaotic. Particles come in antithetic pairs, ε and -ε."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ class Pair(NamedTuple):
     ahead: Standing
     behind: Standing
     sum: PyTree
-    """ξ of the one ahead; the other's is -ξ."""
+    """ξ of the first particle; the second has -ξ."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class PersistentEvolution(MetaGradient[Pair]):
         return self.around(learner, self.unrolling.start(learner, tasks, key))
 
     def around(self, learner: Any, standing: Standing) -> Pair:
-        """All particles where one process is, and none perturbed yet."""
+        """Put all particles into the state of one process, without perturbations."""
         zero = jax.tree.map(jnp.zeros_like, eqx.filter(learner, eqx.is_inexact_array))
         one = Pair(standing, standing, zero)
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (self.pairs, *x.shape)), one)

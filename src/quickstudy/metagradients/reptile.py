@@ -1,14 +1,13 @@
-"""Reptile's meta-gradient: how far ordinary training on a task moves the parameters
-(Nichol, Achiam and Schulman 2018, algorithm 2).
+"""Reptile's meta-gradient: the change of the parameters in ordinary training on a task (Nichol,
+Achiam and Schulman 2018, algorithm 2).
 
     g = θ - φ_k(θ, D)
 
-A step of length ε against the mean of g is θ ← θ + ε/n Σ_i (φ_i - θ). Nothing is differentiated
-but the inner steps' own losses.
+A step of length ε against the mean of g is θ ← θ + ε/n Σ_i (φ_i - θ). Only the losses of the inner
+steps are differentiated.
 
-What the inner optimiser remembers, Adam's moments, is never reset (section 6.1): each place of the
-meta-batch carries it from the task of one meta-step to the task of the next.
-"""
+The state of the inner optimiser, Adam's moments, is never reset (section 6.1): each place of the
+meta-batch carries it from the task of one meta-step to the task of the next."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -25,24 +24,24 @@ from quickstudy.task import Episode, TaskDistribution, TaskKeys
 
 @runtime_checkable
 class TrainsOnTasks(Protocol):
-    """A learner that can be trained on one task as if there were no other."""
+    """A learner that can be trained on a single task."""
 
     def initial_moments(self) -> OptState:
-        """What the inner optimiser remembers before the first task."""
+        """Return the state of the inner optimiser before the first task."""
         ...
 
     def trained(
         self, task: Episode, moments: OptState, *, key: PRNGKeyArray
     ) -> tuple[Learner, Metrics, OptState]:
-        """The learner after training on the task, figures with `loss` among them, and what the
-        inner optimiser remembers then."""
+        """Return the learner after training on the task, metrics with `loss` among them, and the
+        state of the inner optimiser."""
         ...
 
 
 @dataclass(frozen=True)
 class ReptileGradient(MetaGradient[OptState]):
-    """θ - φ in the learner's structure, None where it has no number. Its state is what the inner
-    optimiser remembers.
+    """θ - φ in the structure of the learner, None where a leaf is no number. Its state is the state
+    of the inner optimiser.
 
     >>> meta_train(learner, tasks, optax.sgd(1.0), steps=1000, meta_gradient=ReptileGradient())
     """

@@ -1,17 +1,17 @@
-"""Long inner processes, looked at through a window: truncated back-propagation through time, as
-"Learning to learn by gradient descent by gradient descent" has it (Andrychowicz et al. 2016).
+"""Windows of long inner processes: truncated back-propagation through time, as in "Learning to
+learn by gradient descent by gradient descent" (Andrychowicz et al. 2016).
 
 The meta-objective of a process with states s_t, s_{t+1} = Φ_ω(s_t), over a horizon of T steps is
 
     L(ω) = 1/T Σ_{t=1}^T w_t f(s_t)                                                   (eq. 3)
 
-A meta-step unrolls the next K steps alone, takes the derivative of their part of L with the state
-before them as a constant, and leaves the state where it ended for the next meta-step: memory and
-time of a meta-step do not depend on T. After T steps a new task begins. Places of a meta-batch
-begin at different phases, so that no meta-step sees early steps alone.
+A meta-step unrolls only the next K steps, differentiates their part of L with the state before them
+as a constant, and keeps the final state for the next meta-step. So memory and time of a meta-step
+do not depend on T. After T steps a new task begins. The places of a meta-batch begin at different
+phases, so no meta-step sees only early steps.
 
-The estimate is biased: what a window does to later ones does not count (see
-`persistent_evolution.py` for one that is not). With K = T it is the whole gradient.
+The estimate is biased, because it ignores the effect of a window on later windows
+(`persistent_evolution.py` has an unbiased estimate). With K = T it is the whole gradient.
 
 In a curriculum (Chen et al., "Training Stronger Baselines for Learning to Optimize", NeurIPS 2020)
 the horizon grows as meta-training goes on.
@@ -30,7 +30,7 @@ from quickstudy.metagradients.metagradient import Step
 from quickstudy.task import TaskDistribution, TaskKeys
 
 Weights = Literal["uniform", "linear", "final"]
-"""Which w_t: 1; 2t/(T+1); or T for t = T and else 0. Their mean is 1."""
+"""The weights w_t: 1; 2t/(T+1); or T for t = T and else 0. Their mean is 1."""
 
 
 @runtime_checkable
@@ -42,7 +42,7 @@ class Process(Protocol):
         ...
 
     def value(self, task: Any, state: PyTree, key: PRNGKeyArray) -> Float[Array, ""]:
-        """f(s_t), on the data that `key` stands for."""
+        """Compute f(s_t), on the data that `key` draws."""
         ...
 
     def advance(
@@ -53,10 +53,10 @@ class Process(Protocol):
 
 
 class Standing(NamedTuple):
-    """How far a process is."""
+    """The state of a process and its position."""
 
     key: UInt32[Array, "..."]
-    """The data of the key that its task and all its randomness follow from."""
+    """The data of the key that determines its task and all its randomness."""
     state: PyTree
     done: Int[Array, ""]
     """t"""
@@ -66,7 +66,7 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True)
 class Unrolling:
-    """How long processes are, and how much of one a meta-step sees.
+    """The length of processes, and the window of a meta-step.
 
     Raises `ValueError` unless the window divides the horizons, and these grow.
     """
@@ -77,9 +77,9 @@ class Unrolling:
     """T, once it has grown."""
     weights: Weights = "uniform"
     shortest: int | None = None
-    """T at first, with a curriculum."""
+    """The initial T, with a curriculum."""
     growing: int = 0
-    """Over how many meta-steps it grows to `horizon`, evenly."""
+    """The number of meta-steps in which T grows linearly to `horizon`."""
 
     def __post_init__(self):
         shortest = self.horizon if self.shortest is None else self.shortest
@@ -119,7 +119,7 @@ class Unrolling:
         key: PRNGKeyArray,
         step: Int[Array, ""],
     ) -> Standing:
-        """`standing`, or a new task where that one is at its end."""
+        """Return `standing`, or a new task where the task has ended."""
         over = standing.done >= standing.horizon
         new = self.begin(learner, tasks, key, step)
         return jax.tree.map(lambda a, b: jnp.where(over, a, b), new, standing)
@@ -132,8 +132,9 @@ class Unrolling:
         *,
         first_order: bool,
     ) -> tuple[Float[Array, ""], Standing]:
-        """1/K Σ w_t f(s_t) over the next K steps, and how far the process is then. Each step's
-        values are computed again on the way back, so that memory grows by one state a step."""
+        """Compute 1/K Σ w_t f(s_t) over the next K steps, and the process after them. The values of
+        each step are recomputed in the backward pass, so memory grows by one state for each
+        step."""
         key = jax.random.wrap_key_data(standing.key)
         task = tasks.sample(key)
 
@@ -161,7 +162,7 @@ class Unrolling:
 
 
 def key_of(key: PRNGKeyArray, t: Int[Array, ""]) -> PRNGKeyArray:
-    """Of the data at step t of the process that follows from `key`."""
+    """Return the key of the data at step t of the process that `key` determines."""
     return jax.random.fold_in(jax.random.fold_in(key, 2), t)
 
 
@@ -185,7 +186,7 @@ class TruncatedBackpropagation(LossGradient[Standing]):
     def loss(
         self, learner: Any, tasks: TaskDistribution, carried: Standing, keys: TaskKeys, step: Step
     ) -> tuple[Metrics, Standing]:
-        """Compute the loss of one place's next window, and how far its process is then."""
+        """Compute the loss of the next window of one place, and its process after the window."""
         standing = self.unrolling.current(learner, tasks, carried, keys[0], step)
         loss, after = self.unrolling.unroll(learner, tasks, standing, first_order=self.first_order)
         return {"loss": loss}, after

@@ -1,5 +1,5 @@
-"""Networks of the papers (conv4, ResNet-12, multi-layer perceptrons), one that begins as its inputs
-and two for text, the layers they are made of, and adapters for networks of other libraries."""
+"""Networks of the papers (conv4, ResNet-12, multi-layer perceptrons), a network that starts as the
+identity, two networks for text, layers, and adapters for networks of other libraries."""
 
 from quickstudy.networks.adapters import Applied as Applied
 from quickstudy.networks.adapters import Plain as Plain

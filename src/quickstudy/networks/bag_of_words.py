@@ -1,4 +1,4 @@
-"""Texts as weighted counts of their tokens, and what meta-learning adds to them.
+"""Texts as weighted counts of their tokens, with weights and embeddings that meta-learning trains.
 
 A text with n_t times the token t becomes the unit vector (TF-IDF: Spärck Jones 1972)
 
@@ -16,15 +16,14 @@ from quickstudy.networks.layers import Precision, multiply
 from quickstudy.networks.network import Network, Statistics
 
 FIRST_SIZE = 0.1
-"""The length of a token's embedding at first: its share of squared distances is then 1 %."""
+"""The initial length of a token's embedding: its share of squared distances is then 1 %."""
 
 FIRST_SCALE = 3.0
-"""Unit vectors differ by little: at first distances are multiplied by so much."""
+"""The initial factor of distances, because unit vectors differ by little."""
 
 
 class TfIdf(Network):
-    """v of a text: what can be had without training. Token 0 stands beyond the end of a text and
-    counts for nothing.
+    """The vector v of a text, without training. Token 0 is padding and has no effect.
 
     >>> TfIdf(idf)(tokens)[0].shape      # of 30 kinds of tokens
     (25, 30)
@@ -52,12 +51,12 @@ class TfIdf(Network):
 
 
 class BagOfWords(Network):
-    """TF-IDF with learned weights, and beside it the sum of the tokens' embeddings:
+    """TF-IDF with learned weights, concatenated with the sum of the tokens' embeddings:
 
         z = s [v, E v]
 
-    The product of two texts is s² vᵀ (I + EᵀE) v': they are alike by tokens that they share, and by
-    tokens that meta-learning has found to mean the same. E begins small: an untrained network
+    The inner product of two texts is s² vᵀ (I + EᵀE) v': texts are similar by tokens that they
+    share, and by tokens with similar learned embeddings. E starts small, so an untrained network
     compares texts as `TfIdf` does.
 
     >>> BagOfWords(idf, key=key)(tokens)[0].shape      # of 30 kinds of tokens, embedded in 64

@@ -57,16 +57,16 @@ class ConvBlock(eqx.Module):
 class Conv4(Network):
     """{conv 3 × 3, batch norm, ReLU, max-pool} × 4.
 
-    With `stride=1` blocks pool, and 28 × 28 inputs become 1 × 1 × filters features: the form of
-    the metric papers. With `stride=2` they stride instead, and the 2 × 2 places that are left
-    are averaged: MAML's form for Omniglot (Finn et al. 2017, appendix A.1 and code). With `flat`
-    too, the features of these places are kept: Reptile's form (Nichol et al. 2018, code).
-    """
+    With `stride=1` blocks pool, and 28 × 28 inputs become 1 × 1 × filters features: the form of the
+    metric papers. With `stride=2` they stride instead, and the remaining 2 × 2 positions are
+    averaged: MAML's form for Omniglot (Finn et al. 2017, appendix A.1 and code). With `flat` as
+    well, the features of these positions are concatenated: Reptile's form (Nichol et al. 2018,
+    code)."""
 
     blocks: tuple[ConvBlock, ...]
     outputs: int = eqx.field(static=True)
     averages: bool = eqx.field(static=True)
-    """Whether features are means over the places that are left."""
+    """Whether features are means over the remaining positions."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Conv4(Network):
         precision: Precision = "float32",
         key: PRNGKeyArray,
     ):
-        """`shape` is that of one input: (height, width, channels), at least 16 × 16."""
+        """`shape` is the shape of one input: (height, width, channels), at least 16 × 16."""
         height, width, channels = shape
         if min(height, width) < 16:
             raise ValueError(f"conv4 halves its input four times; {height} × {width} is too small")

@@ -1,6 +1,5 @@
-"""A network, and the statistics that its batch normalisation takes: what metric learners and
-learners that read see their inputs through.
-"""
+"""A network with the statistics of its batch normalisation: the embedding of metric learners and of
+learners that read the support set."""
 
 from collections.abc import Callable
 
@@ -13,7 +12,7 @@ from quickstudy.networks.layers import Moments
 from quickstudy.networks.network import Network, Normalisation, Statistics
 
 SETTLING_TASKS = 32
-"""Training tasks that population statistics are taken from."""
+"""The number of training tasks for population statistics."""
 
 
 class Embedding(eqx.Module):
@@ -26,8 +25,8 @@ class Embedding(eqx.Module):
 
     network: Network
     statistics: Statistics | None = None
-    """Statistics of the training tasks. None while training goes on: each batch of inputs is then
-    normalised by its own."""
+    """Statistics of the training tasks. None during training: each batch of inputs is then
+    normalised by its own statistics."""
     mode: Normalisation = eqx.field(static=True, default="running")
 
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
@@ -35,11 +34,10 @@ class Embedding(eqx.Module):
         return self.network(x, self.statistics)[0]
 
     def read(self, x: Shaped[Array, "n ..."]) -> "tuple[Float[Array, 'n d'], Embedding]":
-        """Embed a support set, and return the embedding of its queries as well.
+        """Embed a support set, and return the `Embedding` for its queries as well.
 
-        The support set is normalised by the training tasks in mode `running`, and otherwise by
-        itself; queries are normalised as `Normalisation` says.
-        """
+        In mode `running` the support set is normalised by the training tasks, in other modes by
+        itself. The mode decides the normalisation of queries (see `Normalisation`)."""
         running = self.statistics if self.mode == "running" else None
         z, of_support = self.network(x, running)
         statistics = {"batch": None, "support": of_support, "running": running}[self.mode]
@@ -47,16 +45,17 @@ class Embedding(eqx.Module):
 
     @property
     def normalised_by(self) -> Normalisation | None:
-        """Whose statistics normalise queries; None where the network does not normalise."""
+        """The source of the statistics that normalise queries; None where the network does not
+        normalise."""
         return self.mode if self.network.normalises else None
 
 
 def population_statistics(
     network_of: Callable[[PRNGKeyArray], tuple[Network, Shaped[Array, "n ..."]]], key: PRNGKeyArray
 ) -> Statistics:
-    """Take the statistics of 32 training tasks, for each of which `network_of` gives the network
-    and a batch of inputs (Wu and Johnson 2021, section 3: more faithful than a running average,
-    and training has no state beyond its parameters).
+    """Compute the statistics of 32 training tasks. `network_of` returns the network and a batch of
+    inputs for each task. (Wu and Johnson 2021, section 3: this is more accurate than a running
+    average, and training needs no state beyond its parameters.)
 
     >>> population_statistics(lambda key: (network, tasks.sample(key).query.x), key)
     """

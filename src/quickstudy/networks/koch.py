@@ -13,11 +13,11 @@ LAYERS = ((10, 64), (7, 128), (4, 128), (4, 256))
 FEATURES = 4096
 
 SMALLEST = 65
-"""Side of the smallest picture of which the last convolution leaves something."""
+"""Side of the smallest picture that the last convolution can process."""
 
 
 class Convolution(eqx.Module):
-    """Inside the border only: an s × s picture becomes one of (s - k + 1)²."""
+    """A convolution without padding: an s × s picture becomes a picture of (s - k + 1)² pixels."""
 
     kernel: Float[Array, "k k c d"]
     bias: Float[Array, " d"]
@@ -44,9 +44,9 @@ class Koch(Network):
     """conv 64@10 × 10, 128@7 × 7, 128@4 × 4, 256@4 × 4, each with a ReLU, the first three with
     2 × 2 max-pooling; then 4096 sigmoid units. No normalisation.
 
-    For 105 × 105 pictures, of which the convolutions leave 6 × 6 × 256. Kernels are drawn by He's
-    rule, the last layer as all linear ones here; the paper draws from N(0, 0.01²) and N(0, 0.2²).
-    """
+    For 105 × 105 pictures, which the convolutions reduce to 6 × 6 × 256. Kernels are initialised by
+    He's rule, the last layer like all linear layers here; the paper draws from N(0, 0.01²) and N(0,
+    0.2²)."""
 
     convolutions: tuple[Convolution, ...]
     last: Linear
@@ -55,7 +55,7 @@ class Koch(Network):
     def __init__(
         self, shape: tuple[int, ...], *, precision: Precision = "float32", key: PRNGKeyArray
     ):
-        """`shape` is that of one input: (height, width, channels), at least 65 × 65."""
+        """`shape` is the shape of one input: (height, width, channels), at least 65 × 65."""
         *sides, channels = shape
         if min(sides) < SMALLEST:
             raise ValueError(f"Koch's network needs {SMALLEST} × {SMALLEST} pictures, not {sides}")

@@ -14,8 +14,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 VARIANCE_FLOOR = 1e-5
 
 Precision = Literal["float32", "bfloat16"]
-"""What the factors of matrix products and convolutions are rounded to. Everything else (parameters,
-sums within a product, biases, normalisation, losses) is float32 either way."""
+"""The precision of the factors of matrix products and convolutions. Everything else (parameters,
+sums within a product, biases, normalisation, losses) is float32."""
 
 
 def multiply(
@@ -23,17 +23,16 @@ def multiply(
 ) -> Array:
     """product(x, weight), with the factors in `precision`.
 
-    The result is rounded too, and therefore its cotangent: so the products of first and second
-    derivatives have bfloat16 factors as well. (With `preferred_element_type=float32` instead,
-    they would be products of float32 numbers, and those are most of a training step.)
-    """
+    The result is rounded too, and therefore its cotangent. So the products of first and second
+    derivatives also have bfloat16 factors. (With `preferred_element_type=float32` they would be
+    products of float32 numbers, and these are most of a training step.)"""
     if precision == "float32":
         return product(x, weight)
     return product(x.astype(precision), weight.astype(precision)).astype(x.dtype)
 
 
 class Moments(NamedTuple):
-    """What batch normalisation knows of a layer's inputs, for each channel."""
+    """The mean and variance of the inputs of a batch normalisation, for each channel."""
 
     mean: Float[Array, " channels"]
     variance: Float[Array, " channels"]
@@ -42,9 +41,8 @@ class Moments(NamedTuple):
 class Linear(eqx.Module):
     """x W + b, on the last axis.
 
-    W and b are drawn from U[-r, r] with r = 1 / √inputs. Biases matter where inputs are few:
-    with zero biases and one input, every ReLU would turn at zero.
-    """
+    W and b are drawn from U[-r, r] with r = 1 / √inputs. Biases matter with few inputs: with zero
+    biases and one input, every ReLU would have its kink at zero."""
 
     weight: Float[Array, "inputs outputs"]
     bias: Float[Array, " outputs"]
@@ -64,7 +62,7 @@ class Linear(eqx.Module):
 
 
 def patches(x: Float[Array, "n h w c"], size: int, stride: int) -> Float[Array, "n h2 w2 k"]:
-    """Each output place's size × size neighbourhood laid out as a vector (im2col), with zeros
+    """Copy the size × size neighbourhood of each output position to a vector (im2col), with zeros
     beyond the border so that h2 = ⌈h / stride⌉. k = size² · c, channels fastest."""
     height, width = -(-x.shape[1] // stride), -(-x.shape[2] // stride)
     pad_h = max((height - 1) * stride + size - x.shape[1], 0)
@@ -93,10 +91,10 @@ def convolution_by_patches(
 def convolution_by_columns(
     x: Float[Array, "n h w c"], kernel: Float[Array, "k k c d"]
 ) -> Float[Array, "n h w d"]:
-    """With stride 1: neighbours within a row alone are laid out beside each other, one matrix
-    product gives what each row adds to each of the k rows around it, and these are added up. Where
-    there are about as many outputs as inputs, that moves two thirds of the bytes that `patches`
-    does, forwards and backwards."""
+    """With stride 1: only neighbours within a row are copied next to each other. One matrix product
+    computes the contribution of each row to each of the k rows around it, and these are summed.
+    With about as many outputs as inputs, this moves two thirds of the bytes of `patches`, forward
+    and backward."""
     size, _, c, d = kernel.shape
     before, after = (size - 1) // 2, size // 2
     n, h, w, _ = x.shape
@@ -126,11 +124,10 @@ def convolution(
     stride: int = 1,
     precision: Precision = "float32",
 ) -> Float[Array, "n h2 w2 d"]:
-    """Convolution with zero padding, by whichever formulation the backend runs faster.
+    """Convolution with zero padding, in the formulation that is faster on the backend.
 
-    With a kernel for each task the compiler's convolution becomes a grouped one, whose weight
-    gradients are several times slower than a matrix product on a CPU.
-    """
+    With a kernel for each task, the compiler's convolution becomes a grouped convolution. On a CPU
+    its weight gradients are several times slower than a matrix product."""
     narrow = 2 * kernel.shape[2] < kernel.shape[3]  # few inputs, whose patches are small
     if jax.default_backend() != "cpu":
         by = partial(convolution_by_xla, stride=stride)
@@ -142,7 +139,7 @@ def convolution(
 
 
 def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
-    """The largest of each 2 × 2 square; an odd last row or column is dropped."""
+    """Take the maximum of each 2 × 2 square; an odd last row or column is dropped."""
     _, h, w, _ = x.shape
     x = x[:, : h // 2 * 2, : w // 2 * 2]
     top = jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
@@ -159,8 +156,7 @@ def moments(x: Float[Array, "*n channels"]) -> Moments:
 class BatchNorm(eqx.Module):
     """Batch normalisation (Ioffe and Szegedy 2015): γ (x - μ) / √(σ² + ε) + β.
 
-    μ and σ² are those of the batch at hand, or are given; nothing is remembered.
-    """
+    μ and σ² come from the current batch, or are given; there is no hidden state."""
 
     gamma: Float[Array, " channels"]
     beta: Float[Array, " channels"]
@@ -177,15 +173,15 @@ class BatchNorm(eqx.Module):
         return x * scale + shift, used
 
     def affine(self, used: Moments) -> tuple[Float[Array, " channels"], Float[Array, " channels"]]:
-        """The scale and shift that normalise by these moments."""
+        """Return the scale and shift that normalise by these moments."""
         scale = self.gamma * jax.lax.rsqrt(used.variance + VARIANCE_FLOOR)
         return scale, self.beta - used.mean * scale
 
     def modulated(
         self, scale: Float[Array, " channels"], shift: Float[Array, " channels"]
     ) -> "BatchNorm":
-        """The normalisation h with (1 + scale) h + shift after it. Since h = γ x̂ + β, that is
-        a normalisation with (1 + scale) γ and (1 + scale) β + shift."""
+        """Apply (1 + scale) h + shift after the normalisation h. Since h = γ x̂ + β, this is a
+        normalisation with (1 + scale) γ and (1 + scale) β + shift."""
         return eqx.tree_at(
             lambda norm: (norm.gamma, norm.beta),
             self,

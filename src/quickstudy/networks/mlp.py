@@ -11,8 +11,8 @@ from quickstudy.networks.network import Layer, Network, Statistics
 
 
 class MLP(Network):
-    """Linear, batch norm if asked for, ReLU; for each hidden layer. Inputs are flattened: without
-    hidden layers that is all.
+    """For each hidden layer: linear, batch norm with `normalise`, ReLU. Inputs are flattened;
+    without hidden layers the network only flattens.
 
     MAML's sinusoid network is `hidden=(40, 40)`; its fully connected Omniglot network is
     `hidden=(256, 128, 64, 64), normalise=True` (Finn et al. 2017, appendix A).
@@ -31,7 +31,7 @@ class MLP(Network):
         precision: Precision = "float32",
         key: PRNGKeyArray,
     ):
-        """`shape` is that of one input."""
+        """`shape` is the shape of one input."""
         widths = (math.prod(shape), *hidden)
         keys = jax.random.split(key, len(hidden))
         self.layers = tuple(

@@ -1,6 +1,5 @@
-"""What every network here is: a function of a batch of inputs that says which batch statistics
-it normalised with.
-"""
+"""The interface of networks: functions of a batch of inputs that also return the batch statistics
+of their normalisation."""
 
 import abc
 from collections.abc import Sequence
@@ -17,8 +16,8 @@ Statistics = tuple[Moments, ...]
 """One entry for each normalised layer, in order."""
 
 Normalisation = Literal["batch", "support", "running"]
-"""Whose statistics normalise the queries: those of the queries themselves (`batch`, which is
-transductive), of the support set (`support`), or of the training tasks (`running`)."""
+"""The source of the statistics that normalise queries: the queries themselves (`batch`, which is
+transductive), the support set (`support`), or the training tasks (`running`)."""
 
 
 class Layer(NamedTuple):
@@ -41,30 +40,29 @@ class Network(eqx.Module):
     outputs: eqx.AbstractVar[int]
     """The length of one output vector."""
     precision: Precision = eqx.field(static=True, default="float32", kw_only=True)
-    """What its matrix products and convolutions are computed in."""
+    """The precision of its matrix products and convolutions."""
 
     @abc.abstractmethod
     def __call__(
         self, x: Shaped[Array, "n ..."], statistics: Statistics | None = None
     ) -> tuple[Float[Array, "n outputs"], Statistics]:
-        """Outputs, and the statistics that they were normalised with: those given, or those
-        of the batch. Empty for a network without batch normalisation."""
+        """Compute outputs, and return the statistics that normalised them: the given statistics, or
+        the statistics of the batch. Without batch normalisation they are `()`."""
 
     @property
     @abc.abstractmethod
     def normalises(self) -> bool:
-        """Whether there is batch normalisation in it."""
+        """Whether the network has batch normalisation."""
 
     def weight_layers(self) -> list[Layer]:
         """Name the layers that have weights, from the inputs to the outputs.
 
-        Methods that transform, mask, condition or freeze a network layer by layer see these alone,
-        so a network names all of them: every array of its parameters is in one. What it returns is
-        made of its own leaves, so it says where they are in other trees of this form, gradients
-        say: `eqx.tree_at(lambda n: n.weight_layers()[0].weight, network, weight)`.
+        Methods that transform, mask, condition or freeze a network layer by layer use only these
+        layers, so together they must hold every array of its parameters. The returned layers hold
+        the leaves of the network itself, so the method also finds them in trees of the same form,
+        such as gradients: `eqx.tree_at(lambda n: n.weight_layers()[0].weight, network, weight)`.
 
-        Raises `ValueError` where the network does not name them, as a new one does not.
-        """
+        Raises `ValueError` where the network does not name its layers, which is the default."""
         raise ValueError(
             f"{type(self).__name__} does not name its layers (`weight_layers`), and this method "
             "changes a network layer by layer"
@@ -106,7 +104,7 @@ AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 
 def normalisations(network: Network) -> list[BatchNorm]:
-    """Every batch normalisation of a network, in the order of its `weight_layers`."""
+    """List the batch normalisations of a network, in the order of its `weight_layers`."""
     return [layer.norm for layer in network.weight_layers() if layer.norm is not None]
 
 
@@ -115,8 +113,8 @@ def modulated(
     scales: Sequence[Float[Array, " _"]],
     shifts: Sequence[Float[Array, " _"]],
 ) -> AnyNetwork:
-    """The network with (1 + scale) h + shift after each of its `normalisations` h, channel by
-    channel (FiLM: Perez et al. 2018, eq. 2).
+    """Return the network with (1 + scale) h + shift after each of its `normalisations` h, channel
+    by channel (FiLM: Perez et al. 2018, eq. 2).
 
     >>> zeros = [jnp.zeros_like(norm.gamma) for norm in normalisations(network)]
     >>> modulated(network, zeros, zeros)      # the network itself

@@ -1,5 +1,5 @@
-"""What recurrent networks read where their inputs are of very different magnitudes. (The cell of a
-long short-term memory is Equinox's own: `equinox.nn.LSTMCell`.)"""
+"""Features for recurrent networks whose inputs have very different magnitudes. (The LSTM cell is
+`equinox.nn.LSTMCell`.)"""
 
 import math
 
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 
 def log_and_sign(x: Float[Array, "*n"], p: float = 10.0) -> Float[Array, "*n 2"]:
-    """Two numbers of moderate size that tell a number's magnitude and its sign:
+    """Encode a number as two numbers of moderate size, its logarithmic magnitude and its sign:
 
         x ↦ (log|x| / p, sgn x)   if |x| ≥ e⁻ᵖ
             (-1, eᵖ x)            otherwise

@@ -10,9 +10,10 @@ def resampled(
     inverse: Float[Array, "2 2"],
     shift: Float[Array, " 2"],
 ) -> Float[Array, "h w c"]:
-    """An image moved about its middle: what is seen at the point p = (row, column), counted from
-    the middle, is what was at `inverse` @ (p - `shift`), in pixels, interpolated between the four
-    around it; beyond the border it is 0. Differentiable in all three.
+    """Apply an affine map to an image, about its centre. The value at the point p = (row, column),
+    counted from the centre, is the value of the image at `inverse` @ (p - `shift`), in pixels,
+    interpolated between the four pixels around it, and 0 beyond the border. Differentiable in all
+    three arguments.
 
     >>> quarter_turn = jnp.asarray([[0.0, 1.0], [-1.0, 0.0]])
     >>> resampled(image, quarter_turn, jnp.zeros(2))           # as jnp.rot90(image)

@@ -1,12 +1,11 @@
-"""A network that begins as its inputs: for features that mean something already.
+"""A network that starts as the identity, for inputs that are already good features.
 
     f(x) = s ⊙ x + relu(x B + b) C,     s_j = √(10 / d) and C = 0 before training
 
-Distances of f(x) are at first those of the d inputs themselves. So a metric learner starts from the
-nearest mean, or neighbour, of the inputs, and s learns how much each of them counts. The first s
-brings standardised features that are independent to squared distances of about 20, at which
-exp(-d²) is neither 0 nor 1 for near ones.
-"""
+At first, distances of f(x) are the distances of the d inputs themselves. So a metric learner starts
+as the nearest mean, or nearest neighbour, of the inputs, and s learns the weight of each input. The
+initial s brings independent standardised features to squared distances of about 20, where exp(-d²)
+of near inputs is neither 0 nor 1."""
 
 import math
 
@@ -19,12 +18,12 @@ from quickstudy.networks.layers import Linear, Precision, multiply
 from quickstudy.networks.network import Network, Statistics
 
 NEAR = 10.0
-"""Half the squared distance of two independent inputs at the start."""
+"""Half the initial squared distance of two independent inputs."""
 
 
 class Residual(Network):
-    """Scaled inputs, and a perceptron of one hidden layer beside them. It is no chain of layers, so
-    it does not name any.
+    """Scaled inputs plus a perceptron with one hidden layer. It is not a chain of layers, so it
+    does not name its layers.
 
     >>> features, _ = Residual((28, 28, 1), key=key)(x)
     """
@@ -45,7 +44,7 @@ class Residual(Network):
         precision: Precision = "float32",
         key: PRNGKeyArray,
     ):
-        """`shape` is that of one input."""
+        """`shape` is the shape of one input."""
         size = math.prod(shape)
         self.scale = jnp.full(size, math.sqrt(NEAR / size))
         self.hidden = Linear(size, hidden, precision=precision, key=key)

@@ -9,7 +9,7 @@ from quickstudy.networks.layers import BatchNorm, Moments, Precision, convolutio
 from quickstudy.networks.network import Layer, Network, Statistics
 
 SHORTCUT = 3
-"""The place of the shortcut among a block's layers."""
+"""The index of the shortcut among the layers of a block."""
 
 
 class ResidualBlock(eqx.Module):
@@ -17,7 +17,7 @@ class ResidualBlock(eqx.Module):
     shortcut: a 1 × 1 convolution with batch normalisation. The sum, a ReLU, 2 × 2 max-pooling."""
 
     kernels: tuple[Float[Array, "_ _ _ _"], ...]
-    """Of the three convolutions, and of the shortcut."""
+    """The kernels of the three convolutions and of the shortcut."""
     norms: tuple[BatchNorm, ...]
     precision: Precision = eqx.field(static=True)
 
@@ -48,8 +48,8 @@ class ResidualBlock(eqx.Module):
 
 
 class ResNet12(Network):
-    """Four residual blocks of `filters` × 1, 2, 4 and 8 channels, and the mean over what is left
-    of the image.
+    """Four residual blocks of `filters` × 1, 2, 4 and 8 channels, and the mean over the remaining
+    positions.
 
     Differences from the papers: TADAM's has swish activations and pools three times; TapNet's has
     3 × 3 shortcuts and dropout.
@@ -69,7 +69,7 @@ class ResNet12(Network):
         precision: Precision = "float32",
         key: PRNGKeyArray,
     ):
-        """`shape` is that of one input: (height, width, channels), at least 16 × 16."""
+        """`shape` is the shape of one input: (height, width, channels), at least 16 × 16."""
         height, width, channels = shape
         if min(height, width) < 16:
             raise ValueError(

@@ -8,16 +8,15 @@ from quickstudy.networks.layers import Linear, Precision
 from quickstudy.networks.network import Layer, Network, Statistics
 
 EMBEDDING_SCALE = 0.1
-"""Standard deviation of embeddings at first: small, so that a token that was hardly ever seen says
-little."""
+"""Initial standard deviation of embeddings: small, so a rare token has little effect."""
 
 
 class Text(Network):
-    """Embeddings e of the tokens in a window, and a layer with weights for each place:
+    """Embeddings e of the tokens in a window, and a layer with separate weights for each position:
 
         z = W₂ relu(Σ_p W_p e(x_p) + b₁) + b₂
 
-    The window is short and the blank always in its middle, so that a place means something.
+    The window is short and the blank is always in its middle, so positions are comparable.
 
     >>> Text((21,), vocabulary=10_000, key=key)(tokens)[0].shape
     (25, 128)
@@ -39,7 +38,7 @@ class Text(Network):
         precision: Precision = "float32",
         key: PRNGKeyArray,
     ):
-        """`shape` is that of one input, (tokens,); tokens are below `vocabulary`."""
+        """`shape` is the shape of one input, (tokens,); tokens are below `vocabulary`."""
         (tokens,) = shape
         for_embedding, for_hidden, for_last = jax.random.split(key, 3)
         self.embedding = EMBEDDING_SCALE * jax.random.normal(for_embedding, (vocabulary, width))

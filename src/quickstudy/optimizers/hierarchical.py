@@ -1,6 +1,6 @@
 """A hierarchy, after VeLO (Metz et al., "VeLO: Training versatile learned optimizers by scaling
-up", 2022): an LSTM for each tensor watches how it is going there, and writes the weights of a tiny
-network that every coordinate of the tensor asks.
+up", 2022): an LSTM for each tensor reads statistics of the minimisation, and computes the weights
+of a tiny network that gives every coordinate of the tensor its step.
 
 For each tensor, at every step,
 
@@ -11,17 +11,16 @@ For each tensor, at every step,
     (d_i, q_i) = MLP_W(x_i)      for each coordinate i, with features x_i
     θ_i ← θ_i - λ exp(l + q_i) (m̂_i / √v̂_i + d_i)         l + q_i and d_i within ±5
 
-The LSTM costs as much for a large tensor as for a small one, the tiny network little for each
-coordinate. All that goes in is relative to the tensor's own gradients, so that f and c f are the
-same to it. As B's last layers are 0 at first, meta-training begins at Adam with the rate λ (Kingma
-and Ba 2015), which it is hard to do much worse than (Harrison, Metz and Sohl-Dickstein, "A closer
-look at learned optimization", NeurIPS 2022).
+The cost of the LSTM does not depend on the size of the tensor, and the tiny network costs little
+for each coordinate. All inputs are relative to the tensor's own gradients, so the steps on f and c
+f are equal. The last layers of B are 0 at first, so meta-training starts at Adam with the rate λ
+(Kingma and Ba 2015), a good start (Harrison, Metz and Sohl-Dickstein, "A closer look at learned
+optimization", NeurIPS 2022).
 
-Differences from VeLO: tensors do not hear of each other, so that several problems can be minimised
-as one; no loss and no total number of steps go in, as an Optax transformation is not told them; the
-term of Adam's; the step size is not multiplied by the norm of the parameters, which the LSTM sees;
-32 units where VeLO has 512, 8 networks in the bank where it has 256.
-"""
+Differences from VeLO: tensors do not exchange information, so several problems can be minimised as
+one; the loss and the total number of steps are not inputs, because an Optax transformation does not
+get them; the term of Adam; the step size is not multiplied by the norm of the parameters, which the
+LSTM reads; 32 units where VeLO has 512, 8 networks in the bank where it has 256."""
 
 from typing import NamedTuple
 
@@ -45,22 +44,22 @@ from quickstudy.optimizers.tensors import (
 
 DECAYS = (0.5, 0.9, 0.99)
 ADAMS = 1
-"""Which of them is Adam's."""
+"""The index of Adam's decay."""
 SECOND_DECAYS = (0.9, 0.999)
 """The second is Adam's."""
 RARELY = 1e-8
-"""v is at least this share of its mean over the tensor: some coordinates never move."""
+"""v is at least this share of its mean over the tensor, because some coordinates never move."""
 TIMES = (3, 10, 30, 100, 300, 1000, 3000)
 RANKS = 5
-"""Tensors with as many axes or more count as one kind."""
+"""Tensors with this number of axes or more are one kind."""
 MOST = 5.0
-"""Logarithms of ratios, and what the networks add, go no further than this."""
+"""Bound on logarithms of ratios and on the terms of the networks."""
 STATISTICS = 3 + 2 * len(DECAYS) + RANKS + 1 + len(TIMES)
 FEATURES = 3 + 2 * len(DECAYS)
 
 
 class Watched(NamedTuple):
-    """m and v of each coordinate, the LSTM's memory of each tensor, and t."""
+    """m and v of each coordinate, the state of the LSTM of each tensor, and t."""
 
     first: Float[Array, "decays n"]
     second: Float[Array, "decays n"]
@@ -139,7 +138,7 @@ class HierarchicalLSTM(LearnedOptimizer):
     def tiny_networks(
         self, mixture: Float[Array, "bank tensors"], x: list[Float[Array, "features size"]]
     ) -> Float[Array, "2 n"]:
-        """d and q of all coordinates, each by the network that is written for its tensor."""
+        """Compute d and q of all coordinates, each by the network of its tensor."""
         written = jax.tree.map(lambda b: jnp.tensordot(mixture, b, (0, 0)), self.bank)
         of_each = [
             perceptron(jax.tree.map(lambda w, i=i: w[i], written), of_tensor)
@@ -149,7 +148,7 @@ class HierarchicalLSTM(LearnedOptimizer):
 
 
 def bounded(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """As it is where it is small, and never beyond `MOST`."""
+    """Bound smoothly by `MOST`, with little change of small values."""
     return MOST * jnp.tanh(x / MOST)
 
 
@@ -160,7 +159,7 @@ def features(
     v: Float[Array, "decays n"],
     theta: Float[Array, " n"],
 ) -> tuple[Float[Array, "features n"], Float[Array, " n"]]:
-    """x of each coordinate, and Adam's m̂ / √v̂."""
+    """Compute x of each coordinate, and Adam's m̂ / √v̂."""
     mean = tensors.spread(jnp.maximum(tensors.means(v[1]), TINY))
     r = jax.lax.rsqrt(v[1] + RARELY * mean)
     ratios = m * r
@@ -177,8 +176,9 @@ def statistics(
     v: Float[Array, "decays n"],
     theta: Float[Array, " n"],
 ) -> Float[Array, "statistics tensors"]:
-    """How it is going: logarithms of root mean squares relative to that of all gradients so far,
-    cosines of the gradient with its running means, and the parameters' size."""
+    """Compute statistics of a minimisation: logarithms of root mean squares relative to the one of
+    all gradients so far, cosines of the gradient with its running means, and the size of the
+    parameters."""
     every = jnp.concatenate([v, g[None] ** 2, m**2, g * m, theta[None] ** 2])
     means = tensors.means(every)
     fast, slow, square, *rest = jnp.maximum(means[: 3 + len(m)], TINY)
@@ -190,7 +190,7 @@ def statistics(
 
 
 def shapes(leaves: list[Array]) -> Float[Array, "kinds tensors"]:
-    """The rank of each tensor, and the logarithm of its size."""
+    """Encode the rank of each tensor and the logarithm of its size."""
     rank = jax.nn.one_hot(jnp.asarray([min(leaf.ndim, RANKS - 1) for leaf in leaves]), RANKS)
     size = jnp.log(jnp.asarray([[leaf.size for leaf in leaves]])) / MOST
     return jnp.concatenate([rank.T, size])

@@ -1,11 +1,10 @@
-"""What every learned optimiser is: an update rule with parameters φ of its own.
+"""The interface of learned optimisers: update rules with parameters φ.
 
     θ_{t+1} = θ_t + g_t,     (g_t, h_{t+1}) = m(∇f(θ_t), h_t, φ)
 
 (Andrychowicz et al., "Learning to learn by gradient descent by gradient descent", NeurIPS 2016,
-eqs. 2 and 3.) Its `init` and `update` are those of an Optax transformation, so that any training
-takes it as it takes Adam; meta-training learns φ from what becomes of many problems.
-"""
+eqs. 2 and 3.) It has the `init` and `update` of an Optax transformation, so any training can use it
+like Adam. Meta-training learns φ from the losses on many problems."""
 
 import abc
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from quickstudy.task import Optimizee, TaskDistribution
 
 
 class Minimisation(NamedTuple):
-    """How far a minimisation is."""
+    """The state of a minimisation."""
 
     parameters: PyTree
     """θ_t"""
@@ -32,20 +31,20 @@ class Minimisation(NamedTuple):
 
 
 class Trial(eqx.Module):
-    """The task that an optimiser is measured on: to minimise a problem in so many steps."""
+    """A test task for an optimiser: minimise a problem in a given number of steps."""
 
     problem: Optimizee
     key: PRNGKeyArray
-    """The initial point and the minibatches follow from it."""
+    """The key that determines the initial point and the minibatches."""
     steps: int = eqx.field(static=True)
 
 
 COORDINATES_AT_ONCE = 20_000
-"""Parameters that are updated side by side, of as many problems as have them together."""
+"""Maximum total number of parameters in one vmapped batch of problems."""
 
 
 class LearnedOptimizer(Learnable):
-    """An update rule whose array leaves are φ. Subclasses are final and give `init` and `update`.
+    """An update rule whose array leaves are φ. Subclasses are final and define `init` and `update`.
 
     >>> transformation = optimizer.as_optax()
     >>> state = transformation.init(parameters)
@@ -54,19 +53,19 @@ class LearnedOptimizer(Learnable):
 
     @abc.abstractmethod
     def init(self, parameters: PyTree) -> PyTree:
-        """h_0 for parameters in any pytree."""
+        """Return h_0 for parameters in any pytree."""
 
     @abc.abstractmethod
     def update(
         self, gradients: PyTree, state: PyTree, parameters: PyTree | None = None
     ) -> tuple[PyTree, PyTree]:
-        """g_t, with the structure, shapes and types of the gradients, and h_{t+1}.
+        """Compute g_t, with the structure, shapes and types of the gradients, and h_{t+1}.
 
-        Raises `ValueError` where it needs the parameters and has none.
-        """
+        Raises `ValueError` where it needs the parameters and they are None."""
 
     def as_optax(self) -> optax.GradientTransformation:
-        """With φ held constant: what `optax.chain` and any training loop take."""
+        """Return an Optax transformation with constant φ, for `optax.chain` and any training
+        loop."""
         held = jax.tree.map(lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, self)
         return optax.GradientTransformation(
             lambda params: held.init(params),  # functions, which `jax.jit` takes
@@ -74,13 +73,13 @@ class LearnedOptimizer(Learnable):
         )
 
     def figures(self, task: Trial, *, key: PRNGKeyArray) -> Figures:
-        """The loss after the last step; infinite once it is no number."""
+        """Measure the loss after the last step; infinite where it is not a number."""
         loss = minimise(self, task.problem, task.steps, task.key)[-1]
         loss = jnp.where(jnp.isfinite(loss), loss, jnp.inf)
         return Figures({"final loss": loss}, "final loss", higher_is_better=False)
 
     def tasks_at_once(self, tasks: TaskDistribution[Trial]) -> int:
-        """As many as have `COORDINATES_AT_ONCE` parameters together."""
+        """The number of problems that together have `COORDINATES_AT_ONCE` parameters."""
         return COORDINATES_AT_ONCE // coordinates(lambda key: tasks.sample(key).problem)
 
     def begin(self, task: Optimizee, key: PRNGKeyArray) -> Minimisation:
@@ -93,11 +92,11 @@ class LearnedOptimizer(Learnable):
     def advance(
         self, task: Optimizee, state: Minimisation, key: PRNGKeyArray, *, first_order: bool
     ) -> tuple[Minimisation, Float[Array, ""]]:
-        """One step; see `quickstudy.metagradients.unrolling.Process`.
+        """Take one step; see `quickstudy.metagradients.unrolling.Process`.
 
-        With `first_order`, f(θ_t) is returned as f + ∇f·(θ_t - θ_t) with the second θ_t held: its
-        derivative is the gradient that is at hand, and f is not differentiated a second time.
-        """
+        With `first_order`, f(θ_t) is returned as f + ∇f·(θ_t - θ_t) with the second θ_t constant:
+        its derivative is the gradient that was already computed, and f is not differentiated a
+        second time."""
         theta = state.parameters
         loss, gradients = jax.value_and_grad(task.loss)(theta, key)
         if first_order:
@@ -113,7 +112,7 @@ AnyOptimizer = optax.GradientTransformation | LearnedOptimizer
 def minimise(
     optimizer: AnyOptimizer, problem: Optimizee, steps: int, key: PRNGKeyArray
 ) -> Float[Array, " steps+1"]:
-    """f(θ_0) … f(θ_steps), each on the minibatch of its step."""
+    """Return f(θ_0) … f(θ_steps), each on the minibatch of its step."""
     parameters = problem.init(jax.random.fold_in(key, 0))
 
     def one(carry, t: Int[Array, ""]):
@@ -128,7 +127,7 @@ def minimise(
 
 
 def coordinates(problem: Callable[[PRNGKeyArray], Optimizee]) -> int:
-    """How many parameters a problem has that is drawn so, at least 1."""
+    """Count the parameters of a problem of this distribution, at least 1."""
     shapes = jax.eval_shape(lambda key: problem(key).init(key), jax.random.key(0))
     return max(1, sum(leaf.size for leaf in jax.tree.leaves(shapes)))
 
@@ -144,8 +143,8 @@ def difference(a: PyTree, b: PyTree) -> PyTree:
 
 
 def flattened(tree: PyTree) -> tuple[Float[Array, " n"], Any]:
-    """All coordinates in one array of float32 (or of what JAX's default is), and the function that
-    puts such an array back into the tree's shapes and types."""
+    """Flatten all coordinates into one array of float32 (or of JAX's default type), and return it
+    with the function that restores the shapes and types of the tree."""
     leaves, structure = jax.tree.flatten(tree)
     sizes = [leaf.size for leaf in leaves]
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]

@@ -1,19 +1,19 @@
 """The LSTM optimiser (Andrychowicz et al., "Learning to learn by gradient descent by gradient
 descent", NeurIPS 2016).
 
-Every coordinate of θ has an LSTM of its own; all share their weights φ (section 2.1):
+Every coordinate of θ has its own LSTM state; all share the weights φ (section 2.1):
 
     (z_i, h_i) ← LSTM_φ(p(∇_i f(θ)), h_i),     θ_i ← θ_i + s (w·z_i + b)
 
-with two layers of 20 units. Gradients vary over many orders of magnitude, so that the network is
-given their logarithm and their sign (appendix A):
+with two layers of 20 units. Gradients vary over many orders of magnitude, so the network reads
+their logarithm and their sign (appendix A):
 
     p(∇) = (log|∇| / p, sgn ∇)  where |∇| ≥ e^-p,   else (-1, e^p ∇),       p = 10
 
 s = 0.01 keeps the first updates small.
 
-Kinds of parameters may have weights of their own, as in the paper's experiment on CIFAR-10 (section
-3.3): kernels of convolutions one set, everything else another.
+Kinds of parameters may have separate weights, as in the paper's experiment on CIFAR-10 (section
+3.3): one set for kernels of convolutions, another for all other parameters.
 
 Difference from the paper: s, which is in the authors' code.
 """
@@ -37,11 +37,11 @@ class Memory(NamedTuple):
 
 
 class Layer(eqx.Module):
-    """An LSTM layer (Hochreiter and Schmidhuber 1997, with forget gates) for n sequences that go on
-    side by side. Units come first: what a gate needs of all coordinates is one run of memory."""
+    """An LSTM layer (Hochreiter and Schmidhuber 1997, with forget gates) for n parallel sequences.
+    Units come first, so the values of a gate for all coordinates are contiguous in memory."""
 
     weight: Float[Array, "gates features"]
-    """Of the gates i, f, g, o, one below the other, on (x, h)."""
+    """The weights of the gates i, f, g, o, one below the other, on (x, h)."""
     bias: Float[Array, " gates"]
 
     def __init__(self, inputs: int, units: int, *, key: PRNGKeyArray):
@@ -107,8 +107,8 @@ class CoordinatewiseLSTM(LearnedOptimizer):
 
 
 class ByKind(LearnedOptimizer):
-    """One optimiser for arrays of three axes or more, kernels of convolutions, and another for the
-    rest.
+    """One optimiser for arrays with three axes or more, the kernels of convolutions, and another
+    for all other arrays.
 
     >>> ByKind(CoordinatewiseLSTM(key=one), CoordinatewiseLSTM(key=other))
     """
@@ -131,5 +131,5 @@ class ByKind(LearnedOptimizer):
 
 
 def is_kernel(leaf: Array) -> bool:
-    """Whether it is of a convolution."""
+    """Whether an array is the kernel of a convolution."""
     return leaf.ndim > 2

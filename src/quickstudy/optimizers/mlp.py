@@ -1,24 +1,23 @@
-"""A small network that every coordinate of θ asks, given hand-made features (Metz, Maheswaranathan,
-Freeman, Poole and Sohl-Dickstein, "Tasks, stability, architecture, and compute", 2020; Metz,
-Freeman, Harrison, Maheswaranathan and Sohl-Dickstein, "Practical tradeoffs between memory, compute,
-and performance in learned optimizers", CoLLAs 2022: the small fully connected optimiser).
+"""A small network on hand-made features of each coordinate of θ (Metz, Maheswaranathan, Freeman,
+Poole and Sohl-Dickstein, "Tasks, stability, architecture, and compute", 2020; Metz, Freeman,
+Harrison, Maheswaranathan and Sohl-Dickstein, "Practical tradeoffs between memory, compute, and
+performance in learned optimizers", CoLLAs 2022: the small fully connected optimiser).
 
 For each coordinate i of a tensor, the features
 
     g,  m_β,  m_β / √v,  1 / √v,  θ        each divided by its root mean square over the tensor,
     tanh(t/τ - 1)                          for τ = 1, 3, 10 … 100,000,
 
-with momenta m_β at three decays and v at one, go into a perceptron that tells a direction and the
-logarithm of a magnitude:
+with momenta m_β at three decays and v at one, go into a perceptron with a direction and the
+logarithm of a magnitude as outputs:
 
     (d_i, q_i) = MLP_φ(features_i),     θ_i ← θ_i - λ₁ d_i exp(λ₂ q_i)
 
-As features are relative to their tensor, the optimiser does the same on f and on c f.
+Features are relative to their tensor, so the steps on f and on c f are equal.
 
-Differences from the papers: λ₁ = 0.01 and λ₂ = 0.1, both 0.001 there, since we train by
-back-propagation too, to which outputs so strongly scaled down are deaf; no column and row means of
-the second moment (Adafactor's).
-"""
+Differences from the papers: λ₁ = 0.01 and λ₂ = 0.1, both 0.001 in the papers, because we also train
+by back-propagation, whose gradients vanish for outputs that are scaled down so strongly; no column
+and row means of the second moment (Adafactor's)."""
 
 from typing import NamedTuple
 
@@ -41,13 +40,14 @@ DECAYS = (0.9, 0.99, 0.999)
 SECOND_DECAYS = (0.999,)
 TIMES = (1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5)
 FEATURES = 3 + 2 * len(DECAYS)
-"""Without those of time."""
+"""The number of features, without the features of time."""
 RARELY = 1e-6
-"""v is at least about this share of its mean over the tensor: some coordinates never move."""
+"""v is at least about this share of its mean over the tensor, because some coordinates never
+move."""
 
 
 class Dense(eqx.Module):
-    """A layer for n coordinates side by side; features come first, as in `lstm.Layer`."""
+    """A layer for n coordinates in parallel; features come first, as in `lstm.Layer`."""
 
     weight: Float[Array, "outputs inputs"]
     bias: Float[Array, " outputs"]
@@ -61,13 +61,13 @@ class Dense(eqx.Module):
 
 
 def dense_layers(sizes: tuple[int, ...], *, key: PRNGKeyArray) -> tuple[Dense, ...]:
-    """Layers from one size to the next."""
+    """Make layers from one size to the next."""
     keys = jax.random.split(key, len(sizes) - 1)
     return tuple(Dense(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
 
 
 def perceptron(layers: tuple[Dense, ...], x: Float[Array, "inputs n"]) -> Float[Array, "outputs n"]:
-    """With ReLU between layers."""
+    """Apply layers with ReLU between them."""
     for layer in layers[:-1]:
         x = jax.nn.relu(layer(x))
     return layers[-1](x)
@@ -133,7 +133,7 @@ def features(
     v: Float[Array, "one n"],
     theta: Float[Array, " n"],
 ) -> Float[Array, "features n"]:
-    """Those of each coordinate, the gradient first."""
+    """Compute the features of each coordinate, the gradient first."""
     mean = jnp.maximum(tensors.means(v), TINY)
     r = jax.lax.rsqrt(v + RARELY * tensors.spread(mean))
     of_gradients = jnp.concatenate([g[None], m, m * r, r])

@@ -1,4 +1,5 @@
-"""Episodes of a random number of shots, so that one training serves any (Mishra et al. 2018)."""
+"""Episodes with a random number of shots, so one training serves any number (Mishra et al.
+2018)."""
 
 from typing import Any
 
@@ -14,8 +15,8 @@ from quickstudy.tasks.source import ClassSource
 
 
 class AnyShot(Redrawn):
-    """The episodes of `tasks`, of whose support examples only the first k of each class carry
-    their label, and the others -1: k is drawn for each episode from 1 to its number of shots.
+    """The episodes of `tasks`, in which only the first k support examples of each class keep their
+    label, and the others get -1. k is drawn for each episode from 1 to its number of shots.
 
     >>> AnyShot(FewShot(source, way=2, shot=3, query=1)).sample(key).support.y       # where k is 2
     Array([ 0,  0, -1,  1,  1, -1], dtype=int32)

@@ -1,4 +1,4 @@
-"""Examples that lie in memory."""
+"""Examples in memory."""
 
 from typing import Any
 
@@ -10,9 +10,8 @@ from quickstudy.tasks.source import ClassSource, distinct
 
 
 class ArraySource(ClassSource):
-    """Examples that lie in memory (on the device), grouped by class: those of class c are rows
-    first[c] … first[c] + count[c] - 1. Bytes become numbers from 0 to 1.
-    """
+    """Examples in memory (on the device), grouped by class: class c has the rows first[c] …
+    first[c] + count[c] - 1. Bytes become numbers from 0 to 1."""
 
     x: Array
     first: Int[Array, " classes"]
@@ -21,7 +20,7 @@ class ArraySource(ClassSource):
     words: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
     def __init__(self, x: Any, first: Any, count: Any, words: dict[str, Any]):
-        """`words` are those of `protocol`: data, split …"""
+        """`words` are the entries of `protocol`: data, split …"""
         self.x, self.first, self.count = jnp.asarray(x), jnp.asarray(first), jnp.asarray(count)
         self.classes = len(first)
         self.words = tuple(words.items())
@@ -36,5 +35,5 @@ class ArraySource(ClassSource):
 
 
 def shares(x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
-    """Bytes as numbers from 0 to 1; other numbers as they are."""
+    """Convert bytes to numbers from 0 to 1; other numbers do not change."""
     return x.astype(float) / 255 if x.dtype == jnp.uint8 else x

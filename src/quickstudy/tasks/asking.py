@@ -1,10 +1,9 @@
-"""Episodes in which some labels are asked for before the support set is learned from, and the ways
-to choose which: at random, where the learner is least certain (Lewis and Gale 1994), or as it has
-learned to ask.
+"""Episodes that reveal some hidden labels before the learner adapts, and the strategies that choose
+them: at random, where the learner is least certain (Lewis and Gale 1994), or as the learner has
+learned.
 
-A strategy gives each support example a number, and the unlabelled one with the highest is asked
-about. It sees the support set alone, not the queries.
-"""
+A strategy scores each support example, and the label of the unlabelled example with the highest
+score is revealed. It sees only the support set, not the queries."""
 
 import abc
 from typing import Any, ClassVar
@@ -21,7 +20,7 @@ from quickstudy.tasks.partly_labelled import PartlyLabelled
 
 
 class Strategy(eqx.Module):
-    """Which label to ask for."""
+    """A strategy to choose the label that is revealed."""
 
     name: ClassVar[str]
 
@@ -29,11 +28,11 @@ class Strategy(eqx.Module):
     def __call__(
         self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> Float[Array, " n"]:
-        """How much each support example's label is wanted."""
+        """Score each support example; the highest score is asked for."""
 
 
 class AtRandom(Strategy):
-    """Every unlabelled example is as likely."""
+    """All unlabelled examples are equally likely."""
 
     name: ClassVar[str] = "random"
 
@@ -69,11 +68,11 @@ class AsLearned(Strategy):
 
 
 class Asked(TaskDistribution[Episode]):
-    """Episodes of `tasks` after `count` labels have been asked for, one after the other, each with
-    the knowledge of those before.
+    """Episodes of `tasks` after `count` labels have been revealed, one after the other. Each
+    question may depend on the labels before it.
 
-    The same key gives the same episode whatever the strategy, but for the labels that are known.
-    An example of none of the task's classes stays unlabelled, and is not asked about again.
+    The same key gives the same episode for any strategy, except for the known labels. A distractor,
+    which belongs to no class of the task, stays unlabelled and is not asked for again.
 
     >>> Asked(tasks, LeastCertain(learner), 1).sample(key).support.y
     Array([ 0, -1, -1,  1,  1, -1], dtype=int32)
@@ -107,7 +106,7 @@ class Asked(TaskDistribution[Episode]):
 
     @property
     def shared(self) -> PartlyLabelled:
-        """Before a label is asked for."""
+        """The tasks before a label is revealed."""
         return self.tasks
 
     def protocol(self) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """One-shot language modelling: words as classes (Vinyals et al. 2016, section 4.1.3).
 
-An example of a word is a sentence with the word blanked out; an episode has `way` words, a few
-sentences for each, and asks which of the words is missing in other sentences. Inputs are the
-tokens around the blank. Text comes from one part of a corpus and words from one part of the
-vocabulary, so that words that are tested on were never blanked out in training.
-"""
+An example of a word is a sentence in which a blank replaces the word. An episode has `way` words, a
+few sentences for each, and asks for the missing word in other sentences. Inputs are the tokens
+around the blank. Text comes from one part of a corpus and words from one part of the vocabulary, so
+no test word was a blank in training."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,20 +19,20 @@ from quickstudy.tasks.few_shot import AnyClasses, Draw, FewShot
 from quickstudy.tasks.source import ClassSource, distinct
 
 CONTEXT = 10
-"""Tokens of the sentence that are seen on each side of the blank."""
+"""The number of tokens on each side of the blank."""
 
 NOTHING, BLANK = 0, 1
-"""The tokens of places beyond the sentence, and of the word that is asked for."""
+"""The tokens for positions beyond the sentence, and for the blank."""
 
 NO_WORDS = ("<unk>", "N")
-"""They stand for many words, and are not asked for."""
+"""Tokens that stand for many words, and are never classes."""
 
 
 class BlankedWords(ClassSource):
-    """Words of a vocabulary with the sentences of a text that have them, each of these once, words
-    with more sentences first.
+    """Words of a vocabulary with the sentences of a text that contain them, each sentence once,
+    words with more sentences first.
 
-    Wherever else in the sentence the word is, it is blanked out too.
+    All other occurrences of the word in the sentence become blanks too.
 
     >>> source.draw(key, jnp.asarray(3), 5).shape      # five sentences with a blank for word 3
     (5, 21)
@@ -52,14 +51,14 @@ class BlankedWords(ClassSource):
     """… and the number of its sentence."""
     classes: int = eqx.field(static=True)
     vocabulary: int = eqx.field(static=True)
-    """How many tokens there are."""
+    """The number of tokens."""
     words: tuple[tuple[str, Any], ...] = eqx.field(static=True)
-    """Those of `protocol`: data, part …"""
+    """The entries of `protocol`: data, part …"""
 
     def occurrences(
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int
     ) -> Int[Array, " count"]:
-        """Those that `draw` shows."""
+        """Return the occurrences that `draw` shows."""
         return self.first[label] + distinct(key, self.count[label], count)
 
     def draw(self, key: PRNGKeyArray, label: Int[Array, ""], count: int) -> Int[Array, "count l"]:
@@ -68,7 +67,7 @@ class BlankedWords(ClassSource):
         return jnp.where(window == self.word[label], BLANK, window)
 
     def with_at_least(self, sentences: int) -> "BlankedWords":
-        """Without the words that are in fewer sentences. The others keep their labels."""
+        """Leave out the words that occur in fewer sentences. The others keep their labels."""
         classes = int(np.sum(np.asarray(self.count) >= sentences))
         return dataclasses.replace(self, classes=classes)
 
@@ -78,8 +77,8 @@ class BlankedWords(ClassSource):
 
 
 class NoSentenceTwice(Draw):
-    """Episodes of blanked words in which no sentence comes twice, for whichever words: what
-    `draw` gives is drawn again until all sentences differ.
+    """Episodes of blanked words in which no sentence comes twice, also not for different words:
+    `draw` is repeated until all sentences differ.
 
     >>> tasks = FewShot(source.with_at_least(2), 5, 1, 1, NoSentenceTwice())
     >>> tasks.sample(key).support.x.shape
@@ -96,8 +95,8 @@ class NoSentenceTwice(Draw):
         return self.draw.classes(jax.lax.while_loop(repeats, another, key), tasks)
 
     def example_keys(self, examples, classes, tasks):
-        """Draw again until all sentences differ. This ends for words that `classes` gives: it has
-        found such sentences of theirs."""
+        """Draw until all sentences differ. For words from `classes` this ends, because `classes`
+        has found different sentences for them."""
 
         def repeats(examples: PRNGKeyArray) -> Bool[Array, ""]:
             keys = self.draw.example_keys(examples, classes, tasks)
@@ -113,8 +112,7 @@ class NoSentenceTwice(Draw):
 def sentence_twice(
     tasks: FewShot, words: Int[Array, " way"], keys: Key[Array, " way"]
 ) -> Bool[Array, ""]:
-    """Tell whether a sentence comes twice among the sentences that the words draw with their
-    keys."""
+    """Whether a sentence comes twice among the sentences that the words draw with their keys."""
     source = tasks.source
     assert isinstance(source, BlankedWords)
     each = tasks.shot + tasks.query
@@ -124,12 +122,12 @@ def sentence_twice(
 
 
 def another(key: PRNGKeyArray) -> PRNGKeyArray:
-    """The next of a chain of keys."""
+    """Return the next key of a chain."""
     return jax.random.split(key, 1)[0]
 
 
 def vocabulary(texts: Iterable[Iterable[Sequence[str]]]) -> dict[str, int]:
-    """The token of each word of the sentences of some texts."""
+    """Give a token to each word of the sentences of some texts."""
     found = sorted({word for text in texts for sentence in text for word in sentence})
     return {word: number for number, word in enumerate(found, start=BLANK + 1)}
 
@@ -140,8 +138,8 @@ def blanked_words(
     tokens: Mapping[str, int],
     words: dict[str, Any],
 ) -> tuple[BlankedWords, list[str]]:
-    """Some words with the sentences that have them, and the words in the order of their labels.
-    Sentences that are word for word the same count once. `words` are those of `protocol`."""
+    """Return the given words with the sentences that contain them, and the words in the order of
+    their labels. Equal sentences count once. `words` are the entries of `protocol`."""
     unique = [np.asarray([tokens[w] for w in s], int) for s in dict.fromkeys(map(tuple, sentences))]
     length = np.asarray([len(s) for s in unique], int)
     gap = np.full(CONTEXT, NOTHING, int)
@@ -175,8 +173,8 @@ def blanked_words(
 
 
 def divided(words: Iterable[str], sizes: tuple[int, int], seed: int) -> dict[str, list[str]]:
-    """Words but for `NO_WORDS`, shuffled: so many to validate and to test on, the rest to train
-    on."""
+    """Shuffle the words without `NO_WORDS`, and divide them into validation, test and training
+    words."""
     mixed = np.random.default_rng(seed).permutation(sorted(set(words) - set(NO_WORDS))).tolist()
     validation, test = sizes
     return {

@@ -1,5 +1,5 @@
-"""Pictures as functions from a place to an intensity (Garnelo et al. 2018, section 4.2): some
-pixels are told, and the others are to be found."""
+"""Pictures as functions from a position to an intensity (Garnelo et al. 2018, section 4.2): some
+pixels are given, and the others are predicted."""
 
 from typing import Any
 
@@ -16,8 +16,9 @@ from quickstudy.tasks.gaussian_processes import with_random_size
 
 
 def places(height: int, width: int) -> Float[Array, "pixels 2"]:
-    """(row, column) of each pixel, row by row, from -2 to 2 as the places of `GaussianProcesses`.
-    The paper has 0 to 1, where a network first has to learn how close together places are.
+    """Return the (row, column) of each pixel, row by row, from -2 to 2 like the inputs of
+    `GaussianProcesses`. The paper has 0 to 1; there a network learns distances between positions
+    more slowly.
 
     >>> places(2, 2)[1]
     Array([-2.,  2.], dtype=float32)
@@ -27,9 +28,9 @@ def places(height: int, width: int) -> Float[Array, "pixels 2"]:
 
 
 class Completion(Redrawn):
-    """One picture an episode: x is the place of a pixel, y its intensity from 0 to 1. A random
-    number of pixels from `least` to `shot` are the context, the rest of the support set is
-    unlabelled; `query` others are the targets. All are distinct.
+    """Each episode is a picture: x is the position of a pixel, y its intensity from 0 to 1. A
+    random number of pixels from `least` to `shot` are the context, and the rest of the support set
+    is unlabelled; `query` other pixels are the targets. All are distinct.
 
     `sample(key, examples)` is the picture of `key`, with pixels drawn by the second key.
 
@@ -42,7 +43,7 @@ class Completion(Redrawn):
     query: int = eqx.field(static=True)
     least: int = eqx.field(static=True, default=0)
     words: tuple[tuple[str, Any], ...] = eqx.field(static=True, default=())
-    """Those of `protocol` that name the pictures."""
+    """The entries of `protocol` that describe the pictures."""
     likelihood: HeteroscedasticGaussian = HeteroscedasticGaussian()
 
     def __check_init__(self):

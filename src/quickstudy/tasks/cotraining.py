@@ -1,4 +1,4 @@
-"""Episodes with ordinary classification beside them, for learners that train on both."""
+"""Episodes with a batch of ordinary classification, for learners that train on both."""
 
 from typing import Any
 
@@ -13,15 +13,14 @@ from quickstudy.tasks.partly_labelled import PartlyLabelled
 
 
 class CotrainedEpisode(Episode):
-    """An episode with a batch of ordinary classification beside it, for learners that train on
-    both."""
+    """An episode with a batch of ordinary classification, for learners that train on both."""
 
     batch: Examples
-    """Labelled by their places among the training classes."""
+    """Examples whose labels are indices of the training classes."""
 
 
 OfClasses = FewShot | AnyShot | PartlyLabelled
-"""Episodes that are cut out of a source of classes."""
+"""Episodes that are drawn from a source of classes."""
 
 
 class CoTraining(TaskDistribution[CotrainedEpisode]):

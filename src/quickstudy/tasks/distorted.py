@@ -1,4 +1,4 @@
-"""Classes of images that are turned, sheared, scaled or moved."""
+"""Classes of images with rotations, shears, scales or translations."""
 
 import math
 from typing import Any, Literal
@@ -35,8 +35,8 @@ class Rotated(ClassSource):
 
 
 class RandomlyTurned(ClassSource):
-    """Every class of images turned by a random multiple of 90°, anew each time that it is drawn
-    (Finn et al. 2017): an episode never holds two rotations of one character."""
+    """Every class of images, rotated by a random multiple of 90° that is drawn each time (Finn et
+    al. 2017). So an episode never has two rotations of one character."""
 
     source: ClassSource
     classes: int = eqx.field(static=True)
@@ -56,8 +56,8 @@ class RandomlyTurned(ClassSource):
 
 
 class Warped(ClassSource):
-    """Every image sheared and scaled about its middle: a point (x, y) of the original lies at
-    scale · (x + shear y, y); what was beyond the border is 0.
+    """Every image sheared and scaled about its middle: a point (x, y) of the original lies at scale
+    · (x + shear y, y); values from beyond the border are 0.
 
     >>> Warped(source, jnp.asarray(0.4), jnp.asarray(1.0)).draw(key, jnp.asarray(3), 5).shape
     (5, 28, 28, 1)
@@ -85,10 +85,9 @@ class Warped(ClassSource):
 
 
 class Distorted(ClassSource):
-    """Every image under a random affine map of its own (Koch et al. 2015, section 3.3): rotated
-    by θ in ±10°, sheared by ρ_x and ρ_y in ±0.3, scaled by s_x and s_y in [0.8, 1.2], moved by
-    t_x and t_y in ± 2 pixels of 105; each of the seven is there with probability 1/2.
-    """
+    """Every image under a random affine map of its own (Koch et al. 2015, section 3.3): rotated by
+    θ in ±10°, sheared by ρ_x and ρ_y in ±0.3, scaled by s_x and s_y in [0.8, 1.2], moved by t_x and
+    t_y in ± 2 pixels of 105; each of the seven is applied with probability 1/2."""
 
     source: ClassSource
     classes: int = eqx.field(static=True)
@@ -116,7 +115,7 @@ Distortion = tuple[Float[Array, ""], Float[Array, " 2"], Float[Array, " 2"], Flo
 
 
 def some_distortion(key: PRNGKeyArray) -> Distortion:
-    """A random one of those that `Distorted` names."""
+    """Draw one of the distortions of `Distorted`."""
     draw, drop = jax.random.split(key)
     most = jnp.asarray([math.radians(10), 0.3, 0.3, 0.2, 0.2, 2 / 105, 2 / 105])
     values = most * jax.random.uniform(draw, (7,), minval=-1, maxval=1)
@@ -147,5 +146,6 @@ def turn(x: Num[Array, "n h w c"], quarters: Int[Array, ""]) -> Num[Array, "n h 
 
 
 def rotated(source: ClassSource, mode: RotationMode) -> ClassSource:
-    """`source` with rotations as classes of their own, drawn for each episode, or none."""
+    """Return `source` with rotations as separate classes, with a rotation drawn for each episode,
+    or without rotations."""
     return {"none": lambda s: s, "classes": Rotated, "episode": RandomlyTurned}[mode](source)

@@ -16,18 +16,17 @@ from quickstudy.tasks.source import ClassSource, distinct
 
 
 class Draw(eqx.Module):
-    """How an episode draws its classes, and the examples of each: a part of `FewShot`.
+    """The way in which an episode draws its classes and their examples: a part of `FewShot`.
 
-    What an episode promises of its examples, for instance that no sentence comes twice, is kept
-    here: every draw passes through, a first one and each redrawn one.
-    """
+    A `Draw` can guarantee properties of the examples, for instance that no sentence comes twice:
+    every draw passes through it, also when examples are drawn again."""
 
     @abc.abstractmethod
     def classes(
         self, key: PRNGKeyArray, tasks: "FewShot"
     ) -> tuple[Int[Array, " way"], PRNGKeyArray]:
-        """Choose the classes of the episode of `key`, in the order of its labels, and the key
-        that the examples of all of them follow from."""
+        """Choose the classes of the episode of `key`, in the order of its labels, and the key that
+        determines all their examples."""
 
     @abc.abstractmethod
     def example_keys(
@@ -37,7 +36,7 @@ class Draw(eqx.Module):
 
     @abc.abstractmethod
     def protocol(self) -> dict[str, Any]:
-        """Name this way of drawing beside a result; nothing for the ordinary one."""
+        """Describe this way of drawing for results; the ordinary way has no entry."""
 
 
 class AnyClasses(Draw):
@@ -55,9 +54,9 @@ class AnyClasses(Draw):
 
 
 class FixedLabels(Draw):
-    """Classes divided into `way` groups once and for all: label k is a class of group k. Tasks are
-    not mutually exclusive, and a network may learn the labels of classes by heart (Yin et al.
-    2020, section 6.2)."""
+    """Classes divided into `way` fixed groups: label k is a class of group k. Tasks are not
+    mutually exclusive, and a network may memorise the labels of classes (Yin et al. 2020, section
+    6.2)."""
 
     def classes(self, key, tasks):
         choose, examples = jax.random.split(key)
@@ -100,7 +99,7 @@ class FewShot(Redrawn):
         return Categorical(self.way)
 
     def chosen(self, key: PRNGKeyArray) -> Int[Array, " way"]:
-        """Give the classes of the episode `sample(key)`, in the order of its labels."""
+        """Return the classes of the episode `sample(key)`, in the order of its labels."""
         return self.draw.classes(key, self)[0]
 
     def sample(self, key: PRNGKeyArray, examples: PRNGKeyArray | None = None) -> Episode:
@@ -126,19 +125,16 @@ class FewShot(Redrawn):
 
 
 def one_of_each_group(key: PRNGKeyArray, classes: int, groups: int) -> Int[Array, " groups"]:
-    """A random member of each group of classes. Groups are a division into nearly equal parts
-    that is random but always the same, so that they do not follow the order of classes: that
-    would be alphabets, or rotations."""
+    """Draw a random member of each group of classes. The groups are nearly equal, random but fixed,
+    so they do not follow the order of the classes (alphabets, or rotations)."""
     order = jnp.asarray(np.random.default_rng(0).permutation(classes))
     bounds = np.arange(groups + 1) * classes // groups
     return order[jax.random.randint(key, (groups,), bounds[:-1], bounds[1:])]
 
 
 class Batches(TaskDistribution[Episode]):
-    """Batches of labelled examples from all classes of a source, or the first few, as ordinary
-    supervised learning takes them: an episode without a support set, whose labels are the
-    source's own.
-    """
+    """Batches of labelled examples from all classes of a source, or the first few, as in ordinary
+    supervised learning: episodes without a support set, with the labels of the source."""
 
     source: ClassSource
     size: int = eqx.field(static=True)

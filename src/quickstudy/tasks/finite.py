@@ -1,4 +1,4 @@
-"""A fixed list of tasks, for learners that keep something for each of them."""
+"""A fixed list of tasks, for learners that have parameters for each task."""
 
 import abc
 from typing import Any
@@ -11,23 +11,25 @@ from quickstudy.task import Episode, TaskDistribution
 
 
 class NumberedTask(Episode):
-    """An episode of one of a fixed list of tasks, for learners that keep something for each."""
+    """An episode of a fixed list of tasks, with its number, for learners that have parameters for
+    each task."""
 
     number: Int[Array, ""]
-    """The place of the task in that list."""
+    """The index of the task in the list."""
 
 
 class Redrawn(TaskDistribution[Episode]):
-    """A task distribution that can give a task again, with other examples."""
+    """A task distribution that can draw a task again, with other examples."""
 
     @abc.abstractmethod
     def sample(self, key: PRNGKeyArray, examples: PRNGKeyArray | None = None) -> Episode:
-        """The task of `key`; with `examples`, that task with examples drawn by this key."""
+        """Draw the task of `key`; with `examples`, the same task with examples drawn by this
+        key."""
 
 
 class Finite(TaskDistribution[NumberedTask]):
-    """`size` tasks of a distribution, drawn once for all: their sine curves, or their classes
-    and labels, stay; their examples are drawn anew each time.
+    """`size` fixed tasks of a distribution: their sine curves, or their classes and labels, are
+    drawn once; their examples are drawn each time.
 
     >>> Finite(Sinusoid(shot=10, query=10), 100).sample(key).number
     Array(42, dtype=int32)

@@ -1,5 +1,5 @@
 """Functions drawn from Gaussian processes (Garnelo et al. 2018, section 4.1; Kim et al. 2019,
-section 4.1), and what the exact posterior says of them.
+section 4.1), and their exact posterior.
 
     f ~ GP(0, k),  k(x, x') = σ² exp(-|x - x'|² / 2 l²),   y = f(x) + noise · ε
 """
@@ -29,8 +29,8 @@ def rbf(
 
 
 def with_random_size(key: PRNGKeyArray, examples: Examples, least: int) -> Examples:
-    """The first few are left with their targets, the others are unlabelled: how many are left is
-    uniform from `least` to all."""
+    """Keep the targets of the first few examples and remove the others: the number is uniform from
+    `least` to all."""
     most = len(examples.y)
     count = jax.random.randint(key, (), least, most + 1)
     kept = (jnp.arange(most) < count)[:, None]
@@ -38,9 +38,9 @@ def with_random_size(key: PRNGKeyArray, examples: Examples, least: int) -> Examp
 
 
 class GaussianProcesses(TaskDistribution[Episode]):
-    """One function an episode, whose kernel is drawn for it: l ~ U`length`, σ ~ U`amplitude`;
-    x ~ U[-2, 2]. A random number of points from `least` to `shot` are the context, the rest of the
-    support set is unlabelled; `query` others are the targets.
+    """Each episode is a function, whose kernel is drawn for it: l ~ U`length`, σ ~ U`amplitude`; x
+    ~ U[-2, 2]. A random number of points from `least` to `shot` are the context, and the rest of
+    the support set is unlabelled; `query` other points are the targets.
 
     >>> GaussianProcesses(shot=10, query=50).sample(jax.random.key(0)).support.x.shape
     (10, 1)
@@ -82,7 +82,7 @@ class GaussianProcesses(TaskDistribution[Episode]):
 
 
 def fixed_gaussian_process(shot: int = 10, query: int = 10, **options: Any) -> GaussianProcesses:
-    """The one of Garnelo et al. (2018): l = .4 and σ = 1 in every episode."""
+    """The distribution of Garnelo et al. (2018): l = .4 and σ = 1 in every episode."""
     return GaussianProcesses(shot, query, length=(0.4, 0.4), amplitude=(1.0, 1.0), **options)
 
 
@@ -99,8 +99,7 @@ def posterior(
 
         L Lᵀ = K + noise² I,   α = L⁻ᵀ L⁻¹ y,   m = k*ᵀ α,   s² = σ² + noise² - |L⁻¹ k*|².
 
-    An unlabelled example is a point that is correlated to none, with y = 0.
-    """
+    An unlabelled example is treated as a point without correlation to others, with y = 0."""
     told = ~jnp.isnan(context.y)
     both = told & told.T
     covariance = jnp.where(both, rbf(context.x, context.x, length, amplitude), 0.0)

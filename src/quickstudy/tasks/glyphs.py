@@ -1,4 +1,4 @@
-"""Glyphs: procedural characters without end, so that a first run needs no download.
+"""Glyphs: unlimited procedural characters, so a first run needs no download.
 
 In the spirit of the generative account of characters of Lake, Salakhutdinov and Tenenbaum,
 "Human-level concept learning through probabilistic program induction" (Science, 2015):
@@ -7,10 +7,10 @@ In the spirit of the generative account of characters of Lake, Salakhutdinov and
     drawing  θ ~ p(θ | ψ)   a noisy run of it: where the pen went this time
     image    I = render(θ)  the ink that the pen left
 
-We keep their parts (strokes, relations, motor noise, affine distortion, ink) and replace what
-they fit to drawings by a few hand-set distributions; strokes are turtle walks, not sequences of
-learned primitives, and their curves are Bézier's, not B-splines. A class is a pure function of its
-number, and drawings are made on the device inside the compiled step.
+We keep their parts (strokes, relations, motor noise, affine distortion, ink) and replace the
+distributions that they fit to drawings by a few hand-set ones. Strokes are turtle walks, not
+sequences of learned primitives, and their curves are Bézier curves, not B-splines. A class is a
+pure function of its number, and drawings are made on the device inside the compiled step.
 
 Coordinates are in the unit square, x to the right and y down.
 """
@@ -28,7 +28,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from quickstudy.tasks.source import DescribedSource
 
 SEED = 2015
-"""Names the universe of glyphs: another seed, other characters."""
+"""The seed of all glyphs: another seed gives other characters."""
 
 STROKE_COUNTS = (0.22, 0.33, 0.24, 0.13, 0.08)
 """p(1 stroke), p(2 strokes) …"""
@@ -36,7 +36,7 @@ STROKES = len(STROKE_COUNTS)
 PARTS = 3
 """Sub-strokes of a stroke: it may have corners where they join."""
 STEPS = 4
-"""From control point to control point of a sub-stroke, so that it has 5, as Lake's have."""
+"""Steps between the control points of a sub-stroke, which has 5, as in Lake's model."""
 CONTROLS = PARTS * STEPS + 1
 """Control points of a stroke."""
 POINTS = 60
@@ -52,41 +52,41 @@ MOTOR = 0.08
 WARP = 0.12
 """Linear distortion of each stroke, entry by entry of its 2 × 2 matrix."""
 START = 0.04
-"""Where a free stroke starts, in the unit square."""
+"""The region in which a free stroke starts, in the unit square."""
 SLIP = 0.05
-"""Where on its parent an attached stroke is placed, as a share of the parent's length."""
+"""The position of an attached stroke on its parent, as a share of the parent's length."""
 AFFINE, SHIFT = 0.12, 0.03
-"""Of the whole drawing: linear distortion as `WARP`, and translation in the unit square."""
+"""Distortion of the whole drawing: linear as `WARP`, and translation in the unit square."""
 
 PEN = 0.4 / 28
 """Standard deviation of the pen's footprint, in the unit square: lines as wide as Omniglot's."""
 DARKNESS = 3.5
-"""Optical depth in the middle of a stroke: it lets exp(-3.5) = 3 % of the ground through."""
+"""Optical depth in the middle of a stroke: exp(-3.5) = 3 % of the ground stays visible."""
 SPREAD = 0.25
-"""About how far places on the page lie from each other, in the unit square."""
+"""A typical distance between positions on the page, in the unit square."""
 TINY = 1e-16
-"""Under a square root, it gives strokes that are not there a gradient (0) and no visible ink."""
+"""A constant under a square root: it gives absent strokes a gradient (0) and no visible ink."""
 
 
 class Program(eqx.Module):
-    """ψ, what all drawings of one glyph share.
+    """ψ, the part that all drawings of one glyph share.
 
     >>> points = perform(glyphs.program(jnp.asarray(7)), key)     # (strokes, points, 2)
     >>> image = render(points, PEN, 28)                           # (28, 28)
     """
 
     shapes: Float[Array, "strokes controls 2"]
-    """Control points of each stroke, from its first; all 0 for a stroke that is not there."""
+    """Control points of each stroke, relative to its first; all 0 for an absent stroke."""
     attached: Bool[Array, " strokes"]
-    """Whether a stroke is placed on an earlier one, or else on the page."""
+    """Whether a stroke is attached to an earlier stroke; else it is placed on the page."""
     start: Float[Array, "strokes 2"]
-    """Where on the page a free stroke is placed."""
+    """The position of a free stroke on the page."""
     parent: Int[Array, " strokes"]
-    """Which earlier stroke an attached one is placed on …"""
+    """The earlier stroke that a stroke is attached to …"""
     along: Float[Array, " strokes"]
-    """… and how far along it: 0 is its start, 1 its end."""
+    """… and the position along it: 0 is its start, 1 its end."""
     pivot: Float[Array, " strokes"]
-    """How far along a stroke lies its own point that is placed: 0 is its start."""
+    """The position, along the stroke itself, of the point that is placed: 0 is its start."""
 
 
 def _spline() -> Float[np.ndarray, "points controls"]:
@@ -108,7 +108,7 @@ SPLINE = _spline()
 def _place(
     program: Program, shapes: Float[Array, "strokes controls 2"]
 ) -> Float[Array, "strokes points 2"]:
-    """Strokes of the given shapes, each put where the program says."""
+    """Place strokes of the given shapes as the program specifies."""
     curves = SPLINE @ shapes
     stroke = jnp.arange(STROKES)
     pivots = curves[stroke, jnp.round(program.pivot * (POINTS - 1)).astype(int)]
@@ -208,8 +208,7 @@ def flat(program: Program) -> Float[Array, " numbers"]:
 def perform(program: Program, key: PRNGKeyArray) -> Float[Array, "strokes points 2"]:
     """θ ~ p(θ | ψ): the path of the pen in one run of the program.
 
-    A stroke that is not there is a pen that stands still: all its points are equal.
-    """
+    An absent stroke is a pen that stands still: all its points are equal."""
     normal = jr.normal(key, ((STROKES + 1) * (CONTROLS + 4) * 2,)).reshape(STROKES + 1, -1, 2)
     strokes, whole = normal[:-1], normal[-1]
     motor, warp, start, slip = jnp.split(strokes, (CONTROLS, CONTROLS + 2, CONTROLS + 3), 1)
@@ -234,11 +233,10 @@ def render(
 ) -> Float[Array, "size size"]:
     """I: the ink on `size` × `size` pixels that a pen leaves on its path, in [0, 1].
 
-    Each step of the pen deposits ink in proportion to its length, spread as a Gaussian of
-    standard deviation `pen` (in the unit square), and ink absorbs as Beer and Lambert say:
-    I(p) = 1 - exp(-c Σ |step| exp(-|p - q|² / 2 pen²)), q the middle of the step. The Gaussian
-    is a product over x and y, so an image is one small matrix product.
-    """
+    Each step of the pen deposits ink in proportion to its length, spread as a Gaussian with
+    standard deviation `pen` (in the unit square), and ink absorbs by the law of Beer and Lambert:
+    I(p) = 1 - exp(-c Σ |step| exp(-|p - q|² / 2 pen²)), q the middle of the step. The Gaussian is a
+    product over x and y, so an image is one small matrix product."""
     steps = jnp.diff(points, axis=1).reshape(-1, 2)
     middles = (points[:, 1:] + points[:, :-1]).reshape(-1, 2) / 2
     pixels = (jnp.arange(size) + 0.5) / size
@@ -249,7 +247,7 @@ def render(
 
 @final
 class Glyphs(DescribedSource):
-    """Glyphs number `first` … `first + classes - 1`, drawn anew each time.
+    """Glyphs number `first` … `first + classes - 1`, with new drawings each time.
 
     >>> Glyphs(classes=1000).draw(key, jnp.asarray(7), 5).shape     # five drawings of glyph 7
     (5, 28, 28, 1)
@@ -271,7 +269,7 @@ class Glyphs(DescribedSource):
     def draw(
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int
     ) -> Float[Array, "count size size 1"]:
-        """`count` drawings of one class, ink 1 on ground 0, each by another hand."""
+        """Draw `count` drawings of one class, ink 1 on ground 0, each with different hand noise."""
         program = self.program(label)
 
         def drawing(key: PRNGKeyArray) -> Float[Array, "size size"]:
@@ -280,7 +278,7 @@ class Glyphs(DescribedSource):
         return jax.vmap(drawing)(jr.split(key, count))[..., None]
 
     def protocol(self) -> dict[str, Any]:
-        """Which glyphs, at which size."""
+        """Describe the glyphs and their size."""
         return {
             "data": "glyphs",
             "classes": self.classes,
@@ -291,8 +289,8 @@ class Glyphs(DescribedSource):
 
 
 def glyph_splits(size: int = 28) -> dict[Literal["train", "validation", "test"], Glyphs]:
-    """Three sources without a class in common: a million glyphs to train on, then 100,000 to
-    validate and 100,000 to test on.
+    """Return three sources without a common class: a million glyphs for training, then 100,000 for
+    validation and 100,000 for test.
 
     >>> int(glyph_splits()["test"].first)
     1100000

@@ -1,4 +1,4 @@
-"""Several tasks at a time, for learners whose meta-objective couples tasks."""
+"""Groups of tasks, for learners whose meta-objective couples tasks."""
 
 from typing import Any
 

@@ -1,9 +1,8 @@
 """Examples that lie in a file, for data beyond memory, and a feeder that fetches ahead.
 
-What a training draws is a function of its seed. So the numbers of the rows that later steps will
-read are known now: `read_ahead` draws them, without the pictures, and tells the kernel. Nothing
-depends on that but speed, and a `MappedSource` gives the examples that an `ArraySource` gives.
-"""
+The draws of a training are a function of its seed. So the rows that later steps will read are known
+in advance: `read_ahead` draws their numbers, without the pictures, and informs the kernel. This
+only affects speed. A `MappedSource` draws the same examples as an `ArraySource`."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -23,12 +22,12 @@ from quickstudy.tasks.arrays import ArraySource, shares
 from quickstudy.tasks.source import ClassSource, distinct
 
 TASKS_AT_ONCE = 16
-"""How many tasks the feeder draws together."""
+"""The number of tasks that the feeder draws together."""
 
 
 class MappedSource(ClassSource):
-    """`ArraySource` for a memory-mapped array: those of class c are rows first[c] … first[c] +
-    count[c] - 1 of the file, which are read when they are drawn.
+    """`ArraySource` for a memory-mapped array: class c has the rows first[c] … first[c] + count[c]
+    - 1 of the file, which are read when they are drawn.
 
     >>> MappedSource(np.load("x.npy", mmap_mode="r"), [0, 600], [600, 600], {"data": "birds"})
     """
@@ -40,14 +39,14 @@ class MappedSource(ClassSource):
     words: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
     def __init__(self, x: np.memmap, first: Any, count: Any, words: dict[str, Any]):
-        """`words` are those of `protocol`: data, split …"""
+        """`words` are the entries of `protocol`: data, split …"""
         self.rows = Rows.of(x)
         self.first, self.count = jnp.asarray(first), jnp.asarray(count)
         self.classes = len(first)
         self.words = tuple(words.items())
 
     def numbers(self, key: PRNGKeyArray, label: Int[Array, ""], count: int) -> Int[Array, " count"]:
-        """Of the rows that `draw` takes."""
+        """Return the numbers of the rows that `draw` takes."""
         return self.first[label] + distinct(key, self.count[label], count)
 
     def draw(
@@ -64,7 +63,8 @@ class MappedSource(ClassSource):
 
 
 class RowNumbers(ClassSource):
-    """Pictures of one pixel: the number of the row that the source would have read."""
+    """A stand-in source that returns, for each image, the number of the row that it would be read
+    from, as a picture of one pixel."""
 
     source: MappedSource
     classes: int = eqx.field(static=True)

@@ -1,4 +1,4 @@
-"""Training examples of which some have wrong labels, beside a few whose labels are right."""
+"""Training examples with some wrong labels, and a few examples with correct labels."""
 
 from typing import Any
 
@@ -13,16 +13,16 @@ from quickstudy.task import Episode, Examples, TaskDistribution
 
 
 class NumberedEpisode(Episode):
-    """An episode whose support examples are some of a fixed list, for learners that keep
-    something for each of these."""
+    """An episode whose support examples come from a fixed list, for learners that have parameters
+    for each example."""
 
     numbers: Int[Array, " n"]
-    """The place in that list of each support example."""
+    """The index of each support example in the list."""
 
 
 class Mislabelled(TaskDistribution[NumberedEpisode]):
-    """Batches of `batch` numbered training examples (support) and of as many clean ones (query).
-    Bytes become numbers from 0 to 1."""
+    """Batches of `batch` numbered training examples (support) and equally many clean examples
+    (query). Bytes become numbers from 0 to 1."""
 
     noisy: Examples
     clean: Examples
@@ -55,8 +55,8 @@ def as_numbers(x: Shaped[Array, "*shape"]) -> Float[Array, "*shape"]:
 def flipped(
     labels: np.ndarray, share: float, classes: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of which a random `share`, rounded, is another class, each other one as likely; and
-    which ones were (bool)."""
+    """Replace a random `share` of the labels, rounded, by another class, all other classes equally
+    likely. Return the labels and a mask of the replaced ones (bool)."""
     rng = np.random.default_rng(seed)
     wrong = np.zeros(len(labels), bool)
     wrong[rng.permutation(len(labels))[: round(share * len(labels))]] = True

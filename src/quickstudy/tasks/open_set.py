@@ -1,4 +1,4 @@
-"""Episodes with queries of classes that are not among their own (open-set recognition: Scheirer et
+"""Episodes with queries of classes that are not in the episode (open-set recognition: Scheirer et
 al. 2013; in few-shot episodes, Liu et al. 2020)."""
 
 from dataclasses import replace
@@ -12,7 +12,8 @@ from quickstudy.tasks.few_shot import FewShot
 
 
 class OpenSet(TaskDistribution[Episode]):
-    """The episodes of `tasks`, and as many queries again of as many other classes, labelled -1.
+    """The episodes of `tasks`, with equally many further queries from equally many other classes,
+    labelled -1.
 
     Raises `ValueError` unless there are twice as many classes as an episode has.
 

@@ -1,4 +1,4 @@
-"""Verification: are two pictures of one class?"""
+"""Verification: whether two pictures belong to the same class."""
 
 from typing import Any
 
@@ -18,8 +18,8 @@ class Pairs(TaskDistribution[Episode]):
     of two classes, labelled 0 (Koch et al. 2015, section 3): an episode without a support set,
     whose query inputs are pairs.
 
-    With a `division` every pair lies within one of its groups, each as often as each other; of a
-    pair of two classes these are two of that group. Otherwise classes are any.
+    With a `division`, both classes of a pair come from one of its groups, and all groups are
+    equally frequent. Without it, classes are drawn from all classes.
 
     >>> Pairs(source, 64).sample(key).query.x.shape
     (128, 2, 28, 28, 1)
@@ -55,7 +55,7 @@ class Pairs(TaskDistribution[Episode]):
         return Episode(Examples(x[:0, 0], y[:0]), Examples(x, y), Categorical(2))
 
     def two_classes(self, key: PRNGKeyArray) -> Int[Array, " 2"]:
-        """Distinct ones, in random order."""
+        """Draw two distinct classes, in random order."""
         if self.division is None:
             return distinct(key, self.source.classes, 2)
         return self.division.choose(key, 2)

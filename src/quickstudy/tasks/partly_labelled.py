@@ -1,5 +1,5 @@
-"""Episodes whose support set is labelled in part (Garcia and Bruna 2018, section 3), with
-examples of other classes among the unlabelled ones if asked for (Ren et al. 2018, section 2.1)."""
+"""Episodes whose support set is partly labelled (Garcia and Bruna 2018, section 3), optionally with
+unlabelled examples of other classes (Ren et al. 2018, section 2.1)."""
 
 from typing import Any
 
@@ -17,24 +17,25 @@ ANYWHERE = 2**31 - 1
 """Folded into an episode's key: where labels are. Small numbers are for questions (`asking.py`)."""
 
 DISTRACTORS = 2**31 - 2
-"""Folded into the key of other examples: those of distractors. Small numbers are the classes'."""
+"""Folded into the key of examples for the examples of distractors. Small numbers belong to the
+classes."""
 
 
 class ActiveEpisode(Episode):
-    """An episode some of whose support examples are unlabelled, with the answers to whoever asks
-    for their labels."""
+    """An episode with some unlabelled support examples. `answers` holds the true labels, which are
+    revealed to a learner that asks."""
 
     answers: Int[Array, " n"]
-    """The true label of each support example; -1 where it is of none of the task's classes."""
+    """The true label of each support example; -1 where it belongs to no class of the task."""
 
 
 class PartlyLabelled(Redrawn):
-    """The episodes of `tasks`, of whose `shot` support examples of each class only the first
-    `labelled` carry their label, and the others -1; or `anywhere`, as many of all support examples
-    whatever their class, so that some classes may have no label. The support set ends with as many
-    unlabelled examples of each of `distractors` classes that are not in the episode.
+    """The episodes of `tasks`, in which only the first `labelled` of the `shot` support examples of
+    each class keep their label, and the others get -1. With `anywhere`, the same number of labels
+    is spread over all support examples, so some classes may have no label. The support set ends
+    with `shot` unlabelled examples of each of `distractors` classes that are not in the episode.
 
-    The same key draws the same examples as it does from `tasks`, whatever is labelled.
+    The same key draws the same examples as from `tasks`, with any number of labels.
 
     >>> tasks = FewShot(source, way=2, shot=3, query=1)
     >>> episode = PartlyLabelled(tasks, labelled=1).sample(key)
@@ -93,7 +94,7 @@ class PartlyLabelled(Redrawn):
 
     @property
     def unlabelled(self) -> int:
-        """How many support examples have no label."""
+        """The number of support examples without a label."""
         return (self.tasks.way + self.distractors) * (self.tasks.shot - self.labelled)
 
     def protocol(self) -> dict[str, Any]:
@@ -110,8 +111,8 @@ class PartlyLabelled(Redrawn):
 def distinct_others(
     key: PRNGKeyArray, taken: Int[Array, " n"], population: int, count: int
 ) -> Int[Array, " count"]:
-    """`count` distinct integers from 0 … population - 1 that are not among the n `taken`: number
-    r of those left is r plus how many of the taken ones lie below it."""
+    """Draw `count` distinct integers from 0 … population - 1 that are not among the n `taken`. The
+    r-th of the remaining integers is r plus the number of taken integers below it."""
     places = distinct(key, population - len(taken), count)
     below = jnp.sort(taken) - jnp.arange(len(taken)) <= places[:, None]
     return places + jnp.sum(below, 1)

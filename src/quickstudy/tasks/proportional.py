@@ -1,4 +1,4 @@
-"""Episodes whose classes have the shares that they have in the data."""
+"""Episodes in which classes have their shares of the data."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ class UnequalEpisode(Episode):
     def metrics(
         self, predictions: Float[Array, "n size"], likelihood: Likelihood
     ) -> dict[str, Float[Array, ""]]:
-        """Beside the figures of all queries the balanced accuracy: the mean over classes of the
-        share of a class's queries that are right,
+        """Compute the metrics of all queries and the balanced accuracy, the mean over classes of
+        the accuracy on each class:
 
             1/N Σ_k #{i : ŷ_i = y_i = k} / #{i : y_i = k}.
         """
@@ -40,8 +40,8 @@ class Proportional(Redrawn):
     distinct, of which each class has one at least and the rest are divided in proportion to how
     many examples the classes have (`apportioned`).
 
-    A class gives all but one of its examples to the support set at most. Where it has too few, the
-    places are filled with examples without a label (-1).
+    The support set takes at most all examples of a class except one. Where a class has too few,
+    unlabelled examples (-1) fill the places.
 
     >>> Proportional(source, way=2, shot=3, query=2).sample(key).support.y
     Array([0, 0, 0, 0, 1, 1], dtype=int32)
@@ -80,7 +80,7 @@ class Proportional(Redrawn):
         )
 
     def shuffled(self, key: PRNGKeyArray, there: Int[Array, ""]) -> Int[Array, " most"]:
-        """The numbers below `there` in random order, and others after them."""
+        """Return the numbers below `there` in random order, followed by the others."""
         order = jax.random.uniform(key, (self.most,))
         return jnp.argsort(jnp.where(jnp.arange(self.most) < there, order, jnp.inf))
 

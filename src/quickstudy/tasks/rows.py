@@ -1,4 +1,4 @@
-"""Many small data sets of real targets: an episode is one of them."""
+"""Many small data sets with real targets: each episode is one data set."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ from quickstudy.tasks.source import distinct
 
 
 class InUnits(Episode):
-    """An episode whose targets were divided by `unit`: figures have the root of the mean squared
-    error in units of the data, `rmse`, as well."""
+    """An episode whose targets were divided by `unit`. Its metrics also have `rmse`, the root of
+    the mean squared error in units of the data."""
 
     unit: float = eqx.field(static=True, default=1.0)
 
@@ -27,15 +27,15 @@ class InUnits(Episode):
 
 
 class RowsOfTasks(Redrawn):
-    """Small data sets, one after the other in `x` and `y`: task t has the rows first[t] …
-    first[t] + count[t] - 1, two at least. An episode is one task, with `shot` rows to learn from
-    and `query` others to predict, drawn at random. With `in_time` they are successive rows, and
-    those to predict come last.
+    """Small data sets, one after the other in `x` and `y`: task t has the rows first[t] … first[t]
+    + count[t] - 1, two at least. An episode is one task, with `shot` rows to learn from and `query`
+    others to predict, drawn at random. With `in_time` they are successive rows, and the rows to
+    predict come last.
 
-    A task of fewer rows gives what it has: min(shot, rows - 1) to learn from, and of the rest up to
-    `query`; the other places are unlabelled.
+    A task with fewer rows gives min(shot, rows - 1) rows to learn from, and up to `query` of the
+    rest; the other places are unlabelled.
 
-    A test meets task number i modulo the number of tasks: each as often as the others.
+    Test task number i is task i modulo the number of tasks, so all tasks are equally frequent.
 
     >>> some = RowsOfTasks(jnp.zeros((7, 3)), jnp.zeros((7, 1)), jnp.array([0, 4]),
     ...     jnp.array([4, 3]), shot=2, query=5)
@@ -51,9 +51,9 @@ class RowsOfTasks(Redrawn):
     query: int = eqx.field(static=True)
     in_time: bool = eqx.field(static=True, default=False)
     unit: float = eqx.field(static=True, default=1.0)
-    """What targets were divided by."""
+    """The number that targets were divided by."""
     words: tuple[tuple[str, Any], ...] = eqx.field(static=True, default=())
-    """Further ones of `protocol`: data, split …"""
+    """Further entries of `protocol`: data, split …"""
 
     def sample(self, key: PRNGKeyArray, examples: PRNGKeyArray | None = None) -> InUnits:
         choose, draw = jax.random.split(key)

@@ -1,4 +1,4 @@
-"""Sequences whose labels are told one step late (Santoro et al. 2016, section 2)."""
+"""Sequences with labels that arrive one step late (Santoro et al. 2016, section 2)."""
 
 from typing import Any, ClassVar
 
@@ -12,27 +12,27 @@ from quickstudy.task import Episode, Examples, TaskDistribution
 from quickstudy.tasks.source import ClassSource, distinct
 
 PRESENTATIONS = 10
-"""Up to which presentation of a class predictions are counted apart."""
+"""The last presentation of a class that has its own accuracy."""
 
 
 class Sequence(Episode):
-    """Examples that come one after the other, each to be predicted from those before it: the label
-    of an example is told once it has been predicted (Santoro et al. 2016, section 2). They are the
-    queries; the support set is empty.
-    """
+    """Examples that come one after the other, each predicted from the examples before it. The label
+    of an example is revealed after its prediction (Santoro et al. 2016, section 2). The examples
+    are the queries; the support set is empty."""
 
     in_turn: ClassVar[bool] = True
 
     def presentations(self) -> Int[Array, " n"]:
-        """How often the class of each example has come up by then: 1 for the first time."""
+        """The number of the presentation of each example's class: 1 for the first example of a
+        class."""
         y = self.query.y.reshape(len(self.query.y), -1)
         return jnp.sum(jnp.tril(jnp.all(y[:, None] == y, -1)), axis=1)
 
     def metrics(
         self, predictions: Float[Array, "n size"], likelihood: Likelihood
     ) -> dict[str, Float[Array, ""]]:
-        """Beside the figures of all examples the accuracy of those that are of their class the
-        k-th, `accuracy@1` … `accuracy@10`: NaN where there are none."""
+        """Compute the metrics of all examples, and `accuracy@1` … `accuracy@10`, the accuracy on
+        the k-th examples of their classes; NaN where there are none."""
         figures = super().metrics(predictions, likelihood)
         presentations, y = self.presentations(), self.query.y
         for k in range(1, PRESENTATIONS + 1):
@@ -44,12 +44,12 @@ class Sequence(Episode):
 
 
 class Sequences(TaskDistribution[Episode]):
-    """`length` examples, each of one of `way` classes with equal probability. Which classes these
-    are, what they are called, and their examples are drawn anew for each sequence. The examples of
-    a class are distinct, until it has come up more than `examples` times; then it starts again.
+    """`length` examples, each of one of `way` classes with equal probability. The classes, their
+    names and their examples are drawn for each sequence. The examples of a class are distinct up to
+    `examples` of them; then they repeat.
 
-    With `letters` a class is called by a random word of five letters instead of a number, distinct
-    words for distinct classes.
+    With `letters` the name of a class is a random word of five letters instead of a number;
+    different classes have different words.
 
     >>> Sequences(source, way=5, length=50).sample(key).query.y.shape
     (50,)
@@ -68,7 +68,7 @@ class Sequences(TaskDistribution[Episode]):
 
     @property
     def examples(self) -> int:
-        """How many of a class there must be: twice as many as come up on average."""
+        """The number of examples that a class must have: twice the average number in a sequence."""
         return examples_each(self.length, self.way)
 
     @property
@@ -97,12 +97,12 @@ class Sequences(TaskDistribution[Episode]):
 
 
 def examples_each(length: int, way: int) -> int:
-    """How many examples of a class are drawn for a sequence."""
+    """The number of examples of a class that are drawn for a sequence."""
     return -(-2 * length // way)
 
 
 def words(numbers: Int[Array, " n"]) -> Int[Array, "n letters"]:
-    """Their digits to the base 5.
+    """Return the digits of the numbers to the base 5.
 
     >>> words(jnp.asarray([0, 7]))
     Array([[0, 0, 0, 0, 0],

@@ -1,4 +1,4 @@
-"""Where examples of a class come from: what few-shot episodes are cut out of."""
+"""Sources of examples by class, which few-shot episodes draw from."""
 
 import abc
 from typing import Any
@@ -17,21 +17,22 @@ class ClassSource(eqx.Module):
     """
 
     classes: eqx.AbstractVar[int]
-    """How many classes there are; their labels are 0 … classes - 1."""
+    """The number of classes; their labels are 0 … classes - 1."""
 
     @abc.abstractmethod
     def draw(
         self, key: PRNGKeyArray, label: Int[Array, ""], count: int
     ) -> Shaped[Array, "count ..."]:
-        """`count` distinct examples of the class `label`, in random order; pure in the key."""
+        """Draw `count` distinct examples of the class `label`, in random order; a pure function of
+        the key."""
 
     @abc.abstractmethod
     def protocol(self) -> dict[str, Any]:
-        """The words that name this source beside a result: data, split, rotations …"""
+        """Describe this source for results: data, split, rotations …"""
 
 
 class DescribedSource(ClassSource):
-    """Classes that have a description beside their examples.
+    """Classes that have a description and examples.
 
     >>> source.describe(jnp.asarray(3)).shape
     (312,)
@@ -39,18 +40,16 @@ class DescribedSource(ClassSource):
 
     @abc.abstractmethod
     def describe(self, label: Int[Array, ""]) -> Float[Array, "..."]:
-        """What is known of the class `label` without an example of it, in numbers of the order of
-        1."""
+        """Describe the class `label` by a vector of numbers of the order of 1."""
 
 
 def distinct(
     key: PRNGKeyArray, population: int | Int[Array, ""], count: int
 ) -> Int[Array, " count"]:
-    """`count` distinct integers from 0 … population - 1, every ordered choice equally likely.
+    """Draw `count` distinct integers from 0 … population - 1, every ordered choice equally likely.
 
-    Floyd's algorithm (Bentley and Floyd 1987), then a shuffle: it takes count² comparisons
-    whatever the population, which may be traced. Nothing is checked: population ≥ count.
-    """
+    Floyd's algorithm (Bentley and Floyd 1987), then a shuffle: it takes count² comparisons for any
+    population, which may be traced. population ≥ count is not checked."""
     choose, shuffle = jax.random.split(key)
     last = population - count + jnp.arange(count)  # at turn i, choose from 0 … last[i]
     draws = jax.random.randint(choose, (count,), 0, last + 1)

@@ -1,8 +1,8 @@
-"""Synthetic tables with a label: what a learner of tables is trained on in place of real ones.
+"""Synthetic tables with a label, to train a learner of tables without real tables.
 
-Each task is drawn from a mechanism of its own. Causes flow through a random network of sparse
-matrices, activations and noise, and some of its nodes, early or late, are the features: structural
-causal models in the form of Hollmann et al. (ICLR 2023). Where classes come from is one of four:
+Each task is drawn from its own mechanism. Causes pass through a random network of sparse matrices,
+activations and noise, and some of its nodes, early or late, are the features: structural causal
+models in the form of Hollmann et al. (ICLR 2023). Classes come from one of four rules:
 
     clusters   the causes are drawn around centres, up to three of each class
     greatest   a combination of nodes for each class; the greatest names the row's class
@@ -26,10 +26,10 @@ from quickstudy.likelihood import Categorical
 from quickstudy.task import Episode, Examples, TaskDistribution
 
 LEAST = 5
-"""Labelled rows, at least; and one of each class."""
+"""The least number of labelled rows; each class has at least one."""
 
 KINDS = (0.45, 0.2, 0.15, 0.2)
-"""How often classes are clusters, greatest, intervals and trees."""
+"""The probabilities of clusters, greatest, intervals and trees."""
 
 WIDTH, DEPTH = 24, 3
 """Nodes in each layer of the network, and layers after the causes."""
@@ -78,7 +78,7 @@ class SyntheticTables(TaskDistribution[Episode]):
         )
 
     def rows(self, key: PRNGKeyArray) -> tuple[Float[Array, "n features"], Int[Array, " n"]]:
-        """All rows of a table in random order, with their classes: two, at least."""
+        """Draw all rows of a table in random order, with their classes, at least two."""
         keys = jax.random.split(key, 12)
         n, u = self.most + self.queries, uniform(keys[0], (5,))
         classes = jnp.where(u[0] < 1 / 3, 2, 2 + jnp.floor(u[1] * (self.way - 1))).astype(int)
@@ -117,7 +117,7 @@ class SyntheticTables(TaskDistribution[Episode]):
 
 
 def standard(x: Float[Array, "n d"]) -> Float[Array, "n d"]:
-    """Columns with mean 0 and variance 1."""
+    """Standardise columns to mean 0 and variance 1."""
     x = x - jnp.mean(x, axis=0)
     return x * jax.lax.rsqrt(jnp.mean(x**2, axis=0) + 1e-6)
 
@@ -125,8 +125,8 @@ def standard(x: Float[Array, "n d"]) -> Float[Array, "n d"]:
 def causes(
     key: PRNGKeyArray, y: Int[Array, " n"], way: int, clusters: Bool[Array, ""]
 ) -> Float[Array, "n width"]:
-    """Independent, or in `clusters`: around the centres of the rows' classes, which are apart some
-    3 to 30 times the deviation within. Only some are not 0."""
+    """Draw causes: independent, or in `clusters` around the centres of the rows' classes, whose
+    distances are some 3 to 30 times the deviation within. Only some causes are not 0."""
     keys = jax.random.split(key, 6)
     u, shape = uniform(keys[0], (3,)), (way, CENTRES, WIDTH)
     count = jnp.round(WIDTH ** u[0])
@@ -140,7 +140,7 @@ def causes(
 
 
 def flow(key: PRNGKeyArray, z: Float[Array, "n width"]) -> Float[Array, "n nodes"]:
-    """Causes, and all nodes of a random network above them."""
+    """Return the causes and all nodes of a random network above them."""
     for_task, for_liking, for_layers = jax.random.split(key, 3)
     u = uniform(for_task, (2,))
     liking = 3 * normal(for_liking, (len(ACTIVATIONS),))
@@ -162,8 +162,8 @@ def flow(key: PRNGKeyArray, z: Float[Array, "n width"]) -> Float[Array, "n nodes
 def combined(
     key: PRNGKeyArray, nodes: Float[Array, "n d"], shown: Bool[Array, " d"], way: int
 ) -> Float[Array, "n way"]:
-    """A combination of some nodes for each class: of the features, which are `shown`, or of any.
-    Where it has none of them, all features."""
+    """Combine some nodes for each class: of the features, which are `shown`, or of all nodes. Where
+    none are chosen, take all features."""
     keys = jax.random.split(key, 3)
     u, shape = uniform(keys[0], (2,)), shown.shape
     some = (uniform(keys[1], shape) < u[1]) & (shown | (u[0] < 0.2))
@@ -174,7 +174,7 @@ def combined(
 def intervals(
     key: PRNGKeyArray, score: Float[Array, " n"], classes: Int[Array, ""], way: int
 ) -> Int[Array, " n"]:
-    """The class of the interval that each score is in: one or two intervals a class, of random
+    """Give each score the class of its interval: one or two intervals for each class, with random
     shares of all rows."""
     keys = jax.random.split(key, 3)
     rank = jnp.argsort(jnp.argsort(score)) / len(score)
@@ -188,8 +188,8 @@ def intervals(
 def forest(
     key: PRNGKeyArray, x: Float[Array, "n d"], used: Int[Array, ""], way: int
 ) -> Float[Array, "n way"]:
-    """Sums of trees on the first `used` columns. All nodes of a level of a tree ask about one
-    column whether it is above one row's value."""
+    """Sum trees on the first `used` columns. All nodes of a level of a tree compare the same column
+    with the value of one row."""
     keys, shape = jax.random.split(key, 4), (TREES, TREE_DEPTH)
     column = jax.random.randint(keys[0], shape, 0, used)
     threshold = x[jax.random.randint(keys[1], shape, 0, len(x)), column]
@@ -200,7 +200,8 @@ def forest(
 
 
 def bent(key: PRNGKeyArray, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
-    """Some columns skewed, some cut to levels, in order or without one, some replaced by noise."""
+    """Skew some columns, cut some to levels (in order or without order), and replace some by
+    noise."""
     keys, d = jax.random.split(key, 5), x.shape[1]
     often = uniform(keys[0], (3, 1)) ** 3 * jnp.asarray([[0.8], [0.5], [0.5]])
     skewed, cut, lost = uniform(keys[1], (3, d)) < often

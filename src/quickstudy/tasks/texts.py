@@ -1,4 +1,4 @@
-"""Texts as classes' examples: tokens, and how rare each token is."""
+"""Texts as examples of classes: tokens, and the rarity of each token."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from quickstudy.tasks.arrays import ArraySource
 
 
 class TextSource(ArraySource):
-    """Texts that lie in memory: rows of tokens, which end in zeros.
+    """Texts in memory: rows of tokens, padded with zeros.
 
     >>> TextSource(tokens, [0, 10], [10, 10], {"data": "letters"}, idf).draw(key, label, 5).shape
     (5, 40)
     """
 
     idf: Float[Array, " vocabulary"]
-    """How rare each token is: see `datasets.tokens`."""
+    """The rarity (idf) of each token: see `datasets.tokens`."""
     vocabulary: int = eqx.field(static=True)
-    """How many tokens there are."""
+    """The number of tokens."""
 
     def __init__(self, x: Any, first: Any, count: Any, words: dict[str, Any], idf: Any):
         super().__init__(x, first, count, words)

@@ -1,4 +1,5 @@
-"""Episodes whose classes belong together, say characters of one alphabet: harder than strangers."""
+"""Episodes whose classes belong to one group, such as the characters of an alphabet: harder than
+classes of different groups."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,13 +25,13 @@ class Division(eqx.Module):
     members: Int[Array, " classes"]
     """Group by group."""
     first: Int[Array, " groups"]
-    """Where in `members` each group begins …"""
+    """The index in `members` at which each group begins …"""
     size: Int[Array, " groups"]
-    """… and how many it has."""
+    """… and the size of each group."""
 
     @staticmethod
     def of(group_of: Sequence[str], at_least: int = 1) -> "Division":
-        """By the name of each class's group; groups smaller than `at_least` are left out.
+        """Divide classes by the name of their group; groups smaller than `at_least` are left out.
 
         Raises `ValueError` where that leaves none.
         """
@@ -43,20 +44,20 @@ class Division(eqx.Module):
         return Division(jnp.asarray(members), jnp.asarray(first[enough]), jnp.asarray(size[enough]))
 
     def choose(self, key: PRNGKeyArray, count: int) -> Int[Array, " count"]:
-        """`count` distinct classes of one group, in random order; each group as often as each
-        other. Nothing is checked: no group may be smaller than that."""
+        """Draw `count` distinct classes of one group, in random order; all groups are equally
+        likely. No group may be smaller than `count`, which is not checked."""
         for_group, for_classes = jax.random.split(key)
         group = jax.random.randint(for_group, (), 0, len(self.size))
         return self.members[self.first[group] + distinct(for_classes, self.size[group], count)]
 
 
 class OneHand(Draw):
-    """Episodes within one group, as Lake et al. (2011; 2015) have them: characters of one
-    alphabet, the support set drawn by some people and the queries by others.
+    """Episodes within one group, as in Lake et al. (2011; 2015): characters of one alphabet, the
+    support set drawn by some people and the queries by others.
 
-    Every class gives the same numbers of its examples. Where example d of each class is drawer
-    d's, as on Omniglot, a shot is therefore one person's hand throughout, and so is a query; where
-    classes have different numbers of examples this says nothing.
+    All classes of an episode draw the same example numbers. On Omniglot, example d of each class
+    comes from drawer d, so each shot, and each query, comes from one person. Where classes have
+    different numbers of examples this has no meaning.
 
     >>> division = Division.of(alphabets, at_least=20)
     >>> FewShot(source, 20, 1, 1, OneHand(division)).sample(key).query.y.shape

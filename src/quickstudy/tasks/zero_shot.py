@@ -1,4 +1,4 @@
-"""Zero-shot episodes: classes are known by a description, and not by examples."""
+"""Zero-shot episodes: classes have a description instead of examples."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from quickstudy.tasks.source import ClassSource, DescribedSource, distinct
 
 
 class ZeroShot(TaskDistribution[Episode]):
-    """`way` distinct classes, in random order, which become labels 0 … way - 1; of each, its
-    description in the support set, and `query` query examples (Snell et al. 2017, section 2.7).
+    """`way` distinct classes, in random order, with labels 0 … way - 1. The support set holds their
+    descriptions; the queries are `query` examples of each (Snell et al. 2017, section 2.7).
 
     >>> ZeroShot(glyphs, way=20, query=5).sample(key).support.x.shape
     (20, 175)

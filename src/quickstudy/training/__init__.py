@@ -58,20 +58,20 @@ def meta_train(
     seconds: float | None = None,
     show_progress: bool = False,
 ) -> AnyLearnable:
-    """Train ω for `steps` steps of `meta_batch` tasks each; returns the settled learner that
-    was best on validation, or the last one without validation.
+    """Train ω for `steps` steps of `meta_batch` tasks each. Return the settled learner that was
+    best on validation, or the last learner without validation.
 
     The tasks of a meta-batch are shared out over `devices` (see `devices.task_mesh`), and each
-    runs `tasks_at_once` together: less memory and, on a CPU, more speed when few. `meta_gradient`
-    estimates ∂(meta-objective)/∂ω; a plain function is one as `PerTask(function)`. With a
-    `folder`, figures go to `metrics.jsonl` there and the state to `checkpoints/`, and a run that
-    finds a checkpoint there goes on from it, bit for bit as if it had never stopped.
-    `configuration` is kept beside it (plain JSON values). Training ends early where the patience
-    of `validation` is over, or after so many `seconds`.
+    computes `tasks_at_once` in parallel: fewer need less memory and, on a CPU, are faster.
+    `meta_gradient` estimates ∂(meta-objective)/∂ω; `PerTask(function)` makes an estimator of a
+    plain function. With a `folder`, figures go to `metrics.jsonl` there and the state to
+    `checkpoints/`, and a run that finds a checkpoint there continues from it, bit for bit as if it
+    had never stopped. `configuration` (plain JSON values) is written to the same folder. Training
+    ends early when the patience of `validation` is over, or after `seconds`.
 
     Raises `UserError` where the folder belongs to another configuration or another process trains
-    in it, the devices are too few or cannot share the tasks, the memory for a step is not there,
-    or the loss is no longer a number; `TrainingStopped` after SIGINT, SIGTERM or SIGHUP.
+    in it, there are too few devices or they cannot share the tasks, a step needs more memory than
+    there is, or the loss is no longer a number; `TrainingStopped` after SIGINT, SIGTERM or SIGHUP.
 
     >>> trained = meta_train(learner, tasks, optax.adam(1e-3), steps=1000)
     """
@@ -111,13 +111,12 @@ def meta_train_seeds(
     """`meta_train` each of `runs`; yields each with its learner once that is trained, and what
     validation found of this learner, where it was this process that looked.
 
-    Runs trained `together` share one compiled program with a further axis of seeds, and differ
-    from each run alone by rounding error. Runs trained one after the other share the program for
-    one run and have the bits of training each alone. By default runs train together on
-    accelerators (`default_together`), but not where memory is short. Runs that were stopped
-    together go on together, from the newest checkpoint that all have; those that stand at
-    different steps do not.
-    """
+    Runs trained `together` share one compiled program with an axis of seeds, and differ from
+    separate runs by rounding error. Runs trained one after the other share the program for one run
+    and are bit-identical to separate runs. By default runs train together on accelerators
+    (`default_together`), but not where memory is short. Runs that were stopped together continue
+    together, from the newest checkpoint that all have. Runs that are at different steps do not
+    train together."""
     enable_compilation_cache()
     mesh, at_once = shared_out(tasks, meta_batch, tasks_at_once, devices)
     static = eqx.filter(runs[0].learner, eqx.is_array, inverse=True)

@@ -1,8 +1,8 @@
-"""The host's loop of training: how many steps to ask for, and what to do with their figures.
+"""The training loop of the host: it chooses the number of steps of each call, and handles their
+metrics.
 
-The device takes many steps at a time. After each call the host logs figures, validates and saves
-where it is time to, and stops after a signal.
-"""
+The device takes many steps at a time. After each call the host logs metrics, validates and saves
+when these are due, and stops after a signal."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -34,19 +34,19 @@ Watched = dict[str, Float[np.ndarray, "steps runs"]]
 
 @dataclass(frozen=True)
 class Validation:
-    """How the best of a run is chosen: on tasks from validation classes, before the first step,
-    every so many steps, and at the end."""
+    """The choice of the best step of a run: on tasks from validation classes, before the first
+    step, every `every` steps, and at the end."""
 
     tasks: TaskDistribution
     every: int
     episodes: int = 200
     patience: int | None = None
-    """Training ends after so many looks in a row that were no better than the best before."""
+    """Training ends after this number of validations in a row without an improvement."""
     beside: str = ""
-    """What progress shows beside the figures of validation, such as an opponent's."""
+    """A text that the progress shows after the validation figures, such as an opponent's figure."""
 
     def waited(self, step: int, best: int) -> bool:
-        """Whether patience is over at a step, where the best of validation was at step `best`.
+        """Whether the patience is over at a step, if the best validation was at step `best`.
 
         >>> Validation(tasks, every=100, patience=3).waited(step=450, best=100)
         True
@@ -69,7 +69,7 @@ class NoRoomTogether(Exception):
 
 @dataclass
 class Underway:
-    """One of the runs, its files, and how far it is."""
+    """One of the runs, its files, and its progress."""
 
     of: SeedRun
     record: Record
@@ -77,11 +77,12 @@ class Underway:
     validated: str = ""
     """The newest figure of validation, for progress."""
     best: Result | None = None
-    """What validation found where it was best; None where an earlier process looked."""
+    """The result of the best validation; None where an earlier process validated."""
 
 
 class Pace:
-    """How many steps to ask for: as many as take `SECONDS_PER_CALL`, in whole lines of figures."""
+    """The number of steps of the next call: as many as take `SECONDS_PER_CALL`, in whole lines of
+    the log."""
 
     def __init__(self, every: int):
         self.every = self.steps = every
@@ -91,7 +92,7 @@ class Pace:
         return done - done % self.every + self.steps
 
     def measured(self, steps: int, seconds: float) -> None:
-        """Adapt to the time that so many steps took."""
+        """Adapt to the measured time of a number of steps."""
         fitting = int(SECONDS_PER_CALL * steps / seconds) // self.every * self.every
         most = STEPS_PER_CALL // self.every * self.every
         self.steps = max(self.every, min(fitting, most))
@@ -119,8 +120,8 @@ class Loop:
         self.log_every = max(1, min(self.steps // 500, 100))
 
     def trained(self, group: Sequence[Underway]) -> Iterator[Underway]:
-        """Train runs that stand at one step; yield each once it has taken the last step. They
-        train one after the other where the memory does not hold them together."""
+        """Train runs that are at the same step; yield each after its last step. They train one
+        after the other where the memory does not hold all of them."""
         alone: Sequence[Underway] = ()
         try:
             self.train(group)
@@ -152,8 +153,8 @@ class Loop:
         return self.validation is not None and all(self.validation.waited(*of) for of in steps)
 
     def advance(self, group: Sequence[Underway], reporter: Reporter, fetch: Fetch) -> None:
-        """Take the steps that are left until patience or time is over, and do after each call what
-        is due."""
+        """Take the remaining steps until patience or time is over; log, validate and save after
+        each call."""
         count, done, began = len(group), int(group[0].state.step), time.monotonic()
         updated, fixed = self.program.on_devices(
             [run.of for run in group], [run.state for run in group]
@@ -239,8 +240,8 @@ class Loop:
         )
 
     def validate(self, run: Underway, last: bool = False) -> None:
-        """Measure a run where it is time to, and keep its ω as the best, if it is; not of one that
-        only goes on because runs beside it do."""
+        """Validate a run when this is due, and keep its ω if it is the best. Skip a run that only
+        continues because the other runs do."""
         validation, state = self.validation, run.state
         step, best = int(state.step), int(state.best_step)
         if validation is None or (step % validation.every and not last):

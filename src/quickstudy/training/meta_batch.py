@@ -1,4 +1,5 @@
-"""One training step's gradient: the mean over the tasks of a meta-batch, which devices share."""
+"""The gradient of one training step: the mean over the tasks of a meta-batch, which devices
+share."""
 
 from collections.abc import Callable
 from functools import partial
@@ -29,12 +30,11 @@ def mean_gradient(
     carried: PyTree = (),
     step: int | Int[Array, ""] = 0,
 ) -> tuple[PyTree, Metrics, PyTree]:
-    """Average the meta-gradients and the metrics over the meta-batch that `key` stands for.
+    """Average the meta-gradients and the metrics over the meta-batch that `key` draws.
 
     Returns both means, and the state of each place for the next step; `carried` is the state of
     each place now, with a leading axis of places. The devices of the mesh share the places; each
-    takes `at_once` side by side, one such group after the other.
-    """
+    computes groups of `at_once` places in parallel, one group after the other."""
     arrays, rest = eqx.partition((learner, tasks), eqx.is_array)
 
     def of_device(arrays: PyTree, key: PRNGKeyArray, step: Int[Array, ""], places: PyTree):
@@ -89,17 +89,17 @@ def mean_over_groups(
 
 
 LARGE = 2000
-"""Size of the largest array of a task from which on the task fills a processor core's caches."""
+"""Size of the largest array of a task above which the task fills the caches of a processor core."""
 
 
 def are_large(tasks: TaskDistribution) -> bool:
-    """Whether one such task is work enough for a processor core, as pictures are."""
+    """Whether one such task is enough work for a processor core, as pictures are."""
     made = jax.eval_shape(tasks.sample, jax.random.key(0))
     return max(leaf.size for leaf in jax.tree.leaves(made)) > LARGE
 
 
 def default_tasks_at_once(tasks: TaskDistribution, there: int) -> int:
-    """How many of `there` tasks run together by default: one where tasks are large and a CPU
+    """Choose how many of `there` tasks run together by default: one where tasks are large and a CPU
     computes them, else all."""
     return 1 if jax.default_backend() == "cpu" and are_large(tasks) else there
 
@@ -107,12 +107,11 @@ def default_tasks_at_once(tasks: TaskDistribution, there: int) -> int:
 def shared_out(
     tasks: TaskDistribution, meta_batch: int, tasks_at_once: int | None, devices: int | None
 ) -> tuple[Mesh, int]:
-    """Choose the devices that share a meta-batch, and how many tasks each takes side by side,
-    where these are None.
+    """Choose the devices that share a meta-batch, and the number of tasks that each computes in
+    parallel, where these are None.
 
-    Raises `UserError` where the devices are too few or cannot share the tasks evenly, or their
-    tasks do not divide into groups of `tasks_at_once`.
-    """
+    Raises `UserError` where there are too few devices, where they cannot share the tasks evenly, or
+    where their tasks do not divide into groups of `tasks_at_once`."""
     mesh = task_mesh(meta_batch, devices, by_core=tasks_at_once is None and are_large(tasks))
     on_each = meta_batch // mesh.size
     at_once = min(tasks_at_once or default_tasks_at_once(tasks, on_each), on_each)

@@ -1,9 +1,8 @@
 """The compiled program of training, as pure functions of arrays.
 
 A step samples a meta-batch of tasks on the device, takes the mean of the meta-gradients, and
-updates the meta-parameters ω. The number of steps is an argument of the program, so that it is
-compiled once, however many steps the host asks for at a time.
-"""
+updates the meta-parameters ω. The number of steps is an argument of the program, so it is compiled
+once for any number of steps."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +35,7 @@ INITIALISING = 1
 
 
 class State(NamedTuple):
-    """What a run keeps from step to step, and in its checkpoints."""
+    """The state of a run, which its checkpoints hold."""
 
     step: np.ndarray
     trained: PyTree
@@ -47,7 +46,7 @@ class State(NamedTuple):
     best_score: np.ndarray
     best_step: np.ndarray
     carried: PyTree = ()
-    """What the meta-gradient keeps for each place of the meta-batch."""
+    """The state of the meta-gradient for each place of the meta-batch."""
 
 
 class Updated(NamedTuple):
@@ -59,7 +58,7 @@ class Updated(NamedTuple):
 
 
 class Fixed(NamedTuple):
-    """What a run has of its own and no step changes."""
+    """The values of a run that no step changes."""
 
     arrays: PyTree
     """The learner's arrays that are not floating-point numbers."""
@@ -69,11 +68,10 @@ class Fixed(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Training steps for learners of one structure: what they compute, and on which devices.
+    """Training steps for learners of one structure, on given devices.
 
-    Functions of `Updated` and `Fixed` take those of one run, or of several runs together, whose
-    arrays then have a leading axis of runs.
-    """
+    Functions of `Updated` and `Fixed` take the values of one run, or of several runs together,
+    whose arrays then have a leading axis of runs."""
 
     static: PyTree
     """A learner without its arrays."""
@@ -82,7 +80,7 @@ class Program:
     meta_gradient: MetaGradient[Any]
     meta_batch: int
     at_once: int
-    """How many tasks each device takes side by side."""
+    """The number of tasks that each device computes in parallel."""
     mesh: Mesh
 
     def start(self, run: SeedRun) -> State:
@@ -106,7 +104,7 @@ class Program:
         )
 
     def on_devices(self, runs: list[SeedRun], states: list[State]) -> tuple[Updated, Fixed]:
-        """Put what the program takes of these runs on all devices."""
+        """Copy the arguments of the program for these runs to all devices."""
         of_each = [
             (
                 Updated(state.trained, state.optimizer, state.carried),
@@ -165,7 +163,7 @@ class Program:
         return jax.lax.fori_loop(start, stop, body, (updated, room))
 
     def compiled(self, updated: Updated, fixed: Fixed, task_arrays: PyTree) -> jax.stages.Compiled:
-        """Compile `advance`. Raises `UserError` where the memory for it is not there."""
+        """Compile `advance`. Raises `UserError` where it needs more memory than there is."""
         advance = jax.jit(self.advance, out_shardings=NamedSharding(self.mesh, EVERYWHERE))
         lowered = advance.lower(updated, fixed, task_arrays, np.int32(0), np.int32(0))
         program = lowered.compile()

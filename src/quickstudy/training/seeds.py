@@ -1,4 +1,4 @@
-"""Runs that differ in their seed alone: which of them train together, and along one axis."""
+"""Runs that differ only in their seed: which of them train together, along an axis of seeds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from quickstudy.task import task_keys
 
 @dataclass(frozen=True)
 class SeedRun:
-    """What each of several runs that differ in their seed alone has of its own."""
+    """The parts of a run that depend on its seed."""
 
     seed: int
     learner: Learnable
-    """Untrained; all runs' have one structure."""
+    """The untrained learner; all runs have the same structure."""
     folder: Path | None = None
     configuration: dict[str, Any] | None = None
 
@@ -36,7 +36,8 @@ def newest_of_all(records: Sequence[Record]) -> int | None:
 
 
 def groups(steps: Sequence[int], together: bool) -> list[list[int]]:
-    """Return which runs, by place, train at a time: those that stand at one step, or each alone.
+    """Return groups of runs, by position, that train together: runs at the same step, or each run
+    alone.
 
     >>> groups([0, 70, 0], together=True)
     [[0, 2], [1]]

@@ -1,6 +1,6 @@
-"""Nearest neighbour on deep features: train one classifier on all training classes, throw its last
-layer away, and give a query the label of the support example whose features are nearest (the
-"baseline classifier, cosine" rows of Vinyals et al. 2016, table 1).
+"""Nearest neighbour on deep features: train one classifier on all training classes, remove its last
+layer, and give a query the label of the support example with the nearest features (the "baseline
+classifier, cosine" rows of Vinyals et al. 2016, table 1).
 
 Training:   as fine-tuning
 A new task: ŷ(x) = y_i with i = argmax_i cos(f(x), f(x_i)), or argmin_i ‖f(x) - f(x_i)‖²
@@ -22,7 +22,7 @@ from quickstudy.task import Examples
 
 
 class OnFeatures(EmbeddingPredictor):
-    """Neighbours in the space of a network's features."""
+    """Nearest neighbours in the space of a network's features."""
 
     embedding: Embedding
     neighbours: Neighbours
@@ -33,7 +33,8 @@ class OnFeatures(EmbeddingPredictor):
 
 class DeepNearestNeighbour(FineTuning):
     """A classifier of the training classes whose features are compared, after `steps` steps on the
-    support set. Its parameters are those of `FineTuning`: trained as one, it serves as the other.
+    support set. It has the parameters of `FineTuning`, so a network that was trained as one can be
+    used as the other.
 
     >>> learner = DeepNearestNeighbour(WithHead(body, training_classes, key=key), optax.sgd(0.1))
     """

@@ -59,7 +59,7 @@ class FineTuning(EmbeddingLearner):
         return False
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """The classifier's loss on a batch of training examples; there is nothing to adapt to."""
+        """Compute the classification loss on a batch of training examples, without adapting."""
         logits, _ = self.classifier(task.query.x)
         loss = task.likelihood.mean_loss(logits, task.query.y)
         return loss, task.likelihood.metrics(logits, task.query.y)
@@ -68,7 +68,7 @@ class FineTuning(EmbeddingLearner):
         return NetworkPredictor(self.tuned(support, likelihood, key=key), self.population)
 
     def tuned(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> WithHead:
-        """The classifier with a head for this task, tuned on its support set."""
+        """Return the classifier with a head for this task, tuned on its support set."""
         if not isinstance(likelihood, Categorical):
             raise ValueError("fine-tuning classifies; this task's targets are not classes")
         start = WithHead(self.classifier.body, likelihood.size, key=key)

@@ -1,5 +1,5 @@
-"""Logistic regression on raw inputs, by scikit-learn's defaults: a linear model of a support set by
-itself, where scikit-learn is installed.
+"""Logistic regression on raw inputs, with scikit-learn's defaults: a linear model of one support
+set, where scikit-learn is installed.
 
     p(y = k | x) ∝ exp(w_kᵀ x + b_k),    minimising Σ_i -log p(y_i | x_i) + ½ Σ_k ‖w_k‖²
 """
@@ -28,7 +28,7 @@ def is_there() -> bool:
 
 
 class LogisticRegression(Learner):
-    """No parameters, no training. It has no slope: the host computes it.
+    """A learner without parameters and training. It has no gradient, because the host computes it.
 
     >>> LogisticRegression().adapt(support, Categorical(5), key=key)(queries).shape
     (75, 5)
@@ -57,7 +57,7 @@ class LogisticRegression(Learner):
 
 
 def fitted(x: Any, y: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The weights (d, classes) and constants (classes,) for rows `x` labelled `y`; rows labelled
+    """Fit the weights (d, classes) and constants (classes,) to rows `x` labelled `y`; rows labelled
     -1 and classes without a row are left out.
 
     The weights are a combination of the rows (Kimeldorf and Wahba 1971), so where there are more

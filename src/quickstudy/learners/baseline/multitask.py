@@ -1,15 +1,15 @@
 """Multi-task learning: one trunk for all training tasks, and a head for each (Caruana 1997,
 "Multitask learning"; the baseline of lectures on transfer).
 
-A fixed list of T tasks is learned jointly; no task is ever adapted to in training. For a new task
-the trunk stays as it is, and a head is fitted to the support set.
+A fixed list of T tasks is learned jointly, without adapting in training. For a new task the trunk
+is fixed, and a head is fitted to the support set.
 
     min_{f, W_1, …, W_T} E_t E_{(x, y) ∈ D_t} L(f(x) W_t, y)                         training
     min_V Σ_{(x, y) ∈ D_tr} L(f(x) V, y)     from V = 0, or from V = 1/T Σ_t W_t     a new task
 
-A task's support and query sets are both examples to train on. The new head is fitted by Adam, say:
-features grow in training, and a rate of plain gradient descent that is safe for all tasks is slow.
-"""
+The support and query sets of a task are both training examples. The new head is fitted, for
+example, by Adam: features grow in training, so a rate of plain gradient descent that is stable for
+all tasks is slow."""
 
 from typing import Protocol, runtime_checkable
 
@@ -32,24 +32,24 @@ from quickstudy.task import Episode, Examples
 
 @runtime_checkable
 class Numbered(Protocol):
-    """An episode of one of a fixed list of tasks."""
+    """An episode of a fixed list of tasks, with its number."""
 
     number: Int[Array, ""]
-    """The place of the task in that list."""
+    """The index of the task in the list."""
 
 
 class MultiTask(EmbeddingLearner):
     """A trunk, and a head for each of the training tasks. Train it on `tasks.finite.Finite`.
 
-    At test it normalises by the statistics of the training inputs. `mean_head` starts a new task's
-    head from the mean of all.
+    At test it normalises by the statistics of the training inputs. `mean_head` starts the head of a
+    new task from the mean of all heads.
 
     >>> learner = MultiTask(WithHead(trunk, 1, key=key), 100, optax.adam(0.03), key=key)
     >>> meta_train(learner, Finite(Sinusoid(10, 10), 100), optax.adam(1e-3), steps=1000)
     """
 
     network: WithHead
-    """Its head's arrays have a leading axis of tasks."""
+    """The trunk with all heads: arrays of the head have a leading axis of tasks."""
     population: Statistics | None
     optimizer: optax.GradientTransformation = eqx.field(static=True)
     steps: int = eqx.field(static=True)
@@ -65,7 +65,7 @@ class MultiTask(EmbeddingLearner):
         mean_head: bool = False,
         key: PRNGKeyArray,
     ):
-        """`network` gives the trunk, and the form of a head; `tasks` is T."""
+        """`network` has the trunk and the form of a head; `tasks` is T."""
         body, outputs, precision = network.body, network.outputs, network.precision
         heads = jax.vmap(lambda k: Linear(body.outputs, outputs, precision=precision, key=k))(
             jax.random.split(key, tasks)
@@ -89,7 +89,7 @@ class MultiTask(EmbeddingLearner):
         return False
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """Of the task's own head, without adapting."""
+        """Compute the loss of the task's own head, without adapting."""
         if not isinstance(task, Numbered):
             raise ValueError("a head for each task needs numbered tasks: a NumberedTask")
         head = jax.tree.map(lambda x: x[task.number], self.network.head)

@@ -1,9 +1,8 @@
-"""Nearest neighbour on raw inputs: what can be had without learning anything.
+"""Nearest neighbour on raw inputs, without any learning.
 
-A query takes the label of the support example that is nearest, in squared Euclidean distance or
-by the cosine (the "pixels" row of Vinyals et al. 2016, table 1). As logits: how near each class's
-nearest example is.
-"""
+A query takes the label of the support example that is nearest, in squared Euclidean distance or by
+the cosine (the "pixels" row of Vinyals et al. 2016, table 1). The logit of a class is the
+similarity of its nearest example."""
 
 import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -33,16 +32,16 @@ class Neighbours(Predictor):
 
 
 def flatten(x: Float[Array, "n ..."], invert: bool) -> Float[Array, "n d"]:
-    """Inputs as vectors; `invert` exchanges bright and dark."""
+    """Flatten inputs to vectors; `invert` exchanges bright and dark."""
     x = x.reshape(x.shape[0], -1)
     return 1 - x if invert else x
 
 
 class NearestNeighbour(Learner):
-    """No parameters, no training.
+    """A learner without parameters and training.
 
-    `distance` is squared Euclidean or cosine. The published row takes the cosine of images with
-    a bright ground; where ink is bright, `invert` makes them so.
+    `distance` is squared Euclidean or cosine. The published row takes the cosine of images with a
+    bright ground; where ink is bright, `invert` makes the ground bright.
 
     >>> NearestNeighbour().adapt(support, Categorical(5), key=key)(queries).shape
     (75, 5)

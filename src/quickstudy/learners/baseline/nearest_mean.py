@@ -3,11 +3,10 @@
     c_k = 1/|S_k| Σ_{(x, y) ∈ S_k} x
     p(y = k | x) ∝ exp(-‖x - c_k‖² / (2 σ²)),    σ² = 1/|S| Σ_{(x, y) ∈ S} ‖x - c_y‖² / ν
 
-Which class is the most probable does not depend on σ². It is there for the probabilities: the
-squared distance of an example from its class mean, divided by the share ν = 1 - K/n of it that is
-left when a mean is taken of the same examples. Where every class has one example, σ² is half the
-mean squared distance between the means.
-"""
+The most probable class does not depend on σ², but the probabilities do. σ² is the mean squared
+distance of an example from its class mean, divided by ν = 1 - K/n, because the mean is taken of the
+same examples. Where every class has one example, σ² is half the mean squared distance between the
+means."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
@@ -19,7 +18,7 @@ from quickstudy.task import Examples
 
 
 class Means(Predictor):
-    """The mean of each class."""
+    """The mean of each class of a support set."""
 
     means: Float[Array, "classes d"]
     seen: Bool[Array, " classes"]
@@ -31,7 +30,7 @@ class Means(Predictor):
 
 
 class NearestMean(Learner):
-    """No parameters, no training.
+    """A learner without parameters and training.
 
     >>> NearestMean().adapt(support, Categorical(5), key=key)(queries).shape
     (75, 5)

@@ -1,4 +1,4 @@
-"""A learner that sees its inputs through a fixed network: TF-IDF vectors of texts, say."""
+"""A learner on the features of a fixed network, for example TF-IDF vectors of texts."""
 
 from jaxtyping import Array, PRNGKeyArray, Shaped
 
@@ -9,7 +9,7 @@ from quickstudy.task import Examples
 
 
 class OfFeatures(Predictor):
-    """A predictor of features, and what makes them."""
+    """A predictor on features, and the network that computes them."""
 
     network: Network
     predictor: Predictor

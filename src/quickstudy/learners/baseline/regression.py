@@ -4,9 +4,8 @@
     mean:          ŷ(x) = ȳ, the mean of the support targets
     one for all:   ŷ(x) = Wᵀ (1, x),   W = (Φᵀ Φ + I)⁻¹ Φᵀ Y   with the rows of all training tasks
 
-Both have the deviation of their errors beside each mean; 1, the unit of the target, where a support
-set has one example.
-"""
+Both predict the standard deviation of their errors with each mean; where a support set has one
+example it is 1, the unit of the target."""
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +16,9 @@ from quickstudy.likelihood import Likelihood, RealTargets, complete, with_log_sc
 from quickstudy.task import Episode, Examples, TaskDistribution
 
 TASKS = 1024
-"""Episodes whose rows the regression for all tasks is fitted to."""
+"""The number of episodes that the regression for all tasks is fitted to."""
 LEAST_VARIANCE = 1e-6
-"""In squares of the unit of the target."""
+"""The smallest variance, in squares of the unit of the target."""
 
 
 class LinearGaussian(Predictor):
@@ -36,7 +35,7 @@ class LinearGaussian(Predictor):
 
 
 class SupportMean(Learner):
-    """No parameters, no training.
+    """A learner without parameters and training.
 
     >>> task = Sinusoid(shot=10, query=10).sample(key)
     >>> SupportMean().adapt(task.support, task.likelihood, key=key)(task.query.x).shape
@@ -59,14 +58,14 @@ class SupportMean(Learner):
 
 
 class OneForAll(Learner):
-    """A regression on the rows of all training tasks, which `settle` fits. The support set of a
-    task changes nothing.
+    """A regression on the rows of all training tasks, which `settle` fits. It ignores the support
+    set of a task.
 
     >>> learner = OneForAll(jnp.zeros((4, 1)), jnp.ones(1))     # 3 inputs, 1 target
     """
 
     weight: Float[Array, "p k"]
-    """W, the constant first."""
+    """W, with the constant first."""
     variance: Float[Array, " k"]
 
     def answers(self, likelihood: Likelihood) -> Likelihood:
@@ -79,7 +78,7 @@ class OneForAll(Learner):
         return LinearGaussian(self.weight[1:], self.weight[0], self.variance)
 
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "OneForAll":
-        """Fit it to the rows of training tasks."""
+        """Fit the weights to the rows of training tasks."""
 
         def rows(key: PRNGKeyArray) -> tuple[Array, Array]:
             task = tasks.sample(key)

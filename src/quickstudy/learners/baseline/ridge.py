@@ -1,18 +1,19 @@
-"""Ridge regression on raw inputs, in closed form: a linear model of a support set by itself.
+"""Ridge regression on raw inputs, in closed form: a linear model of one support set.
 
 Targets Y are real vectors, or one-hot vectors of classes. With x̄ and ȳ the means over the n
 labelled examples, and the rows of X and Y relative to them:
 
     W = Xᵀ α,   α = (X Xᵀ + λ I)⁻¹ Y,   ŷ(x) = ȳ + Wᵀ (x - x̄)
 
-(Hoerl and Kennard 1970, in its dual form.) The penalty λ is the one of a grid with the least error
-when each example is left out in turn. These errors are exact without another fit (Allen 1974):
+(Hoerl and Kennard 1970, in its dual form.) The penalty λ is the value of a grid with the least
+error when each example is left out in turn. These errors have a closed form without another fit
+(Allen 1974):
 
     y_i - ŷ_{-i}(x_i) = (y_i - ŷ(x_i)) / (1 - H_ii),   H = 1/n + X Xᵀ (X Xᵀ + λ I)⁻¹
 
-The variance σ² of these errors is that of the answer. Where targets are classes, it is read as a
-Gaussian around the one-hot vector of the true class: p(y = k | x) ∝ exp(ŷ_k(x) / σ²).
-"""
+The variance σ² of these errors is the variance of the prediction. Where targets are classes, the
+prediction is a Gaussian around the one-hot vector of the true class: p(y = k | x) ∝ exp(ŷ_k(x) /
+σ²)."""
 
 import equinox as eqx
 import jax
@@ -47,7 +48,7 @@ class Linear(Predictor):
 
 
 class Ridge(Learner):
-    """No parameters, no training.
+    """A learner without parameters and training.
 
     >>> Ridge().adapt(support, Categorical(5), key=key)(queries).shape
     (75, 5)
@@ -83,8 +84,8 @@ def solved(
     counted: Bool[Array, " n"],
     penalties: Float[Array, " p"],
 ) -> tuple[Float[Array, "d k"], Float[Array, " k"], Float[Array, ""]]:
-    """The weights W, the constant ȳ - x̄ᵀ W, and the variance σ² of the errors of examples that
-    are left out, of the examples that are `counted`."""
+    """Return the weights W, the constant ȳ - x̄ᵀ W, and the variance σ² of the leave-one-out
+    errors, for the examples that are `counted`."""
     w = counted[:, None]
     n = jnp.maximum(jnp.sum(counted), 1)
     x_mean, y_mean = jnp.sum(x * w, 0) / n, jnp.sum(y * w, 0) / n

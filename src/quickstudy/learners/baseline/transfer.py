@@ -1,4 +1,4 @@
-"""How to fine-tune a whole network gently (Howard and Ruder, "Universal Language Model Fine-tuning
+"""Gentle fine-tuning of a whole network (Howard and Ruder, "Universal Language Model Fine-tuning
 for Text Classification", ACL 2018), as parts of an Optax optimiser.
 
 The head is group 0, the layer below it group 1, and so on down to the inputs.
@@ -26,7 +26,7 @@ RATIO = 32
 
 
 def slanted_triangle(rate: float, steps: int) -> optax.Schedule:
-    """α_t of `steps` steps, with the largest value `rate`."""
+    """Return the schedule α_t for `steps` steps, with the largest value `rate`."""
     cut = max(1, int(steps * RISING))
 
     def at(step: Any) -> Any:
@@ -37,8 +37,8 @@ def slanted_triangle(rate: float, steps: int) -> optax.Schedule:
 
 
 def by_layer(decay: float = 1.0, unfreeze_every: int = 0) -> optax.GradientTransformation:
-    """Updates of group g times `decay` to the power g, and none before step
-    g · `unfreeze_every`. For a `WithHead`; put it last in an `optax.chain`."""
+    """Multiply updates of group g by `decay` to the power g, and set them to 0 before step g ·
+    `unfreeze_every`. For a `WithHead`; put it last in an `optax.chain`."""
 
     def init(params: PyTree) -> Any:
         return jnp.zeros((), int)
@@ -53,8 +53,8 @@ def by_layer(decay: float = 1.0, unfreeze_every: int = 0) -> optax.GradientTrans
 
 
 def groups(parameters: Network) -> Network:
-    """The group of each array of a network or of its gradient, in their places: 0 in the last of
-    its `weight_layers`, the head; 1 in the layer before; and so on.
+    """Return the group of each array of a network or of its gradient, in the same structure: 0 in
+    the last of its `weight_layers`, the head; 1 in the layer before; and so on.
 
     Raises `ValueError` where the network does not name its layers.
     """

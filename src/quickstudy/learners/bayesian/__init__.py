@@ -1,1 +1,1 @@
-"""Learners that keep a distribution over what fits a task."""
+"""Learners that infer a distribution over the parameters of a task."""

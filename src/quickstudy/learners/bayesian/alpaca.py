@@ -11,24 +11,22 @@ With the n examples of a support set, Φ (n, p) and Y, the posterior and the pre
     Λ = Φᵀ Φ + Λ₀,   K̄ = Λ⁻¹ (Φᵀ Y + Λ₀ K̄₀)
     y | x ~ N(K̄ᵀ φ(x), σ² (1 + φ(x)ᵀ Λ⁻¹ φ(x)))
 
-and K̄₀, Λ₀, σ and the features are learned by the negative log-likelihood of the queries. Here
-Λ₀⁻¹ = L Lᵀ, and weights are K = K̄₀ + L U, so that a direction in which tasks do not differ needs no
-infinite precision:
+and K̄₀, Λ₀, σ and the features are learned by the negative log-likelihood of the queries. Here Λ₀⁻¹
+= L Lᵀ, and weights are K = K̄₀ + L U, so a direction in which tasks do not differ needs no infinite
+precision:
 
     Z = Φ L,   A = I + Zᵀ Z,   Ū = A⁻¹ Zᵀ (Y - Φ K̄₀),   φᵀ Λ⁻¹ φ = zᵀ A⁻¹ z with z = Lᵀ φ
 
-Features are a constant, the inputs themselves, and what a network makes of them:
-φ(x) = (1, x, h(x)). The network counts for next to nothing at first. What is left is linear
-regression, whose prior `initialised` estimates from the training tasks (`linear_prior.py`);
-training goes on from there.
+Features are a constant, the inputs themselves, and the features of a network: φ(x) = (1, x, h(x)).
+At first the weights of the network's features are close to 0. So training starts from linear
+regression, whose prior `initialised` estimates from the training tasks (`linear_prior.py`).
 
 Where targets are classes, each class is a target, 1 for its examples and 0 for others, with the
 same prior. The probability of a class is the density at its one-hot vector:
 p(y = k | x) ∝ exp(ŷ_k(x) / σ²).
 
-Differences from the paper: the constant and the inputs among the features, the start, one σ that is
-learned for all targets, and classes. An example of which a number is missing counts for nothing.
-"""
+Differences from the paper: the constant and the inputs among the features, the initial prior, one
+learned σ for all targets, and classes. An example with a missing number is ignored."""
 
 from __future__ import annotations
 
@@ -51,13 +49,13 @@ from quickstudy.networks import Network
 from quickstudy.task import Episode, Examples, TaskDistribution
 
 START_TASKS = 256
-"""Episodes from which `initialised` estimates the prior."""
+"""The number of episodes from which `initialised` estimates the prior."""
 SLIGHT = 1e-2
-"""The deviation of the weights of the network's features at first."""
+"""The initial standard deviation of the weights of the network's features."""
 
 
 class Posterior(Predictor):
-    """The distribution of a task's weights, and the features that they weigh."""
+    """The distribution of the weights of a task, and the features."""
 
     learner: ALPaCA
     mean: Float[Array, "p k"]
@@ -65,7 +63,7 @@ class Posterior(Predictor):
     factor: Float[Array, "p p"]
     """W with Λ⁻¹ = W Wᵀ."""
     seen: Bool[Array, " k"] | None
-    """Where targets are classes: which of them have a labelled example."""
+    """Where targets are classes, whether each class has a labelled example."""
 
     def __call__(self, x: Float[Array, "m ..."]) -> Float[Array, "m size"]:
         phi, variance = self.learner.features(x), jnp.exp(2 * self.learner.log_noise)
@@ -89,12 +87,13 @@ class ALPaCA(Learner):
     mean: Float[Array, "p targets"]
     """K̄₀."""
     factor: Float[Array, "p p"]
-    """L, of which the lower triangle counts."""
+    """L; only its lower triangle is used."""
     log_noise: Float[Array, ""]
     """log σ."""
 
     def __init__(self, network: Network, inputs: int, targets: int = 1):
-        """For inputs of so many numbers; one target where targets are classes."""
+        """`inputs` and `targets` are numbers of columns; there is one target where targets are
+        classes."""
         linear, learned = 1 + inputs, network.outputs
         self.network = network
         self.mean = jnp.zeros((linear + learned, targets))
@@ -102,7 +101,7 @@ class ALPaCA(Learner):
         self.log_noise = jnp.asarray(-0.5)
 
     def features(self, x: Float[Array, "n ..."]) -> Float[Array, "n p"]:
-        """φ(x): a constant, the inputs, and the network's features."""
+        """Compute φ(x): a constant, the inputs, and the network's features."""
         learned, _ = self.network(x)
         return jnp.concatenate([linear_features(x), learned], axis=1)
 
@@ -130,8 +129,8 @@ class ALPaCA(Learner):
         return with_log_scale(likelihood)
 
     def initialised(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> ALPaCA:
-        """Estimate K̄₀, Λ₀ and σ for the constant and the inputs from training tasks; the network's
-        features have no part in it."""
+        """Estimate K̄₀, Λ₀ and σ for the constant and the inputs from training tasks, without the
+        network's features."""
 
         def one(key: PRNGKeyArray) -> Regressions:
             task = tasks.sample(key)

@@ -6,8 +6,8 @@ Given m, S and σ, with G_t = Φ_t S Φ_tᵀ + σ² I,
 
     k_t | y_t ~ N(m + S Φ_tᵀ G_t⁻¹ (y_t - Φ_t m),  C_t),     C_t = S - S Φ_tᵀ G_t⁻¹ Φ_t S
 
-One step takes for m the generalised least squares, which does not wait for S, and for S and σ what
-the posterior expects of them:
+One step sets m to the generalised least squares estimate, which does not need the new S, and S and
+σ to their expectations under the posterior:
 
     m  ←  (Σ_t Φ_tᵀ G_t⁻¹ Φ_t + I)⁻¹ Σ_t Φ_tᵀ G_t⁻¹ y_t         (I: a weak prior, m ~ N(0, I))
     S  ←  mean_t [C_t + (k̄_t - m)(k̄_t - m)ᵀ]
@@ -32,7 +32,7 @@ class Regressions(eqx.Module):
     phi: Float[Array, "*tasks n p"]
     y: Float[Array, "*tasks n k"]
     counted: Bool[Array, "*tasks n"]
-    """Which rows there are."""
+    """The rows that exist."""
 
 
 class Prior(eqx.Module):
@@ -44,8 +44,8 @@ class Prior(eqx.Module):
 
 
 def estimated(given: Regressions, start: Prior) -> Prior:
-    """`EM_STEPS` steps from `start`. Where the prior has one column and targets have several, these
-    are as many regressions with the same prior."""
+    """Take `EM_STEPS` steps from `start`. Where the prior has one column and targets have several,
+    each target is a separate regression with the same prior."""
     counted = given.counted[..., None]
     phi, y = jnp.where(counted, given.phi, 0.0), jnp.where(counted, given.y, 0.0)
     count = jnp.maximum(jnp.sum(given.counted), 1)
@@ -69,7 +69,8 @@ def em_step(
     s: Float[Array, "p p"],
     variance: Float[Array, ""],
 ) -> tuple[Float[Array, "p targets"], Float[Array, "p p"], Float[Array, ""]]:
-    """One step of the module's equations, of m, S and σ²; rows that do not count are zeros."""
+    """Take one step of the module's equations, for m, S and σ²; rows that do not exist are
+    zeros."""
     (tasks, n, p), k = phi.shape, y.shape[2]
     spread = phi @ s
     g = jnp.einsum("tnp,tmp->tnm", spread, phi) + variance * jnp.eye(n)

@@ -1,1 +1,1 @@
-"""Learning what to train on: training data as meta-parameters."""
+"""Training data as meta-parameters."""

@@ -11,12 +11,11 @@ lowers the loss on a few clean examples D_v:
 
 It is meta-learning without episodes: a task is a batch of training examples (support set) with
 their numbers, and a batch of clean ones (query set). Both w and φ are leaves of the learner, and
-its loss is L_v(w'(φ)) with w held + L(w, φ) with φ held, so that back-propagation gives each its
+its loss is L_v(w'(φ)) with w constant + L(w, φ) with φ constant, so back-propagation gives each its
 own gradient.
 
-Differences from the papers: weights sum to one within a batch, as in Ren et al., and last from
-step to step, as in Shu et al.; w and φ move at once, where the papers move φ first.
-"""
+Differences from the papers: weights sum to one within a batch, as in Ren et al., and persist from
+step to step, as in Shu et al.; w and φ are updated at the same time, the papers update φ first."""
 
 from typing import Protocol, runtime_checkable
 
@@ -37,14 +36,15 @@ from quickstudy.task import Episode, Examples
 
 
 class TrainingData(eqx.Module):
-    """φ: what training examples count, and what becomes of them. By default nothing changes."""
+    """φ: the weights of training examples, and their transformation. By default nothing changes."""
 
     def inputs(self, x: Float[Array, "n ..."], key: PRNGKeyArray) -> Float[Array, "n ..."]:
         """x̃."""
         return x
 
     def weights(self, numbers: Int[Array, " n"], losses: Float[Array, " n"]) -> Float[Array, " n"]:
-        """v, each above 0, from the examples' numbers and from their losses, which are held."""
+        """Compute v, each above 0, from the numbers of the examples and from their losses, which
+        are constants."""
         return jnp.ones_like(losses)
 
 
@@ -62,7 +62,8 @@ class FreeWeights(TrainingData):
 
 
 class LossWeights(TrainingData):
-    """A small network of the loss: v_i = sigmoid(V(ℓ_i)) (Meta-Weight-Net, one hidden layer)."""
+    """A small network from a loss to a weight: v_i = sigmoid(V(ℓ_i)) (Meta-Weight-Net, one hidden
+    layer)."""
 
     hidden: Linear
     output: Linear
@@ -87,7 +88,7 @@ class NoisyInputs(TrainingData):
 
 
 class WarpedInputs(TrainingData):
-    """Augmentation of images by turning, scaling and moving them, each as much as learned:
+    """Augmentation of images by rotation, scaling and translation of learned strengths:
 
         x̃(p) = x(e^{-s_2 ε_2} R(-s_1 ε_1) (p - s_3 (ε_3, ε_4)))        s = exp(log_strengths)
 
@@ -113,16 +114,16 @@ class WarpedInputs(TrainingData):
 
 @runtime_checkable
 class Numbered(Protocol):
-    """An episode whose support examples are some of a fixed list."""
+    """An episode whose support examples come from a fixed list."""
 
     numbers: Int[Array, " n"]
-    """The place in that list of each support example."""
+    """The index of each support example in the list."""
 
 
 class LearnedData(Learner):
     """A network, and the training data that it is trained on.
 
-    `rate` is α of the step ahead. There is nothing to adapt: a predictor is the network.
+    `rate` is α of the step ahead. There is no adapting: the predictor is the network.
 
     >>> LearnedData(WithHead(MLP((28, 28, 1), key=key), 10, key=key), FreeWeights(jnp.zeros(n)))
     """
@@ -173,6 +174,6 @@ class LearnedData(Learner):
 
 
 def held(tree):
-    """As it is, but constant to differentiation."""
+    """Return the tree as a constant for differentiation."""
     arrays, rest = eqx.partition(tree, eqx.is_inexact_array)
     return eqx.combine(jax.lax.stop_gradient(arrays), rest)

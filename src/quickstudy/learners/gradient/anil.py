@@ -1,15 +1,14 @@
 """ANIL, almost no inner loop (Raghu, Raghu, Bengio and Vinyals, ICLR 2020).
 
-Only the last layer takes inner steps, on features that tasks share: adaptation is the training
-of a linear model, and the body is run once whatever the number of steps.
+Only the last layer takes inner steps, on features that tasks share. Adapting is the training of a
+linear model, and the body is run once for any number of steps.
 
     θ = (θ_1, …, θ_l):   φ_0 = θ_l,   φ_{t+1} = φ_t - α ∇_φ L((θ_1, …, θ_{l-1}, φ_t), D_tr)
 
     min_θ Σ_i L((θ_1, …, θ_{l-1}, φ_T), D_ts_i)
 
-No difference from the paper: the body's batch statistics on the support set do not change while
-the head does, so that computing the features once is exact.
-"""
+No difference from the paper: the body's batch statistics on the support set do not depend on the
+head, so computing the features once is exact."""
 
 import equinox as eqx
 import optax
@@ -23,7 +22,7 @@ from quickstudy.task import Examples
 
 
 class ANIL(InnerLoop):
-    """A network whose head is a starting point and whose body stays as it is.
+    """A network whose head adapts and whose body does not.
 
     >>> anil = ANIL(WithHead(body, 5, key=key), optax.sgd(0.4), train_steps=1, test_steps=3)
     """

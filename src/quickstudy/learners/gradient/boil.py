@@ -1,7 +1,7 @@
 """BOIL, body-only inner loop (Oh, Yoo, Kim and Yun, ICLR 2021).
 
-Everything but the last layer takes inner steps: what a task changes is the representation, which
-moves towards the head that tasks share.
+Every layer except the last takes inner steps: a task changes the representation, so that it fits
+the head that tasks share.
 
     θ = (θ_b, θ_h):   φ_0 = θ_b,   φ_{t+1} = φ_t - α ∇_φ L((φ_t, θ_h), D_tr)
     min_θ Σ_i L((φ_T, θ_h), D_ts_i)
@@ -21,7 +21,7 @@ from quickstudy.task import Examples
 
 
 class BOIL(InnerLoop):
-    """A network whose body is a starting point and whose head stays as it is.
+    """A network whose body adapts and whose head does not.
 
     >>> boil = BOIL(WithHead(body, 5, key=key), optax.sgd(0.4), train_steps=1, test_steps=3)
     """

@@ -1,7 +1,7 @@
 """CAVIA, fast context adaptation via meta-learning (Zintgraf et al., ICML 2019).
 
-A network has a few extra inputs, the context: it starts at zero for each task and is all that
-inner steps change, while the weights that read it are shared by the tasks.
+A network has a few extra inputs, the context. It starts at zero for each task, and inner steps
+change only the context; tasks share all weights.
 
     φ_0 = 0,   φ_{t+1} = φ_t - α ∇_φ L(f(·; φ_t, θ), D_tr)
     min_θ Σ_i L(f(·; φ_T, θ), D_ts_i)
@@ -31,26 +31,26 @@ from quickstudy.task import Examples
 
 
 class Modulation(eqx.Module):
-    """How a context enters a network. Final subclasses: `ExtraInputs`, `FiLM`."""
+    """The way in which a context enters a network. Final subclasses: `ExtraInputs`, `FiLM`."""
 
     @property
     @abc.abstractmethod
     def size(self) -> int:
-        """Of the context."""
+        """The number of context parameters."""
 
     @abc.abstractmethod
     def __call__(self, network: Network, context: Float[Array, " size"]) -> Network:
-        """The network in this context."""
+        """Return the network with this context."""
 
 
 class ExtraInputs(Modulation):
-    """W x + b of one layer becomes W x + U φ + b: to that layer, φ are inputs. To a convolution
-    they are further channels, each the same everywhere."""
+    """W x + b of one layer becomes W x + U φ + b: φ are extra inputs of that layer. For a
+    convolution they are extra channels with a constant value."""
 
     weight: Float[Array, "size outputs"]
     """U."""
     layer: int = eqx.field(static=True)
-    """Which of the network's `weight_layers`."""
+    """The index of the layer in the network's `weight_layers`."""
 
     @property
     def size(self) -> int:
@@ -65,13 +65,13 @@ class ExtraInputs(Modulation):
 
 
 class FiLM(Modulation):
-    """What one batch normalisation gives is scaled by 1 + φ A and shifted by φ B, which is to
-    say that its own scale and shift are changed."""
+    """The output of one batch normalisation is scaled by 1 + φ A and shifted by φ B, which changes
+    its own scale and shift."""
 
     scale: Float[Array, "size channels"]
     shift: Float[Array, "size channels"]
     norm: int = eqx.field(static=True)
-    """Which of the network's `normalisations`."""
+    """The index of the normalisation in the network's `normalisations`."""
 
     @property
     def size(self) -> int:
@@ -84,13 +84,15 @@ class FiLM(Modulation):
 
 
 THIRD = 2
-"""The normalisation of a convolutional network that FiLM comes after: the paper's, of four."""
+"""The normalisation of a convolutional network that FiLM follows: the third of four, as in the
+paper."""
 
 
 def modulation(network: Network, size: int, *, key: PRNGKeyArray) -> Modulation:
-    """How a context of `size` numbers enters a network: by FiLM after its third normalisation if
-    it convolves, after its first if it is fully connected; as extra inputs of its first layer with
-    a bias where it does not normalise. Weights are drawn from U[-r, r] with r = 1 / √size.
+    """Choose how a context of `size` numbers enters a network: by FiLM after its third
+    normalisation if it is convolutional, after its first if it is fully connected; as extra inputs
+    of its first layer with a bias if it does not normalise. Weights are drawn from U[-r, r] with r
+    = 1 / √size.
 
     Raises `ValueError` where the network has neither, or does not name its layers.
     """
@@ -113,7 +115,7 @@ def modulation(network: Network, size: int, *, key: PRNGKeyArray) -> Modulation:
 
 
 class CAVIA(InnerLoop):
-    """A network, and how a context that is learned anew for each task enters it.
+    """A network with a context that is learned for each task.
 
     >>> enters = modulation(network, 100, key=key)
     >>> cavia = CAVIA(network, enters, optax.sgd(1.0), train_steps=1, test_steps=1)

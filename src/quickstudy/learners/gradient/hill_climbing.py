@@ -1,18 +1,17 @@
 """MAML by hill climbing (Song, Gao, Yang, Choromanski, Pacchiano and Tang, "ES-MAML", ICLR 2020,
 section 3.3).
 
-Adaptation without derivatives: of a few random perturbations of the network keep the best on the
-support set, if it is better than the network as it is, and go on from there.
+Adaptation without derivatives: try a few random perturbations of the network, keep the one with the
+lowest support loss, if it is lower than without a perturbation, and repeat.
 
     φ_0 = θ,   φ_{t+1} = argmin { L(φ, D_tr) : φ ∈ {φ_t, φ_t + α g_1, …, φ_t + α g_m} }
     g_1, …, g_m ~ N(0, I), drawn anew in each step
 
-The choice of the best has no useful derivative (what counts is which perturbations win under
-another θ), so the meta-gradient is that of `metagradients.Evolution`.
+This choice has no useful derivative (it depends on θ through the winners), so the meta-gradient is
+`metagradients.Evolution`.
 
-Difference from the paper: losses of a support set in the place of returns of a policy, so that a
-value has no noise of its own.
-"""
+Difference from the paper: losses of a support set instead of returns of a policy, so values have no
+noise."""
 
 import equinox as eqx
 import jax
@@ -27,7 +26,8 @@ from quickstudy.task import Examples
 
 
 class HillClimbing(InnerLoop):
-    """A network from which a few random steps suffice. Train it with `metagradients.Evolution`.
+    """A starting point from which a few random steps suffice. Train it with
+    `metagradients.Evolution`.
 
     `deviation` is α, `candidates` is m.
 

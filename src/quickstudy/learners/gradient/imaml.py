@@ -1,14 +1,14 @@
 """Implicit MAML (Rajeswaran, Finn, Kakade and Levine, NeurIPS 2019).
 
-MAML whose inner problem is solved, not walked along: adaptation looks for the best parameters
-near the initialisation θ, and how they move with θ follows from their being the best, whatever
-the number of inner steps and the way that they took.
+MAML that differentiates the solution of its inner problem: adapting finds the best parameters near
+the initialisation θ. Their derivative with respect to θ follows from the optimality condition,
+independent of the number of inner steps and of their path.
 
     φ*(θ, D_tr) = argmin_φ L(φ, D_tr) + λ/2 ‖φ - θ‖²                       (eq. 3)
     min_θ Σ_i L(φ*(θ, D_tr_i), D_ts_i)                                     (eq. 4)
     ∂/∂θ = (I + ∇²L(φ*, D_tr)/λ)⁻¹ ∇L(φ*, D_ts)                            (eq. 6)
 
-The last line is `metagradients.implicit`: back-propagation through `loss` arrives at it.
+The last line is in `metagradients.implicit`; back-propagation through `loss` uses it.
 
 Differences from the paper: its code takes 16 steps on the loss alone and one back towards θ; here
 all of the steps are on the regularised loss, as in the text. As in the code, λ is 0 at test, and
@@ -31,7 +31,7 @@ from quickstudy.task import Examples
 
 
 class ImplicitMAML(InnerLoop):
-    """A network whose parameters θ are the centre of a region to look in.
+    """A network whose parameters θ are the centre of the regularised inner problem.
 
     `strength` is λ in training and `test_strength` at test; `damping` and `extra_strength` are c
     and d of `metagradients.implicit`.
@@ -53,13 +53,14 @@ class ImplicitMAML(InnerLoop):
 
     @property
     def has_slope(self) -> bool:
-        """Damped, and where the steps stop short of the optimum, it is near the slope."""
+        """False: with damping, and before the optimum is reached, the gradient is only near the
+        slope."""
         return False
 
     def adapted_network(
         self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
     ) -> Network:
-        """φ*, as near as the steps come."""
+        """Compute φ*, as closely as the inner steps allow."""
         loss = loss_on(support, likelihood)
         if self.strength == 0:
             return descend(loss, self.network, self.optimizer, steps)

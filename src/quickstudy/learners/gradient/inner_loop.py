@@ -1,11 +1,10 @@
-"""What the learners that adapt a network by gradient steps share: an inner loop of T steps on the
-support set, and the query loss of the network that comes out of it.
+"""The common part of learners that adapt a network by gradient steps: an inner loop of T steps on
+the support set, and the query loss of the resulting network.
 
     φ_T = U_T(θ, D_tr),   min_ω Σ_i L(φ_T(θ, D_tr_i), D_ts_i)
 
-What differs is in each method's own file: what adapts, by which update rule U, and what else the
-meta-objective asks for.
-"""
+The file of each method defines the adapting parameters, the update rule U, and further terms of the
+meta-objective."""
 
 import abc
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from quickstudy.task import Episode, Examples
 
 class InnerLoop(Learner):
     """A learner whose predictor is a network after some inner steps. Subclasses are final and
-    say how: `adapted_network`.
+    define `adapted_network`.
 
     `train_steps` and `test_steps` are the numbers of inner steps in training and in `adapt`.
     `normalisation` is `batch` (the papers': transductive) or `support`.
@@ -49,7 +48,7 @@ class InnerLoop(Learner):
     def adapted_network(
         self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
     ) -> Network:
-        """φ after `steps` inner steps on the support set."""
+        """Return the network after `steps` inner steps on the support set, φ."""
 
     def adapt(
         self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
@@ -65,7 +64,7 @@ class InnerLoop(Learner):
     def take_steps(
         self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray
     ) -> NetworkPredictor:
-        """The adapted network with the statistics that queries are normalised by."""
+        """Return the adapted network with the statistics that normalise queries."""
         if self.network.outputs != likelihood.size:
             raise ValueError(
                 f"this {type(self).__name__}'s network has {self.network.outputs} outputs, the "
@@ -75,7 +74,7 @@ class InnerLoop(Learner):
         return self.predictor(self.adapted_network(support, likelihood, steps, key=key), support)
 
     def predictor(self, adapted: Network, support: Examples) -> NetworkPredictor:
-        """`adapted` with the statistics that queries are normalised by."""
+        """Return `adapted` with the statistics that normalise queries."""
         of_support = adapted(support.x)[1] if self.normalisation == "support" else None
         return NetworkPredictor(adapted, of_support)
 
@@ -93,5 +92,6 @@ class InnerLoop(Learner):
 
 
 def loss_on(examples: Examples, likelihood: Likelihood) -> Callable[[Network], Float[Array, ""]]:
-    """network ↦ L(network, examples), normalised by these examples' own statistics."""
+    """Return the function network ↦ L(network, examples), normalised by the statistics of these
+    examples."""
     return lambda network: likelihood.mean_loss(network(examples.x)[0], examples.y)

@@ -10,9 +10,8 @@ differentiated through the steps, through the last few alone, or with the inner 
 constants (first-order MAML, section 5.2).
 
 Differences from the paper: the inner optimiser may be any Optax one; the loss of a regression is
-the Gaussian negative log-likelihood, whose gradient is half that of the mean squared error (so
-the paper's α = 0.01 is 0.02 here).
-"""
+the Gaussian negative log-likelihood. Its gradient is half the gradient of the mean squared error,
+so the paper's α = 0.01 is 0.02 here."""
 
 import equinox as eqx
 import optax
@@ -28,7 +27,7 @@ from quickstudy.task import Examples
 class MAML(InnerLoop):
     """A network whose parameters are a starting point.
 
-    `truncate` differentiates through so many of the last inner steps (see `descend`).
+    `truncate` is the number of last inner steps that are differentiated (see `descend`).
 
     >>> network = WithHead(Conv4((28, 28, 1), stride=2, key=key), 5, key=key)
     >>> maml = MAML(network, optax.sgd(0.4), train_steps=1, test_steps=3)

@@ -1,21 +1,20 @@
 """MAML++ (Antoniou, Edwards and Storkey, "How to train your MAML", ICLR 2019).
 
-MAML made stable: each step's result counts in the meta-objective at first, learning rates are
-learned for each array of each step, and batch normalisation has weights of its own at each step.
+A stable MAML: at first the loss after each step counts in the meta-objective, learning rates are
+learned for each array at each step, and batch normalisation has separate weights at each step.
 
     φ_{t+1} = φ_t - α_t ∘ ∇_φ L(φ_t; γ_t, β_t; D_tr)          α_t: a rate for each array of φ (LSLR)
     min_{θ, α, γ, β} Σ_i Σ_t v_t L(φ_{t+1}; γ_t, β_t; D_ts_i)
 
-for steps t = 0 … T - 1. All v_t are 1/T at first and move evenly, over `annealing` meta-steps, to
-v_{T-1} = 1, and the others 0, which is MAML's objective.
+for steps t = 0 … T - 1. All v_t are 1/T at first and move linearly, over `annealing` meta-steps, to
+v_{T-1} = 1 and 0 for the others, which is MAML's objective.
 
-Differences from the paper: statistics of batch normalisation are those of the batch at hand at
-each step, as in the authors' code, which keeps running ones but does not use them; v_t falls to
-zero in a straight line, not to 0.03/T and then to zero; second order from the first meta-step on,
-as in the authors' last configurations; the meta-learning rate's cosine is training's own
-(`--decay cosine`); no ensemble of checkpoints; the learned rates may be made to move more slowly
-than the other parameters, which a network without batch normalisation needs.
-"""
+Differences from the paper: batch normalisation uses the statistics of the current batch at each
+step, as in the authors' code, which keeps running statistics but does not use them; v_t falls
+linearly to zero, not to 0.03/T and then to zero; second order from the first meta-step on, as in
+the authors' last configurations; the cosine decay of the meta-learning rate is an option of
+training (`--decay cosine`); no ensemble of checkpoints; the learned rates may move more slowly than
+the other parameters, which a network without batch normalisation needs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,11 +35,11 @@ from quickstudy.task import Episode, Examples
 
 
 class MAMLPlusPlus(InnerLoop):
-    """A starting point, learning rates and weights of batch normalisation for each of
-    `train_steps` steps; steps at test beyond those take the last one's.
+    """A starting point, learning rates and weights of batch normalisation for each of `train_steps`
+    steps; further steps at test use the values of the last step.
 
-    The meta-optimiser sees α / `rate_speed`: under Adam, whose steps have a size of their own,
-    rates then move by so much of what other parameters do.
+    The meta-optimiser sees α / `rate_speed`. Adam's steps have a fixed size, so rates then move
+    `rate_speed` times as far as other parameters.
 
     >>> learner = MAMLPlusPlus(network, rate=0.1, train_steps=5, annealing=5000)
     """
@@ -48,9 +47,9 @@ class MAMLPlusPlus(InnerLoop):
     network: Network
     """θ; its batch normalisation's γ and β have a leading axis of steps."""
     rates: PyTree
-    """α / `rate_speed`: for each array of θ that adapts, one number a step."""
+    """α / `rate_speed`: for each adapting array of θ, one number for each step."""
     step: Int[Array, ""]
-    """Of training: how far the annealing is."""
+    """The training step, which determines v_t."""
     annealing: int = eqx.field(static=True)
     train_steps: int = eqx.field(static=True)
     test_steps: int = eqx.field(static=True)
@@ -109,7 +108,8 @@ class MAMLPlusPlus(InnerLoop):
             return v[number] * loss
 
         def earlier(network: Network, number: Int[Array, ""]) -> Float[Array, ""]:
-            """Of a step before the last one; not computed where it does not count."""
+            """Compute the loss after a step before the last; it is skipped where its weight is
+            0."""
             counts = (number < self.train_steps - 1) & (v[number] > 0)
             nothing = jnp.zeros((), v.dtype)
             return jax.lax.cond(counts, lambda: weighted(network, number), lambda: nothing)
@@ -126,11 +126,11 @@ class MAMLPlusPlus(InnerLoop):
         steps: int,
         watch: Callable[[Network, Int[Array, ""]], Any],
     ) -> tuple[Network, Any]:
-        """The network after `steps` steps, and what `watch` saw after each."""
+        """Return the network after `steps` steps, and the results of `watch` after each."""
         norms, rest = eqx.partition(self.network, is_norm(self.network))
 
         def at(step: Int[Array, ""] | int, tree: PyTree) -> PyTree:
-            """Its entries for a step: the last one's beyond the last."""
+            """Return the entries for a step; beyond the last step, the last entries."""
             return jax.tree.map(lambda x: x[jnp.clip(step, 0, self.train_steps - 1)], tree)
 
         def whole(rest: PyTree, step: Int[Array, ""] | int) -> Network:
@@ -156,6 +156,6 @@ class MAMLPlusPlus(InnerLoop):
 
 
 def is_norm(network: Network) -> PyTree:
-    """True in the place of each batch normalisation, False elsewhere."""
+    """Return a tree with True for each batch normalisation and False elsewhere."""
     kind = lambda node: isinstance(node, BatchNorm)  # noqa: E731
     return jax.tree.map(kind, network, is_leaf=kind)

@@ -1,9 +1,9 @@
 """The meta-learner LSTM (Ravi and Larochelle, "Optimization as a Model for Few-Shot Learning",
 ICLR 2017).
 
-A step of gradient descent has the form of an LSTM's update of its cell, with the parameters θ of a
-network for the cell. So learn the gates: i is then a learning rate and f a decay of weights, each
-for every parameter at every step. And learn where the cell starts: an initialisation.
+A step of gradient descent has the form of the cell update of an LSTM whose cell state is the
+parameters θ of a network. So the gates are learned: i is a learning rate and f a weight decay, for
+every parameter at every step. The initial cell state, which is the initialisation, is learned too.
 
     θ_t = f_t ∘ θ_{t-1} - i_t ∘ ∇L_t                                 (eq. 2, with -∇L_t let in)
     i_t = σ(W_I [h_t, θ_{t-1}, i_{t-1}] + b_I)
@@ -12,18 +12,18 @@ for every parameter at every step. And learn where the cell starts: an initialis
 
     min_{θ_0, W, b, LSTM} Σ_i L(θ_T(D_tr_i), D_ts_i)
 
-Weights are the same for all coordinates of θ; h, s, i and f are each coordinate's own ("parameter
+Weights are the same for all coordinates of θ; each coordinate has its own h, s, i and f ("parameter
 sharing and preprocessing"). ∇L_t and L_t count as constants in the meta-gradient ("gradient
-independence assumption"), which so has no second derivatives. At first f is near 1, i is small and
-all weights are (in the authors' code: U[-.01, .01], b_F from U[4, 5], b_I from U[-5, -4]).
+independence assumption"), which therefore has no second derivatives. At first f is near 1, i is
+small and all weights are (in the authors' code: U[-.01, .01], b_F from U[4, 5], b_I from U[-5,
+-4]).
 
-Differences from the paper: every step takes the whole support set, which is what the paper's batch
-sizes come to (5 at 5-way 1-shot, 25 at 5-shot; 12 and 8 passes); the gates' values are fed back, as
-the equations have it, where the authors' code feeds back what goes into σ; that code also divides
-the gradient of the mean loss by the number of examples once more, and clips meta-gradients to a
-norm of .25; batch normalisation is by the batch at hand or by the support set, without a moving
-average; the rate that the input gates start with is an option.
-"""
+Differences from the paper: every step takes the whole support set, which equals the paper's batches
+(5 at 5-way 1-shot, 25 at 5-shot; 12 and 8 passes); the values of the gates are fed back, as in the
+equations, while the authors' code feeds back the arguments of σ; their code also divides the
+gradient of the mean loss by the number of examples a second time, and clips meta-gradients to a
+norm of .25; batch normalisation uses the current batch or the support set, without a moving
+average; the initial rate of the input gates is an option."""
 
 import math
 from typing import NamedTuple
@@ -64,7 +64,7 @@ class Gate(eqx.Module):
 
 
 class State(NamedTuple):
-    """What the meta-learner remembers of each coordinate."""
+    """The state of the meta-learner for each coordinate."""
 
     memory: tuple[Float[Array, "n hidden"], Float[Array, "n hidden"]]
     """h and s, the output and the cell of the first LSTM."""
@@ -84,7 +84,7 @@ class GatedUpdate(eqx.Module):
     forget_gate: Gate
 
     def __init__(self, rate: float, hidden: int = 20, *, key: PRNGKeyArray):
-        """`rate` is what input gates are near at first."""
+        """`rate` is the approximate initial value of the input gates."""
         for_lstm, for_input, for_forget = jax.random.split(key, 3)
         lstm = eqx.nn.LSTMCell(4, hidden, key=for_lstm)  # drawn from U[-r, r], r = 1 / √hidden
         self.lstm = jax.tree.map(lambda w: w * SMALL * math.sqrt(hidden), lstm)
@@ -92,7 +92,7 @@ class GatedUpdate(eqx.Module):
         self.forget_gate = Gate(hidden, 4.0, key=for_forget)
 
     def start(self, theta: Float[Array, " n"]) -> State:
-        """Before the first step."""
+        """Return the state before the first step."""
         nothing = jnp.zeros_like(theta)
         memory = jnp.zeros((theta.size, self.lstm.hidden_size), theta.dtype)
         return State((memory, memory), nothing, nothing)
@@ -114,7 +114,7 @@ class GatedUpdate(eqx.Module):
 
 
 class MetaLSTM(InnerLoop):
-    """A starting point, and gates that say what each parameter keeps and how far it steps.
+    """A starting point, and gates that set the decay and the step length of each parameter.
 
     With `first_order` gradients and losses of the inner steps count as constants.
 
@@ -123,7 +123,7 @@ class MetaLSTM(InnerLoop):
     """
 
     network: Network
-    """θ_0, the cell at first."""
+    """θ_0, the initial cell state."""
     update: GatedUpdate
     train_steps: int = eqx.field(static=True, kw_only=True, default=12)
     test_steps: int = eqx.field(static=True, kw_only=True, default=12)
@@ -142,8 +142,8 @@ class MetaLSTM(InnerLoop):
     def unrolled(
         self, support: Examples, likelihood: Likelihood, steps: int
     ) -> tuple[Network, tuple[Network, Network]]:
-        """The network after `steps` steps; and the values of the input and of the forget gates, as
-        networks whose every array has a leading axis of steps: the gates of these parameters."""
+        """Return the network after `steps` steps, and the values of the input and forget gates as
+        networks in which every array has a leading axis of steps."""
         parameters, fixed = eqx.partition(self.network, eqx.is_inexact_array)
         theta, as_network = ravel_pytree(parameters)
         support_loss = loss_on(support, likelihood)

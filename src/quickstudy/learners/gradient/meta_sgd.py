@@ -1,14 +1,13 @@
 """Meta-SGD (Li, Zhou, Chen and Li, 2017).
 
-Learn not only where to start but the direction and the length of the step: every parameter has a
-learning rate of its own, which may be negative.
+Learn the starting point and also the direction and the length of the step: every parameter has its
+own learning rate, which may be negative.
 
     φ = θ - α ∘ ∇_θ L(θ, D_tr)
     min_{θ, α} Σ_i L(φ_i, D_ts_i)
 
-Differences from the paper: more than one step may be taken, all with the same α; a regression's
-gradients are half the paper's, so α starts twice as large there.
-"""
+Differences from the paper: more than one step may be taken, all with the same α; in regression,
+gradients are half the paper's, so α starts twice as large."""
 
 from typing import Any
 

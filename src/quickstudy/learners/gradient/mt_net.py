@@ -1,9 +1,9 @@
 """MT-net (Lee and Choi, "Gradient-based meta-learning with learned layerwise metric and subspace",
 ICML 2018).
 
-Each layer's weights W are followed by a linear map T that tasks share and inner steps leave alone,
-so that gradient steps on W are taken in a learned metric; a learned random mask says which rows
-of W, the weights of one activation, take steps at all.
+The weights W of each layer are followed by a linear map T that tasks share and inner steps do not
+change. So gradient steps on W use a learned metric. A random mask with learned probabilities
+selects the rows of W, each the weights of one activation, that take steps.
 
     y = T (W x + b)
     φ_{t+1} = φ_t - α M ∘ ∇_φ L(φ_t, T, D_tr)
@@ -13,12 +13,10 @@ of W, the weights of one activation, take steps at all.
 Masks are drawn once for each task, with the gradient of their relaxation (Gumbel-softmax at
 temperature 1, straight through). Without masks this is the paper's T-net.
 
-Layers are those that the network names (`Network.weight_layers`), each with its T.
+Every layer that the network names (`Network.weight_layers`) has its T.
 
-Differences from the paper: none in what is computed, but that T is multiplied into W and b, which
-is the same; the scale and shift of a layer's batch normalisation take steps too, under the same
-mask.
-"""
+Differences from the paper: T is multiplied into W and b, which gives the same result; the scale and
+shift of a layer's batch normalisation take steps too, under the same mask."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -47,7 +45,7 @@ class MTNet(InnerLoop):
     transforms: tuple[Float[Array, "_ _"], ...]
     """T of each layer."""
     logits: tuple[Float[Array, " _"], ...] | None
-    """ζ of each layer; None: everything adapts."""
+    """ζ of each layer; None without masks."""
     optimizer: optax.GradientTransformation = eqx.field(static=True)
     train_steps: int = eqx.field(static=True)
     test_steps: int = eqx.field(static=True)
@@ -89,11 +87,11 @@ class MTNet(InnerLoop):
         return self.transformed(adapted)
 
     def transformed(self, network: Network) -> Network:
-        """The network that T is multiplied into: T W x + T b."""
+        """Multiply T into the network: T W x + T b."""
         return each_layer(linear_part, network, self.transforms, jnp.matmul)
 
     def masked(self, key: PRNGKeyArray) -> Callable[[Any, Any], Any]:
-        """gradient ↦ M ∘ gradient, for one draw of M."""
+        """Return the function gradient ↦ M ∘ gradient, for one draw of M."""
         if self.logits is None:
             return lambda gradient, _: gradient
         keys = jax.random.split(key, len(self.logits))
@@ -102,14 +100,14 @@ class MTNet(InnerLoop):
 
 
 def bernoulli(logits: Float[Array, " n"], *, key: PRNGKeyArray) -> Float[Array, " n"]:
-    """Zeros and ones, one with probability σ(logit). The gradient is that of σ(logit + logistic
-    noise), of which they are the rounding: a difference of two Gumbel variables is logistic."""
+    """Draw zeros and ones, one with probability σ(logit). They are the rounding of σ(logit +
+    logistic noise), whose gradient they have: a difference of two Gumbel variables is logistic."""
     soft = jax.nn.sigmoid(logits + jax.random.logistic(key, logits.shape))
     return soft + jax.lax.stop_gradient(jnp.round(soft) - soft)
 
 
 def linear_part(layer: Layer) -> list[Any]:
-    """W, and b if there is one."""
+    """Return W, and b if there is one."""
     return [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
 
 
@@ -119,8 +117,8 @@ def each_layer(
     values: Sequence[Array],
     change: Callable[[Array, Array], Array],
 ) -> Network:
-    """The network with `change(array, value of its layer)` for the arrays of each layer that are
-    its `parts`."""
+    """Return the network with `change(array, value of its layer)` for the arrays of each layer that
+    are in `parts`."""
     changed = [
         change(array, value)
         for layer, value in zip(network.weight_layers(), values, strict=True)

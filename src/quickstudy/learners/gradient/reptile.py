@@ -1,27 +1,26 @@
 """Reptile (Nichol, Achiam and Schulman, "On first-order meta-learning algorithms", 2018).
 
-Train on a task as one would without meta-learning, then move the initialisation some of the way
-to where that led. Mini-batches of the same task make the direction more than that of joint
-training: their gradients are moved to agree.
+Train on a task in the ordinary way, then move the initialisation a part of the way towards the
+trained parameters. With several mini-batches of the same task, the direction differs from joint
+training: it also increases the agreement of their gradients.
 
     φ_0 = θ,   φ_{t+1} = φ_t - Adam(∇ L(φ_t, mini-batch t of D))            Adam with β_1 = 0
     θ ← θ + ε/n Σ_i (φ_k(θ, D_i) - θ)               (algorithm 2); `metagradients.ReptileGradient`
 
-D is a training task's support and query set together. Mini-batches run through the task's
-examples in random order, again and again, as in the authors' code.
+D is a training task's support and query set together. Mini-batches run through the examples of the
+task in random order, repeatedly, as in the authors' code.
 
-Adam's second moments v are never reset: they and the number of steps go on from task to task, in
-training, and each task at test starts from those of the training tasks (section 6.1; the authors'
-`train_step` restores the network alone, `evaluate` network and moments). A new Adam for each task
-would make the first step α sign(∇L), as v is then ∇L² itself.
+Adam's second moments v are never reset: they and the number of steps carry over from task to task
+in training, and each test task starts from the moments of the training tasks (section 6.1; the
+authors' `train_step` restores only the network, `evaluate` network and moments). With a new Adam
+for each task the first step would be α sign(∇L), because v would be ∇L².
 
 Differences from the paper. The authors take the tasks of a meta-batch one after the other with one
-Adam; here they run side by side, so each place of the meta-batch has moments of its own, which see
-one task a meta-step. The moments at test are not those that training ended with: `settle` takes
-1,000 inner steps on training tasks, each task from the θ that was chosen, and keeps what Adam then
-remembers. The inductive figure (`normalisation="support"`) normalises queries by the support set's
-statistics; the authors put each query into a batch with the support set.
-"""
+Adam; here they run in parallel, so each place of the meta-batch has its own moments, which see one
+task in each meta-step. The moments at test are not the final moments of training: `settle` takes
+1,000 inner steps on training tasks, each task from the chosen θ, and keeps the moments of Adam. The
+inductive figure (`normalisation="support"`) normalises queries by the support set's statistics; the
+authors put each query into a batch with the support set."""
 
 import equinox as eqx
 import jax
@@ -37,14 +36,14 @@ from quickstudy.networks.network import Network, Normalisation
 from quickstudy.task import Episode, Examples, TaskDistribution
 
 SETTLING_STEPS = 1000
-"""1 / (1 - β_2): as far back as Adam's second moments look."""
+"""1 / (1 - β_2): the memory length of Adam's second moments."""
 
 
 class Reptile(InnerLoop):
     """A network whose parameters are a starting point. Train it with `ReptileGradient`.
 
     `train_batch` and `test_batch` are the sizes of mini-batches in training and in `adapt`; sets
-    that are no larger are taken whole.
+    that are not larger are used as a whole.
 
     >>> optimizer = optax.adam(1e-3, b1=0.0)
     >>> learner = Reptile(network, optimizer, train_steps=3, test_steps=5, train_batch=25)
@@ -59,15 +58,16 @@ class Reptile(InnerLoop):
     test_batch: int = eqx.field(static=True, default=25)
     normalisation: Normalisation = eqx.field(static=True, kw_only=True, default="batch")
     moments: optax.OptState | None = eqx.field(kw_only=True, default=None)
-    """What the optimiser remembers when `adapt` begins; None before `settle`: nothing."""
+    """The initial state of the optimiser in `adapt`; None before `settle`, when there is none."""
 
     @property
     def has_slope(self) -> bool:
-        """It is trained by differences of parameters, which are no objective's slope."""
+        """False: training uses differences of parameters, which are not the gradient of an
+        objective."""
         return False
 
     def initial_moments(self) -> optax.OptState:
-        """What the optimiser remembers before the first task."""
+        """Return the state of the optimiser before the first task."""
         return self.optimizer.init(eqx.filter(self.network, eqx.is_inexact_array))
 
     def adapted_network(
@@ -77,8 +77,8 @@ class Reptile(InnerLoop):
         return self.descended(support, likelihood, steps, self.test_batch, moments, key=key)[0]
 
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "Reptile":
-        """Trains on tasks one after the other, each from θ, with one optimiser, and keeps what it
-        then remembers; unchanged where it remembers nothing, as plain gradient descent."""
+        """Train on tasks one after the other, each from θ, with one optimiser, and keep its state.
+        Nothing changes for an optimiser without a state, such as plain gradient descent."""
         start = self.initial_moments()
         if not jax.tree.leaves(start):
             return self
@@ -97,8 +97,8 @@ class Reptile(InnerLoop):
     def trained(
         self, task: Episode, moments: optax.OptState, *, key: PRNGKeyArray
     ) -> tuple["Reptile", Metrics, optax.OptState]:
-        """The learner after training on one task, how well it then fits it, and what the optimiser
-        remembers, which before the task was `moments`."""
+        """Return the learner after training on one task, its fit, and the state of the optimiser,
+        which was `moments` before the task."""
         examples = jax.tree.map(lambda *parts: jnp.concatenate(parts), task.support, task.query)
         network, moments = self.descended(
             examples, task.likelihood, self.train_steps, self.train_batch, moments, key=key
@@ -118,7 +118,7 @@ class Reptile(InnerLoop):
         *,
         key: PRNGKeyArray,
     ) -> tuple[Network, optax.OptState]:
-        """φ after `steps` steps on mini-batches, and what the optimiser remembers then."""
+        """Return φ after `steps` steps on mini-batches, and the state of the optimiser."""
         rows = mini_batches(len(examples.y), batch, steps, key=key)
 
         def loss(network: Network, number: Int[Array, ""]):
@@ -131,8 +131,8 @@ class Reptile(InnerLoop):
 def mini_batches(
     examples: int, batch: int, count: int, *, key: PRNGKeyArray
 ) -> Int[Array, "count batch"]:
-    """`count` batches cut out of one random order of the examples after another; all examples in
-    each where they are no more than a batch.
+    """Cut `count` batches from successive random orders of the examples. Where there are no more
+    examples than a batch holds, each batch has all of them.
 
     >>> mini_batches(5, 25, 2, key=key).tolist()
     [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]

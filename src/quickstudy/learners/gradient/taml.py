@@ -1,25 +1,24 @@
 """TAML, task-agnostic meta-learning (Jamal and Qi, CVPR 2019).
 
-An initialisation that already does well on some tasks is a poor start for others: MAML, and a
-term that keeps it from preferring any. Either the untouched network's answers should be of high
-entropy, and the adapted one's of low; or its losses on the tasks should be equal.
+An initialisation that is already good at some tasks is a poor start for others. TAML adds a term to
+MAML against this bias. Either the predictions should have a high entropy before adapting and a low
+entropy after it; or the losses on the tasks before adapting should be equal.
 
     min_θ E_i [ L(φ_i, D_ts_i) + λ (H_i(f_φ_i) - H_i(f_θ)) ]
     min_θ E_i   L(φ_i, D_ts_i) + λ I(ℓ_1, …, ℓ_n),   ℓ_i = L(θ, D_tr_i)
 
 H_i is the mean entropy of the answers on task i's queries; I is a measure of inequality from
-economics, zero for equal losses and the same for losses in other units. It is not the same for
-losses with another additive constant, so ℓ_i has none. It is the mean `deviance`: twice the
-cross-entropy for classes, and for real targets the squared error over the noise's variance, without
-the logarithm of that variance which the negative log-likelihood has.
+economics. It is zero for equal losses and does not depend on their unit. It does depend on an
+additive constant, so ℓ_i has none. It is the mean `deviance`: twice the cross-entropy for classes,
+and for real targets the squared error over the variance of the noise, without the logarithm of the
+variance, which is part of the negative log-likelihood.
 
-The second couples tasks. Its learner takes several tasks at a time, a group: episodes with a
-leading axis. A meta-batch is then one or more groups, and I is within each.
+The second form couples tasks. Its learner takes a group of tasks at a time: episodes with a leading
+axis. A meta-batch is then one or more groups, and I is computed within each.
 
-Differences from the paper: the entropy is taken on queries (the paper does not say on which
+Differences from the paper: the entropy is computed on queries (the paper does not specify the
 inputs); groups may be smaller than the meta-batch; real targets whose noise has a predicted scale
-have no loss without a constant, and are refused.
-"""
+have no loss without a constant, and are refused."""
 
 from collections.abc import Callable
 
@@ -49,7 +48,7 @@ class TAML(InnerLoop):
 
 
 class EntropyTAML(TAML):
-    """MAML whose start is undecided.
+    """MAML with an uncertain initialisation.
 
     >>> learner = EntropyTAML(network, optax.sgd(0.4), weight=0.1)
     """
@@ -75,7 +74,8 @@ class EntropyTAML(TAML):
 
 
 class InequalityTAML(TAML):
-    """MAML whose start is equally good for all tasks of a group. Train it on groups.
+    """MAML with an initialisation that is equally good for all tasks of a group. Train it on
+    groups.
 
     >>> learner = InequalityTAML(network, optax.sgd(0.4), weight=0.1, inequality=theil)
     >>> meta_train(learner, Groups(tasks, 4), optax.adam(1e-3), steps=1000)
@@ -130,7 +130,7 @@ def generalised_entropy(losses: Float[Array, " n"], alpha: float = 2.0) -> Float
 
 
 def atkinson(losses: Float[Array, " n"]) -> Float[Array, ""]:
-    """1 - (Π_i ℓ_i)^{1/n} / μ: that of ε = 1"""
+    """1 - (Π_i ℓ_i)^{1/n} / μ: Atkinson's measure with ε = 1"""
     return 1 - jnp.exp(jnp.mean(jnp.log(losses))) / jnp.mean(losses)
 
 

@@ -1,1 +1,1 @@
-"""Networks that read a data set in its order, and keep what they have read."""
+"""Networks that read a data set and keep a summary of it."""

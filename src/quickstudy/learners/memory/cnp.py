@@ -1,30 +1,29 @@
 """Conditional neural processes (Garnelo et al., ICML 2018), and with attention (Kim et al., ICLR
 2019; the deterministic path).
 
-A network reads each example alone, the mean of what it reads stands for the set, and another
-network tells from it the target at any place: predictions do not depend on the order of examples,
-and n of them with m queries cost n + m passes.
+A network encodes each example alone, the mean of the codes represents the set, and another network
+predicts the target at any input from it. Predictions do not depend on the order of examples, and n
+examples with m queries cost n + m passes.
 
     r_i = h(x_i, y_i),    r = 1/n Σ_i r_i,    φ_j = g(x_j, r)               (eqs. 1 to 3)
     min -E Σ_j log p(y_j | φ_j)                                             (eq. 4)
 
-Where targets are classes, h reads x_i alone and there is a mean for each class, one beside the
-other in the order of labels (section 4.3):
+Where targets are classes, h encodes only x_i, and the means of the classes are concatenated in the
+order of labels (section 4.3):
 
     r = [r_1, …, r_N],    r_k = 1/|S_k| Σ_{(x, y) ∈ S_k} h(x)
 
-With attention each query has a mean of its own, in heads w that look at places (Kim et al., section
-3 and figure 2):
+With attention each query has its own mean, from heads w that compare inputs (Kim et al., section 3
+and figure 2):
 
     r_j = [Σ_i a^w_ij V_w r_i]_w,    a^w_ij = softmax_i(Q_w e(x_j) · K_w e(x_i) / √d)
 
-within each class where there are classes. Nothing is added for unlabelled examples, and an empty
-set is r = 0.
+within each class where there are classes. Unlabelled examples are left out, and an empty set has r
+= 0.
 
-Differences from the papers: queries do not repeat the context; in classes x is what a
-convolutional network makes of a picture, for h as for g, normalised at test by the statistics of
-the training tasks; Kim et al. have self-attention in the encoder as well.
-"""
+Differences from the papers: queries do not repeat the context; in classification x is the output of
+a convolutional network, for h and for g, normalised at test by the statistics of the training
+tasks; Kim et al. have self-attention in the encoder as well."""
 
 from __future__ import annotations
 
@@ -47,15 +46,16 @@ from quickstudy.task import Examples
 
 
 def groups(y: Shaped[Array, "n ..."], likelihood: Likelihood) -> Int[Array, " n"]:
-    """Which mean each example counts towards, -1 for none: that of its class, or the only one."""
+    """Return the index of the mean of each example: its class, or 0 for the only one; -1 for
+    none."""
     if isinstance(likelihood, Categorical):
         return y
     return jnp.where(likelihood.labelled(y), 0, -1)
 
 
 def glorot(network: AnyNetwork) -> AnyNetwork:
-    """The network with weights of variance 1/inputs at first, where a `Linear` has a third of it:
-    what differs from set to set would all but vanish in so many layers (Glorot and Bengio 2010,
+    """Return the network with initial weights of variance 1/inputs; a `Linear` has a third of it,
+    and differences between sets would almost vanish in so many layers (Glorot and Bengio 2010,
     section 4.2, for layers of one width)."""
 
     def weights(network: Network) -> list[Any]:
@@ -65,7 +65,7 @@ def glorot(network: AnyNetwork) -> AnyNetwork:
 
 
 class Attention(eqx.Module):
-    """Means of examples under weights of several heads that compare places."""
+    """Weighted means of examples, with the weights of several heads that compare inputs."""
 
     places: MLP
     queries: Linear
@@ -74,7 +74,7 @@ class Attention(eqx.Module):
     heads: int = eqx.field(static=True)
 
     def __init__(self, inputs: int, width: int, heads: int, *, key: PRNGKeyArray):
-        """For places of so many numbers, and representations of `width`."""
+        """Make the heads for inputs of so many numbers and codes of `width`."""
         keys = jax.random.split(key, 4)
         self.places = glorot(MLP((inputs,), hidden=(width, width), key=keys[0]))
         self.queries, self.keys, self.values = (Linear(width, width, key=k) for k in keys[1:])
@@ -105,7 +105,7 @@ class Attention(eqx.Module):
 
 
 class Conditioned(Predictor):
-    """A context set, as it was read."""
+    """The code of a context set."""
 
     learner: CNP
     of_examples: Float[Array, "n d"]
@@ -124,7 +124,7 @@ class Conditioned(Predictor):
 
 
 class CNP(EmbeddingLearner):
-    """A network that reads a set, and one that tells targets from what was read.
+    """A network that encodes a set, and a network that predicts targets from the code.
 
     >>> learner = CNP(MLP((1,), hidden=(), key=key), HeteroscedasticGaussian(), key=key)
     >>> learner.adapt(context, HeteroscedasticGaussian(), key=key)(x).shape    # means and scales
@@ -149,9 +149,9 @@ class CNP(EmbeddingLearner):
         heads: int = 0,
         key: PRNGKeyArray,
     ):
-        """`network` says what an input is to the rest: numbers are themselves (an `MLP` without
-        layers). `targets` is how many numbers a target has where it is no class. The encoder has
-        `layers` layers; with `heads` there is attention."""
+        """`network` maps inputs to the vectors that are encoded (for numbers, an `MLP` without
+        layers). `targets` is the number of target columns where targets are not classes. The
+        encoder has `layers` layers; with `heads` there is attention."""
         keys = jax.random.split(key, 5)
         classifies = isinstance(likelihood, Categorical)
         self.groups = likelihood.size if classifies else 1

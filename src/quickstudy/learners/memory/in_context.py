@@ -7,38 +7,37 @@ the support set is the posterior predictive of the distribution p(T) that tasks 
 
     min_ω E_T E_(S, x, y)~T [ -log q_ω(y | x, S) ]   at   q_ω = p(y | x, S)          (Müller, eq. 2)
 
-Layers of attention can descend a gradient: with the right weights a layer of linear attention is
-a step on the loss of the support set, if what rows pass on is their errors (von Oswald et al., ICML
-2023, proposition 1), and other attention is such a step in another space of functions (Cheng, Chen
-and Sra, ICML 2024). Trained transformers are found to do so; this one does so by construction, and
-what is left to learn is which steps. Each row has a vector h for each of a few heads, and logits f.
-With e_i = y_i - softmax f(x_i) what the labelled row i has not yet explained, a layer is
+Layers of attention can take gradient steps: with the right weights, a layer of linear attention is
+a gradient step on the loss of the support set, if the values are the errors of the rows (von Oswald
+et al., ICML 2023, proposition 1). Other attention is such a step in another space of functions
+(Cheng, Chen and Sra, ICML 2024). Trained transformers have been found to do so. This transformer
+does so by construction, and learns the steps. Each row has a vector h for each of a few heads, and
+logits f. With the residual e_i = y_i - softmax f(x_i) of the labelled row i, a layer is
 
     κ_i = ⟨h, h_i⟩ / ‖K‖,    δ_i = softmax_i(-β ‖h - h_i‖² / D)
     f ← f + Σ_heads Σ_i (η κ_i + ρ δ_i) e_i                 a linear model, and a kernel smoother
     h ← h - γ Σ_i κ_i h_i                                   von Oswald's GD++: what S has most of
                                                             shrinks, so that later steps go further
 
-Sums are over labelled rows; ‖K‖ is the Frobenius norm of their inner products, so that the steps η,
-below 4 together, cannot diverge, and D the mean of their squared distances. At first
+Sums are over labelled rows. ‖K‖ is the Frobenius norm of their inner products, so steps η with a
+sum below 4 cannot diverge; D is the mean of their squared distances. At first
 
     h = (a_c v_c for each column c, the constant 1)
 
-with v the columns' values as `Features` has them. The scales a of all columns, and η, β, ρ, γ of
-all layers and heads, are what a small network says of this table, from what each column looks like:
+with the column values v of `Features`. A small network computes the scales a of all columns, and η,
+β, ρ, γ of all layers and heads, from the columns of this table:
 
     t_c = mean_i φ(v_ic, v_ic - the mean of i's class, 1 / size of i's class)
     g = ψ(mean_c t_c, size of the table),   a_c = ζ(χ(t_c, g)),   ζ(z) = log(1 + exp z)
     η = 4 σ(b_η + W_η g) / heads,   β = ζ(b_β + W_β g),   ρ = σ(b_ρ + W_ρ g),   γ = σ(b_γ + W_γ g)
 
-Rows look at labelled rows alone. So unlabelled examples are passed over, queries do not see each
-other, and neither the order of rows nor that of columns matters, nor which class has which number;
-the same weights serve any numbers of each. A feature with a single value in S is left out, so that
-columns of zeros may fill a table up.
+Rows attend only to labelled rows. So unlabelled examples are ignored, queries do not see each
+other, and predictions do not depend on the order of rows or columns or on the numbering of classes.
+The same weights serve any numbers of rows, columns and classes. A feature with a single value in S
+is left out, so columns of zeros can pad a table.
 
-Differences from TabPFN: there all of this is left to a general transformer of millions of weights,
-trained on millions of tables; here some twenty thousand choose steps.
-"""
+Differences from TabPFN: TabPFN is a general transformer with millions of weights, trained on
+millions of tables; here some twenty thousand weights choose steps."""
 
 from typing import NamedTuple
 
@@ -54,31 +53,31 @@ from quickstudy.networks.layers import Linear
 from quickstudy.task import Episode, Examples
 
 ABSENT = -9.0
-"""Where f of a class starts that has no labelled row. No layer moves it far, so the class all but
+"""The initial f of a class without a labelled row. No layer changes it much, so the class almost
 vanishes from every softmax."""
 
 VIEWS = 2
-"""Numbers for each value of a feature."""
+"""The number of numbers that encode a value of a feature."""
 
 TINY = 1e-12
 
 
 class Features(eqx.Module):
-    """What is known of the columns of a table from its labelled rows."""
+    """The statistics of the columns of a table, from its labelled rows."""
 
     x: Float[Array, "n features"]
     labelled: Bool[Array, " n"]
 
     @property
     def used(self) -> Bool[Array, " features"]:
-        """Those of more than one value."""
+        """Whether a column has more than one value."""
         known = self.labelled[:, None]
         low = jnp.min(jnp.where(known, self.x, jnp.inf), axis=0)
         return low < jnp.max(jnp.where(known, self.x, -jnp.inf), axis=0)
 
     def __call__(self, x: Float[Array, "m features"]) -> Float[Array, "m features views"]:
-        """How far values are from the mean, in standard deviations and compressed by arsinh, and
-        their ranks from -1 to 1; 0 in columns that are left out."""
+        """Encode values by their distance from the mean, in standard deviations and compressed by
+        arsinh, and by their ranks from -1 to 1; 0 in columns that are left out."""
         known = self.labelled[:, None]
         count = jnp.maximum(jnp.sum(known), 1)
         mean = jnp.sum(self.x, axis=0, where=known) / count
@@ -89,7 +88,7 @@ class Features(eqx.Module):
 
 
 class Steps(NamedTuple):
-    """How far each head goes: in one layer, or with a leading axis in all."""
+    """The step sizes of each head, in one layer, or of all layers along a leading axis."""
 
     linear: Float[Array, "*layers heads"]
     """η"""
@@ -102,7 +101,8 @@ class Steps(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What rows look at in one layer, or with a leading axis in all: the labelled rows."""
+    """The labelled rows, which all rows attend to, in one layer, or in all layers along a leading
+    axis."""
 
     rows: Float[Array, "*layers heads n d"]
     errors: Float[Array, "*layers n classes"]
@@ -115,7 +115,8 @@ class Memory(NamedTuple):
 def remember(
     h: Float[Array, "heads n d"], f: Float[Array, "n classes"], y: Float[Array, "n classes"]
 ) -> Memory:
-    """What the support rows are to others, with `y` one-hot, and zeros where there is no label."""
+    """Return the memory of the support rows, with `y` one-hot, and zeros where there is no
+    label."""
     labelled = jnp.sum(y, axis=1, keepdims=True)
     count, h = jnp.maximum(jnp.sum(labelled), 1), h * labelled
     middle = jnp.sum(h, axis=1) / count
@@ -134,7 +135,7 @@ def layer(
     steps: Steps,
     labelled: Bool[Array, " n"],
 ) -> tuple[Float[Array, "heads m d"], Float[Array, "m classes"], Float[Array, "heads m n"]]:
-    """h and f of some rows one layer on, and δ."""
+    """Compute h and f of some rows after one layer, and δ."""
     each = lambda numbers: numbers[:, None, None]  # noqa: E731
     squares = jnp.sum(memory.rows**2, axis=-1)[:, None]
     inner = h @ memory.rows.swapaxes(1, 2)
@@ -148,14 +149,14 @@ def layer(
 
 
 class Reader(eqx.Module):
-    """φ, ψ, χ, b and W: what a table looks like, and what to do with it."""
+    """φ, ψ, χ, b and W: the network that reads a table and chooses steps."""
 
     cell: Linear
     column: Linear
     table: Linear
     scale: tuple[Linear, Linear]
     steps: Steps
-    """b, at first of steps that go well on their own."""
+    """b, initialised with steps that work well alone."""
     change: Float[Array, "width layers heads 4"]
     """W"""
 
@@ -183,7 +184,7 @@ class Reader(eqx.Module):
         y: Float[Array, "n classes"],
         used: Bool[Array, " features"],
     ) -> tuple[Float[Array, "heads features views"], Steps]:
-        """The scales a, over the root of the number of columns, and the steps."""
+        """Compute the scales a, divided by the root of the number of columns, and the steps."""
         of_class = jnp.sum(y, axis=0)
         share = y / jnp.maximum(of_class, 1)
         labelled = jnp.sum(y, axis=1)[:, None, None]
@@ -212,7 +213,7 @@ class Reader(eqx.Module):
 
 
 class InformedNetwork(Predictor):
-    """A support set that has been read: what new rows look at."""
+    """The state of a support set, which new rows attend to."""
 
     features: Features
     scales: Float[Array, "heads features views"]
@@ -224,7 +225,7 @@ class InformedNetwork(Predictor):
         return absent_last(self.read(x)[0], self.start > ABSENT)
 
     def attention(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m n"]:
-        """How near each support row is to each row: δ, over all layers and heads."""
+        """Return the attention of each row to each support row: δ, over all layers and heads."""
         return self.read(x)[1]
 
     def read(
@@ -244,7 +245,8 @@ class InformedNetwork(Predictor):
 class InContext(Learner):
     """Reads a labelled table, and predicts the labels of other rows of it.
 
-    `width` is of the network that looks at columns; there are `layers` of `heads` each.
+    `width` is the width of the network that reads columns; there are `layers` layers of `heads`
+    heads.
 
     >>> learner = InContext(width=32, layers=8, heads=3, key=key)
     >>> learner.adapt(support, Categorical(3), key=key)(queries).shape
@@ -277,8 +279,8 @@ class InContext(Learner):
         return InformedNetwork(features, scales, steps, memory, start)
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """The query loss of f as it is, where classes that this table does not have stay near
-        `ABSENT`: so there is nothing to learn from tables of fewer classes about the others."""
+        """Compute the query loss with f itself, where classes that this table does not have stay
+        near `ABSENT`. So tables with fewer classes have no effect on the other classes."""
         f, _ = self.adapt(task.support, task.likelihood, key=key).read(task.query.x)
         return task.likelihood.mean_loss(f, task.query.y), task.likelihood.metrics(f, task.query.y)
 
@@ -288,7 +290,7 @@ def begin(
     scales: Float[Array, "heads features views"],
     start: Float[Array, " classes"],
 ) -> tuple[Float[Array, "heads m d"], Float[Array, "m classes"]]:
-    """h and f before the first layer."""
+    """Return h and f before the first layer."""
     scaled = (values * scales[:, None]).reshape(len(scales), len(values), -1)
     constant = jnp.ones((*scaled.shape[:2], 1))
     h = jnp.concatenate([scaled, constant], axis=-1)
@@ -296,5 +298,5 @@ def begin(
 
 
 def flat(x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
-    """Inputs as vectors of numbers."""
+    """Flatten inputs to vectors."""
     return x.reshape(x.shape[0], -1).astype(float)

@@ -1,16 +1,17 @@
 """Memory-augmented neural networks (Santoro, Bartunov, Botvinick, Wierstra and Lillicrap, "One-shot
 Learning with Memory-Augmented Neural Networks", ICML 2016).
 
-A controller as in `recurrent.py`, with a memory M of slots beside it. From each hidden state it
-makes keys k; it reads slots that are like them, and writes them to slots:
+A controller as in `recurrent.py`, with a memory M of slots. It computes keys k from each hidden
+state, reads slots that are similar to them, and writes them to slots:
 
     K(k, M(i)) = k·M(i) / (‖k‖ ‖M(i)‖)                                      (eq. 2)
     w^r(i) = softmax_i β K(k, M(i))                                         (eq. 3)
     r = Σ_i w^r(i) M(i)                                                     (eq. 4)
 
-What is read goes into the classifier, and into the controller with the next input.
+The read vectors go into the classifier, and into the controller with the next input.
 
-Least recently used access (LRUA) writes to slots that are seldom used, or to those read last:
+Least recently used access (LRUA) writes to slots that are rarely used, or to the slots that were
+read last:
 
     w^u_t = γ w^u_{t-1} + w^r_t + w^w_t                                     (eq. 5)
     w^lu_t(i) = 1 where w^u_t(i) is among the n smallest, else 0            (eq. 6)
@@ -19,7 +20,7 @@ Least recently used access (LRUA) writes to slots that are seldom used, or to th
 
 There are n read heads, each with a key and a gate α; w^w_t k_t and the sums in eq. 5 are over them.
 
-The addressing of neural Turing machines (Graves, Wayne and Danihelka 2014, section 3.3) also moves
+The addressing of neural Turing machines (Graves, Wayne and Danihelka 2014, section 3.3) also shifts
 from slot to slot. A head has a key k, strength β, gate g, shift s, sharpness γ, and a weight w:
 
     w^c(i) = softmax_i β K(k, M(i));   w^g = g w^c + (1 - g) w_{t-1}        (eqs. 5, 7)
@@ -27,12 +28,12 @@ from slot to slot. A head has a key k, strength β, gate g, shift s, sharpness �
 
 and one more head of the same kind writes: M_t(i) = M_{t-1}(i) (1 - w(i) e) + w(i) a (eqs. 3, 4).
 
-Differences from the papers: what is read there is M_t; here it is M_{t-1}, since what has just been
-written would be likest to itself. With LRUA β is 1 there, and here 10. All n least used slots are
-erased; of equal usages the first count as less. With NTM addressing, of which it is not said how
-heads start, they start as LRUA does by its form: the writer goes on from slot to slot, and readers
-look for what is like that which they would write. docs/methods/mann.md has what that changes.
-"""
+Differences from the papers: the papers read M_t; here M_{t-1} is read, because a key that has just
+been written would be most similar to itself. With LRUA β is 1 in the paper and 10 here. All n least
+used slots are erased; among equal usages the first slots come first. The papers do not specify the
+initial head parameters of NTM addressing. Here the write head starts by advancing one slot per
+step, and the read heads by content, with keys tied to the written vector, which mimics LRUA;
+docs/methods/mann.md has the effect."""
 
 from __future__ import annotations
 
@@ -49,17 +50,17 @@ from quickstudy.networks.layers import Linear
 
 
 class Slots(eqx.Module):
-    """A memory at one time, and how it was used just then."""
+    """A memory at one time, and the weights of its last use."""
 
     memory: Float[Array, "slots width"]
     read: Float[Array, "heads slots"]
     """The weights w^r of each head that reads."""
     written: Float[Array, "writers slots"]
-    """The weights w^w of each that writes."""
+    """The weights w^w of each head that writes."""
 
 
 class Access(eqx.Module):
-    """How a memory of `slots` × `width` is read, by `heads` heads, and written."""
+    """The way in which a memory of `slots` × `width` is read, by `heads` heads, and written."""
 
     interface: Linear
     heads: int = eqx.field(static=True)
@@ -68,25 +69,25 @@ class Access(eqx.Module):
 
     @abc.abstractmethod
     def start(self) -> Slots:
-        """Before the first input."""
+        """Return the memory before the first input."""
 
     @abc.abstractmethod
     def __call__(
         self, h: Float[Array, " h"], before: Slots
     ) -> tuple[Slots, Float[Array, "heads width"]]:
-        """The memory after the controller's hidden state `h` has read and written, and what each
-        head has read."""
+        """Read and write by the controller's hidden state `h`; return the memory, and the vector
+        that each head has read."""
 
 
 def similarity(
     keys: Float[Array, "heads width"], memory: Float[Array, "slots width"]
 ) -> Float[Array, "heads slots"]:
-    """K, the cosines; that of an empty slot is 0."""
+    """Compute K, the cosines; an empty slot has the cosine 0."""
     return unit(keys) @ unit(memory).T
 
 
 class Used(Slots):
-    """… and how much it has been used."""
+    """… and its usage."""
 
     usage: Float[Array, " slots"]
     """w^u."""
@@ -133,21 +134,21 @@ class LeastRecentlyUsed(Access):
 
 
 def smallest(usage: Float[Array, " slots"], n: int) -> Float[Array, " slots"]:
-    """w^lu: 1 for the n smallest, the first of equals, else 0."""
+    """Return w^lu: 1 for the n smallest, the first among equals, else 0."""
     _, places = jax.lax.top_k(-jax.lax.stop_gradient(usage), n)
     return jnp.zeros_like(usage).at[places].set(1.0)
 
 
 SHIFTS = (-1, 0, 1)
 ABOVE_ZERO = 1e-6
-"""Added to weights before they are sharpened: the power has no derivative at 0."""
+"""Added to weights before they are sharpened, because the power has no derivative at 0."""
 
 
 WRITER = (10.0, -2.0, 2.0, 0.0, 0.0, 3.0)
-"""What β, g, γ and the three shifts of a head that writes start from, before they are brought into
-their ranges: on from where it was, by one slot."""
+"""The initial β, g, γ and three shifts of a write head, before they are mapped into their ranges:
+it advances by one slot."""
 READER = (10.0, 2.0, 2.0, 0.0, 3.0, 0.0)
-"""Those of one that reads: where the memory is like its key."""
+"""The same of a read head: it reads the slots that are similar to its key."""
 
 
 class NeuralTuringMachine(Access):
@@ -194,7 +195,7 @@ class NeuralTuringMachine(Access):
         memory: Float[Array, "slots width"],
         before: Float[Array, "some slots"],
     ) -> Float[Array, "some slots"]:
-        """The weights of heads, from those that they had before."""
+        """Compute the weights of heads from their earlier weights."""
         keys, rest = heads[:, : self.width], heads[:, self.width :]
         strength, gate, sharpness = jnp.split(rest[:, : -len(SHIFTS)], 3, axis=1)
         shift = jax.nn.softmax(rest[:, -len(SHIFTS) :])

@@ -1,29 +1,29 @@
 """Learning to remember rare events (Kaiser, Nachum, Roy and Bengio, ICLR 2017).
 
-A network makes a key of unit length of an example, and a memory of (key, value, age) triples tells
-whose key is nearest. With the neighbours n_1, n_2, … n_k of a query q by falling q·K[n], the answer
-is V[n_1]; its class is p(v) ∝ exp(t max_{V[n] = v} q·K[n]), with t = 40. The network learns from
+A network computes a key of unit length for an example, and a memory of (key, value, age) triples
+finds the nearest keys. With the neighbours n_1, n_2, … n_k of a query q by falling q·K[n], the
+answer is V[n_1]; its class is p(v) ∝ exp(t max_{V[n] = v} q·K[n]), with t = 40. The network learns
+from
 
     loss(q, v) = [q·K[n_b] - q·K[n_p] + α]_+                                (eq. 5)
 
-where n_p is the nearest neighbour with V = v and n_b the nearest with another value. Then the
-memory is told v (section 2.2), and every other slot grows older by one:
+where n_p is the nearest neighbour with V = v and n_b the nearest with another value. Then v is
+written to the memory (section 2.2), and the age of every other slot grows by one:
 
     V[n_1] = v:   K[n_1] ← (q + K[n_1]) / ‖q + K[n_1]‖,  A[n_1] ← 0
     otherwise:    n' = argmax_i A[i] + r_i;   K[n'] ← q,  V[n'] ← v,  A[n'] ← 0
 
-with random r_i that break ties. A value needs no parameters, so any number of classes is served,
-and a memory can be written for as long as one likes: `Memory` stands by itself.
+with random r_i that break ties. A value needs no parameters, so the learner serves any number of
+classes, and a memory can be written indefinitely: `Memory` can be used by itself.
 
-In training an episode is a stream (the support set, then the queries, each in random order) whose
-every example is asked about, and then written. A support set is written one example after another,
-to an empty memory, and queries are not.
+In training an episode is a stream (the support set, then the queries, each in random order) in
+which every example is first predicted and then written. In `adapt` the support set is written one
+example after another to an empty memory, and queries are not written.
 
 Differences from the paper: the gradient reaches the keys in memory, where the paper's code holds
-them constant; an example adds nothing to the loss unless both kinds of neighbours are among the k;
-p(v) takes the best key of each value instead of all. An episode's memory has no more slots than the
-episode has examples: others would stay empty.
-"""
+them constant; an example adds to the loss only if both kinds of neighbours are among the k; p(v)
+takes the best key of each value instead of all. The memory of an episode has at most as many slots
+as the episode has examples, because others would stay empty."""
 
 import equinox as eqx
 import jax
@@ -40,11 +40,11 @@ from quickstudy.task import Episode, Examples
 
 INVERSE_TEMPERATURE = 40.0
 NOT_THERE = -1.0
-"""The cosine that stands for an empty slot: no key has a smaller one."""
+"""The cosine of an empty slot; no key has a smaller one."""
 
 
 class Memory(eqx.Module):
-    """Keys, the value of each (-1 where there is none yet), and how long ago it was used.
+    """Keys, the value of each (-1 for an empty slot), and the time since its last use.
 
     >>> memory = Memory.empty(slots=8192, width=128)
     >>> memory = memory.told(q, jnp.asarray(3), key=key)       # q is of unit length
@@ -58,7 +58,7 @@ class Memory(eqx.Module):
 
     @staticmethod
     def empty(slots: int, width: int) -> "Memory":
-        """Before anything was written."""
+        """Return an empty memory."""
         ages = jnp.zeros(slots, int)
         return Memory(jnp.zeros((slots, width)), jnp.full(slots, -1), ages)
 
@@ -67,12 +67,12 @@ class Memory(eqx.Module):
         return jnp.where(self.values >= 0, self.keys @ q, NOT_THERE)
 
     def nearest(self, q: Float[Array, " d"]) -> Int[Array, ""]:
-        """V[n_1], -1 of an empty memory."""
+        """Return V[n_1], or -1 for an empty memory."""
         return self.values[jnp.argmax(self.similarities(q))]
 
     def logits(self, q: Float[Array, " d"], classes: int) -> Float[Array, " classes"]:
-        """t times the best cosine among the keys of each class; classes without a key are last
-        (`likelihood.absent_last`)."""
+        """Compute t times the best cosine among the keys of each class; classes without a key come
+        last (`likelihood.absent_last`)."""
         of_class = self.values == jnp.arange(classes)[:, None]
         best = jnp.max(jnp.where(of_class, self.similarities(q), NOT_THERE), 1)
         return absent_last(INVERSE_TEMPERATURE * best, jnp.any(of_class, axis=1))
@@ -80,8 +80,8 @@ class Memory(eqx.Module):
     def loss(
         self, q: Float[Array, " d"], y: Int[Array, ""], neighbours: int, margin: float
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """Eq. 5 over the k = `neighbours` nearest with α = `margin`, and whether there is a
-        neighbour of either kind, 1 or 0: without, the loss is 0."""
+        """Compute eq. 5 over the k = `neighbours` nearest keys with α = `margin`, and whether both
+        kinds of neighbours are among them, 1 or 0: if not, the loss is 0."""
         found, places = jax.lax.top_k(self.similarities(q), min(neighbours, len(self.values)))
         values = self.values[places]
         right, wrong = values == y, (values != y) & (values >= 0)
@@ -90,7 +90,7 @@ class Memory(eqx.Module):
         return jnp.where(both, jax.nn.relu(found[n_b] - found[n_p] + margin), 0.0), both * 1.0
 
     def told(self, q: Float[Array, " d"], y: Int[Array, ""], *, key: PRNGKeyArray) -> "Memory":
-        """What it is once it has been told that q is of class y."""
+        """Return the memory after writing that q has the class y."""
         n_1 = jnp.argmax(self.similarities(q))
         hit = self.values[n_1] == y
         oldest = jnp.argmax(self.ages + jax.random.uniform(key, self.ages.shape))
@@ -133,7 +133,7 @@ class MemoryModule(EmbeddingLearner):
         return True
 
     def keys_of(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
-        """q, normalised by the training tasks; while they are not known, by the batch itself."""
+        """Compute q, normalised by the training tasks; before `settle`, by the batch itself."""
         return unit(self.embedding(x))
 
     def stream(
@@ -144,8 +144,8 @@ class MemoryModule(EmbeddingLearner):
         *,
         key: PRNGKeyArray,
     ) -> tuple[Memory, Float[Array, "n size"], Float[Array, ""]]:
-        """Ask about each example and then tell, from an empty memory: what the memory is at the
-        end, the answers, and the mean loss. Unlabelled examples are not told.
+        """Predict each example and then write it, from an empty memory. Return the final memory,
+        the answers, and the mean loss. Unlabelled examples are not written.
 
         Raises `ValueError` where targets are not classes.
         """
@@ -173,11 +173,11 @@ class MemoryModule(EmbeddingLearner):
     def in_turn(
         self, examples: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> Float[Array, "n size"]:
-        """One pass over the sequence."""
+        """Predict a sequence in one pass."""
         return self.stream(self.keys_of(examples.x), examples.y, likelihood, key=key)[1]
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """Eq. 5, the mean over an episode as a stream."""
+        """Compute the mean of eq. 5 over an episode as a stream."""
         of_support, of_queries, for_stream = jax.random.split(key, 3)
         known, asked = len(task.support.y), len(task.query.y)
         order = jnp.arange(asked)
@@ -191,7 +191,7 @@ class MemoryModule(EmbeddingLearner):
 
 
 class Remembered(Predictor):
-    """What was written of a support set."""
+    """The memory of a support set."""
 
     learner: MemoryModule
     memory: Memory

@@ -1,10 +1,10 @@
 """Meta networks (Munkhdalai and Yu, ICML 2017).
 
-Weights on two time scales: slow ones, which meta-learning learns, and fast ones, which small
-networks make of loss gradients. A network u with weights Q sees examples; its fast weights come
-from a loss on the support set. A base learner b with weights W classifies what u sees; its fast
-weights come from each support example alone, and are kept in a memory M whose keys R are what u
-sees:
+Weights on two time scales: slow weights, which meta-learning learns, and fast weights, which small
+networks compute from loss gradients. A network u with weights Q embeds examples; its fast weights
+come from a loss on the support set. A base learner b with weights W classifies the embeddings; its
+fast weights come from each support example alone, and are kept in a memory M with the embeddings as
+keys R:
 
     ∇ = ∂/∂Q loss_emb(u(Q, x'), y'),            Q* = d(G, ∇)                (eqs. 2, 4)
     ∇_i = ∂/∂W loss_task(b(W, r'_i), y'_i),     W*_i = m(Z, ∇_i) = M(i)     (eqs. 5, 6)
@@ -12,17 +12,17 @@ sees:
     a_i = softmax_i β cos(r, r'_i),             W* = Σ_i a_i M(i)           (eqs. 9, 10)
     p(y | x) = softmax b(W, W*, r)                                          (eq. 11)
 
-A layer with both weights is augmented (section 3.3): its input goes through the slow weights and
-through the fast ones, each with its own normalisation and ReLU, and the two are added; in the last
-layer, which has no ReLU, before the softmax. d and m look at one coordinate at a time, at the
-logarithm of its gradient and the sign, and are the same for all. loss_emb is the cross-entropy of a
-linear layer on u(Q, ·), loss_task that of b. The query loss is differentiated through all of it.
+A layer with both kinds of weights is augmented (section 3.3): its input goes through the slow
+weights and through the fast weights, each with its own normalisation and ReLU, and the two results
+are added; in the last layer, which has no ReLU, before the softmax. d and m read one coordinate at
+a time, the logarithm of its gradient and the sign, and are the same for all coordinates. loss_emb
+is the cross-entropy of a linear layer on u(Q, ·), loss_task that of b. The query loss is
+differentiated through all of this.
 
-Differences from the paper: d is a small network on the mean gradient of the support set, as m is,
-instead of an LSTM over gradients of examples; β is learned, 10 at first, where the paper has 1;
-blocks that pool do so before the two are added; a support set is normalised by its own batch
-statistics, and so are queries.
-"""
+Differences from the paper: d is a small network on the mean gradient of the support set, like m,
+instead of an LSTM over gradients of examples; β is learned and starts at 10, in the paper it is 1;
+blocks that pool do so before the two results are added; the batch statistics of the support set
+normalise the support set and the queries."""
 
 from collections.abc import Callable
 
@@ -71,8 +71,8 @@ Layer = Callable[[Array, Moments | None], tuple[Array, Moments | None]]
 
 
 def layers_of(network: Embedding) -> list[Layer]:
-    """Each layer as a function of its input and, if it is to be normalised by others than its own,
-    their moments; with the moments that it has used."""
+    """Return each layer as a function of its input and, where other moments than its own normalise
+    it, these moments. It returns the moments that it has used, too."""
     if isinstance(network, Conv4):
         return list(network.blocks)
 
@@ -88,13 +88,13 @@ def layers_of(network: Embedding) -> list[Layer]:
 
 
 Used = list[tuple[Moments | None, Moments | None]]
-"""What the slow and the fast half of each layer were normalised by."""
+"""The moments that normalised the slow and the fast half of each layer."""
 
 
 def augmented(
     slow: Embedding, fast: Embedding, x: Shaped[Array, "n ..."], given: Used | None = None
 ) -> tuple[Float[Array, "n outputs"], Used]:
-    """u(Q, Q*, x), with statistics as `Network` has them, in pairs."""
+    """Compute u(Q, Q*, x), with statistics as in `Network`, in pairs."""
     if isinstance(slow, MLP):
         x = x.reshape(len(x), -1)
     used = []
@@ -109,7 +109,7 @@ def augmented(
 
 
 class Base(eqx.Module):
-    """The base learner's weights, slow or fast: a hidden layer and one of logits."""
+    """The weights of the base learner, slow or fast: a hidden layer and a layer of logits."""
 
     hidden: Linear
     last: Linear
@@ -119,7 +119,7 @@ class Base(eqx.Module):
         self.hidden, self.last = Linear(inputs, width, key=a), Linear(width, way, key=b)
 
     def __call__(self, r: Float[Array, " d"], fast: "Base | None" = None) -> Float[Array, " way"]:
-        """b(W, r), or b(W, W*, r)."""
+        """Compute b(W, r), or b(W, W*, r)."""
         h = jax.nn.relu(self.hidden(r))
         if fast is None:
             return self.last(h)
@@ -128,9 +128,9 @@ class Base(eqx.Module):
 
 
 class MetaNetworks(Learner):
-    """Two learners with slow weights, and what makes their fast ones.
+    """Two networks with slow weights, and the networks that compute their fast weights.
 
-    The number of classes is part of what is learned.
+    The number of classes is fixed in training.
 
     >>> learner = MetaNetworks(Conv4((28, 28, 1), key=a), way=5, key=key)
     >>> learner.adapt(support, Categorical(5), key=key)(queries).shape      # logits
@@ -140,7 +140,7 @@ class MetaNetworks(Learner):
     network: Embedding
     """u, with Q."""
     embedding_head: Linear
-    """For loss_emb alone."""
+    """The linear layer of loss_emb."""
     base: Base
     """b, with W."""
     for_embedding: Generator
@@ -151,7 +151,7 @@ class MetaNetworks(Learner):
     way: int = eqx.field(static=True)
 
     def __init__(self, network: Embedding, way: int, *, width: int = 64, key: PRNGKeyArray):
-        """`width` is that of the base learner's hidden layer."""
+        """`width` is the width of the base learner's hidden layer."""
         for_head, for_base, d, m = jax.random.split(key, 4)
         self.network = network
         self.embedding_head = Linear(network.outputs, way, key=for_head)

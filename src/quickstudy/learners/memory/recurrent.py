@@ -1,18 +1,17 @@
-"""Networks that learn from a sequence by its activations alone (Hochreiter, Younger and Conwell,
-ICANN 2001), as Santoro et al. (ICML 2016) set the task.
+"""Networks that learn from a sequence by their activations alone (Hochreiter, Younger and Conwell,
+ICANN 2001), on the task of Santoro et al. (ICML 2016).
 
-The input at time t is an example and the label of the one before it; the output, classes for the
-example. A label can be told only by what the network has kept of the examples before.
+The input at time t is an example and the label of the previous example; the output is the class of
+the example. So the network must remember earlier examples with their labels.
 
     z_t = [x_t, y_{t-1}],  y_0 = 0                                          (section 2)
     h_t = LSTM(z_t, h_{t-1})          or       h_t = tanh(W z_t + b)
     o_t = V h_t + c;               min Σ_t -log p(y_t | o_t)                (section 3.3)
 
-A support set is such a sequence, and a query is what comes next, for each query alone: what the
-network makes of one is forgotten before the other. Unlabelled examples are passed over.
+A support set is such a sequence, and each query alone is its next input: the network returns to the
+state after the support set before the next query. Unlabelled examples are skipped.
 
-Differences from the paper: none that is known; its LSTM baseline may have another width.
-"""
+Differences from the paper: none known; its LSTM baseline may have another width."""
 
 import abc
 from typing import Any
@@ -29,11 +28,10 @@ from quickstudy.task import Examples
 
 
 class Controller(eqx.Module):
-    """What turns inputs into hidden states, one after the other.
+    """A controller: it turns inputs into hidden states, one after the other.
 
-    What is `read` from a memory (nothing, where there is none) comes in beside the input. What the
-    input adds to the units is computed for the whole sequence at once.
-    """
+    The vectors `read` from a memory (none without a memory) are concatenated with the input. The
+    contribution of the input to the units is computed for the whole sequence at once."""
 
     inputs: Linear
     width: eqx.AbstractVar[int]
@@ -47,13 +45,13 @@ class Controller(eqx.Module):
     def __call__(
         self, added: Float[Array, " units"], read: Float[Array, " r"], state: PyTree
     ) -> tuple[Float[Array, " h"], PyTree]:
-        """The hidden state after one more input, which adds `added` = `inputs(z)`, and the state
-        to go on with."""
+        """Take one more input, which contributes `added` = `inputs(z)`; return the hidden state and
+        the new state."""
 
 
 class LSTM(Controller):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997; Gers et al. 2000), with forget
-    gates that are open at first:
+    """Long short-term memory (Hochreiter and Schmidhuber 1997; Gers et al. 2000), with forget gates
+    that start open:
 
         [i, f, o, g] = W_z z + W_r r + W_h h + b
         c ← σ(f) c + σ(i) tanh(g),   h ← σ(o) tanh(c)
@@ -89,7 +87,7 @@ class LSTM(Controller):
 
 
 class FeedForward(Controller):
-    """One layer, h = tanh(W_z z + W_r r + b), that keeps nothing itself."""
+    """One layer, h = tanh(W_z z + W_r r + b), without a state."""
 
     inputs: Linear
     of_read: Linear | None
@@ -111,8 +109,8 @@ class FeedForward(Controller):
 
 
 def told(labelled: Bool[Array, " n"]) -> Int[Array, " n+1"]:
-    """Whose label comes in with each of n inputs, and with the one after them: the place of the
-    newest labelled example before it, -1 where there is none.
+    """Return the index of the example whose label comes with each of n inputs and with the next
+    one: the newest labelled example before it, -1 where there is none.
 
     >>> told(jnp.asarray([True, False, True]))
     Array([-1,  0,  0,  2], dtype=int32)
@@ -122,10 +120,9 @@ def told(labelled: Bool[Array, " n"]) -> Int[Array, " n+1"]:
 
 
 def encoded(y: Shaped[Array, "n ..."], likelihood: Likelihood, size: int) -> Float[Array, "n size"]:
-    """Labels as numbers that a network of `size` outputs reads, zeros where there is none.
+    """Encode labels as numbers for a network with `size` outputs; zeros where there is no label.
 
-    Raises `ValueError` where the task's targets are no labels, or there are more or fewer.
-    """
+    Raises `ValueError` where the targets of the task are not labels, or their number differs."""
     if not isinstance(likelihood, Categorical | Letters):
         raise ValueError("this learner reads labels; this task's targets are not labels")
     if likelihood.size != size:
@@ -134,7 +131,7 @@ def encoded(y: Shaped[Array, "n ..."], likelihood: Likelihood, size: int) -> Flo
 
 
 class Recurrent(Learner):
-    """A network that is told labels as inputs, and keeps of them what it has learned to.
+    """A network that gets labels as inputs and learns to remember them.
 
     >>> learner = Recurrent(LSTM(400 + 5, 0, 200, key=a), 5, key=b)
     >>> learner.adapt(support, Categorical(5), key=key)(queries).shape      # logits
@@ -146,8 +143,8 @@ class Recurrent(Learner):
     size: int = eqx.field(static=True)
 
     def __init__(self, controller: Controller, size: int, read: int = 0, *, key: PRNGKeyArray):
-        """`size` is how many logits a prediction has, `read` how much the output sees beside the
-        hidden state."""
+        """`size` is the number of logits of a prediction, `read` the number of inputs of the output
+        layer besides the hidden state."""
         self.controller = controller
         self.head = Linear(controller.width + read, size, key=key)
         self.size = size
@@ -165,24 +162,25 @@ class Recurrent(Learner):
         return False
 
     def start(self) -> PyTree:
-        """Everything that is kept, before the first input."""
+        """Return the whole state before the first input."""
         return self.controller.start()
 
     def step(self, state: PyTree, added: Float[Array, " units"]) -> tuple[PyTree, Array]:
-        """One more input: what is kept then, and what the head is to see."""
+        """Take one more input; return the new state and the input of the head."""
         h, state = self.controller(added, jnp.zeros(0), state)
         return state, h
 
     def added(
         self, x: Shaped[Array, "n ..."], label: Float[Array, "n size"]
     ) -> Float[Array, "n units"]:
-        """What inputs, and the labels that come in with them, add to the controller's units."""
+        """Compute the contribution of inputs, and of the labels that come with them, to the
+        controller's units."""
         return self.controller.inputs(jnp.concatenate([x.reshape(len(x), -1), label], axis=1))
 
     def labels_of(
         self, y: Shaped[Array, "n ..."], likelihood: Likelihood
     ) -> Float[Array, "n+1 size"]:
-        """The labels that come in with each input and with the one after them, as numbers."""
+        """Encode the labels that come with each input and with the next one."""
         none = jnp.zeros((1, self.size))
         return jnp.concatenate([encoded(y, likelihood, self.size), none])[
             told(likelihood.labelled(y))
@@ -191,7 +189,7 @@ class Recurrent(Learner):
     def in_turn(
         self, examples: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> Float[Array, "n size"]:
-        """One pass over the sequence, whose examples are all labelled."""
+        """Predict a sequence, whose examples are all labelled, in one pass."""
         added = self.added(examples.x, self.labels_of(examples.y, likelihood)[:-1])
         _, seen = jax.lax.scan(lambda s, z: self.step(s, z), self.start(), added)
         return self.head(seen)
@@ -210,12 +208,12 @@ class Recurrent(Learner):
 
 
 class Kept(Predictor):
-    """What is left of a support set."""
+    """The state after a support set."""
 
     learner: Recurrent
     state: Any
     label: Float[Array, " size"]
-    """That of the last example, which is told with the next input."""
+    """The label of the last example, which comes with the next input."""
 
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n size"]:
         added = self.learner.added(x, jnp.tile(self.label, (len(x), 1)))

@@ -1,28 +1,27 @@
 """A simple neural attentive learner, SNAIL (Mishra, Rohaninejad, Chen and Abbeel, ICLR 2018).
 
 The examples of a task are a sequence of pairs (embedding, label), and the query comes last, with
-zeros for its label. Two kinds of blocks read it, and neither sees what comes later. Convolutions
-over time bring what was so many places ago beside what is now:
+zeros for its label. Two kinds of blocks read it, and both are causal. Convolutions over time
+combine the present with earlier positions:
 
     [f_t, g_t] = W [x_{t-R}, x_t] + b;   y_t = [x_t, tanh(f_t) σ(g_t)]      (dense block)
     dense blocks of dilation R = 2, 4, … 2^⌈log₂ T⌉, one on the other       (TC block)
 
-and attention finds what is wanted wherever it was,
+and attention finds relevant positions at any distance,
 
     y_t = [x_t, Σ_{i ≤ t} p_ti v_i],   p_t = softmax_i q_t·k_i / √K         (attention block)
 
 q, k (of size K) and v (of size V) affine in x. (The paper's figure 2 has the three as pseudocode.)
-For few-shot classification they are, one on the other, with D = 128 filters (appendix A):
+For few-shot classification the blocks are stacked, with D = 128 filters (appendix A):
 
     Attention(D/2, D/4), TC(T, D), Attention(2D, D), TC(T, D), Attention(4D, 2D), affine to N
 
-Unlabelled support examples are passed over: they are put before the others, taken out of every
-attention, and zeroed before every convolution, which is what it sees before the first example. So
-a set with some masked gives what the shorter set gives, and one model serves any number of shots.
+Unlabelled support examples are ignored: they are moved to the front, masked in every attention, and
+set to zero before every convolution, as positions before the first example are. So a set with
+masked examples gives the predictions of the shorter set, and one model serves any number of shots.
 
-Differences from the paper: in training, the queries of a task share its support set, each read for
-itself after it; the paper has one query a task.
-"""
+Differences from the paper: in training, the queries of a task share its support set, and each is
+read alone after it; the paper has one query for each task."""
 
 import abc
 import functools
@@ -49,21 +48,21 @@ class Block(eqx.Module):
     position `time`. `keep` returns what the block needs of that sequence."""
 
     added: eqx.AbstractVar[int]
-    """How much wider its outputs are than its inputs."""
+    """The number of channels that it adds to its inputs."""
 
     @abc.abstractmethod
     def keep(self, x: Float[Array, "n c"], present: Bool[Array, " n"]) -> Any:
-        """Return what the block needs of a sequence; absent places hold zeros."""
+        """Return what the block needs of a sequence; absent positions hold zeros."""
 
     @abc.abstractmethod
     def __call__(
         self, x: Float[Array, "r c"], time: Int[Array, " r"], kept: Any
     ) -> Float[Array, "r d"]:
-        """Compute the outputs of query rows from what `keep` returned."""
+        """Compute the outputs of query rows from the result of `keep`."""
 
 
 class Dense(Block):
-    """One dilated causal convolution, its gated outputs beside its inputs."""
+    """A dilated causal convolution; its gated outputs are concatenated with its inputs."""
 
     weights: Linear
     added: int = eqx.field(static=True)
@@ -74,7 +73,8 @@ class Dense(Block):
         self.added, self.dilation = filters, dilation
 
     def keep(self, x: Float[Array, "n c"], present: Bool[Array, " n"]) -> Float[Array, "n+1 c"]:
-        """x_{t-R} for each time t up to n, the one after the last; zeros before the first."""
+        """Return x_{t-R} for each time t up to n, the position after the last; zeros before the
+        first."""
         return jnp.concatenate([jnp.zeros((self.dilation, x.shape[1])), x])[: len(x) + 1]
 
     def __call__(
@@ -85,7 +85,7 @@ class Dense(Block):
 
 
 class Seen(eqx.Module):
-    """What attention has of a sequence."""
+    """The keys and values of a sequence."""
 
     keys: Float[Array, "n k"]
     values: Float[Array, "n v"]
@@ -93,7 +93,7 @@ class Seen(eqx.Module):
 
 
 class Attention(Block):
-    """Attention to what was before and to oneself, what is read beside the inputs."""
+    """Attention to earlier positions and to itself; the result is concatenated with the inputs."""
 
     query: Linear
     key: Linear
@@ -112,7 +112,8 @@ class Attention(Block):
     def weights(
         self, x: Float[Array, "r c"], time: Int[Array, " r"], kept: Seen
     ) -> Float[Array, "r places"]:
-        """p: how much each row reads of each place of the sequence and, last, of itself."""
+        """Compute p, the attention of each row to each position of the sequence and, last, to
+        itself."""
         query, own = self.query(x), self.key(x)
         earlier = kept.present & (jnp.arange(len(kept.keys)) < time[:, None])
         scores = jnp.where(earlier, query @ kept.keys.T, -jnp.inf)
@@ -151,8 +152,8 @@ class SNAIL(EmbeddingLearner):
         normalisation: Normalisation = "running",
         key: PRNGKeyArray,
     ):
-        """`size` is how many numbers a label and a prediction have, `filters` D, and `length` T,
-        that of the longest sequence that the convolutions are to span."""
+        """`size` is the length of a label and of a prediction, `filters` is D, and `length` is T,
+        the longest sequence that the convolutions span."""
         dilations = [2**i for i in range(1, math.ceil(math.log2(length)) + 1)]
         temporal = [functools.partial(Dense, filters=filters, dilation=d) for d in dilations]
         attention = [
@@ -176,7 +177,8 @@ class SNAIL(EmbeddingLearner):
         return Embedding(self.network, self.population, self.normalisation)
 
     def read(self, z: Float[Array, "n c"], present: Bool[Array, " n"]) -> tuple[Any, ...]:
-        """What each block keeps of a sequence, of which some of the first are not `present`."""
+        """Return what each block keeps of a sequence, in which some of the first positions are not
+        `present`."""
         kept, time = [], jnp.arange(len(z))
         for block in self.blocks:
             z = jnp.where(present[:, None], z, 0.0)
@@ -190,7 +192,7 @@ class SNAIL(EmbeddingLearner):
         time: Int[Array, " r"],
         kept: tuple[Any, ...],
     ) -> Float[Array, "r size"]:
-        """Predictions for embeddings, each as if it came at its `time`, for itself alone."""
+        """Predict for embeddings, each alone, as if it were at the position `time`."""
         z = jnp.concatenate([f, jnp.zeros((len(f), self.size))], 1)
         for block, of_block in zip(self.blocks, kept, strict=True):
             z = block(z, time, of_block)
@@ -206,15 +208,15 @@ class SNAIL(EmbeddingLearner):
     def in_turn(
         self, examples: Examples, likelihood: Likelihood, *, key: PRNGKeyArray
     ) -> Float[Array, "n size"]:
-        """One pass over the sequence, whose examples are all labelled: the t-th comes as a query
-        at time t, and stays with its label."""
+        """Predict a sequence, whose examples are all labelled, in one pass: the t-th example is a
+        query at time t, and then stays with its label."""
         f, _ = self.embedding.read(examples.x)
         z = jnp.concatenate([f, encoded(examples.y, likelihood, self.size)], 1)
         kept = self.read(z, jnp.ones(len(f), bool))
         return self.answer(f, jnp.arange(len(f)), kept)
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """The query loss after the support set in a random order."""
+        """Compute the query loss with the support set in a random order."""
         order = jax.random.permutation(key, len(task.support.y))
         support = Examples(task.support.x[order], task.support.y[order])
         return super().loss(eqx.tree_at(lambda t: t.support, task, support), key=key)
@@ -233,7 +235,7 @@ class SNAIL(EmbeddingLearner):
 
 
 class Read(Predictor):
-    """What is kept of a support set. The examples are read once, whatever is asked then."""
+    """The kept state of a support set. Its examples are read once, for any number of queries."""
 
     learner: SNAIL
     statistics: Statistics | None

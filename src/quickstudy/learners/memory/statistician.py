@@ -1,9 +1,9 @@
 """The Neural Statistician (Edwards and Storkey, ICLR 2017): a generative model of data sets.
 
-A class is a set D of examples, and what they have in common is a context c. A network summarises a
-set as a distribution over contexts, whatever the order of its members; each member has a z beside
-it (the paper's full model, section 3, with one stochastic layer as in 5.3). No label is used but to
-form sets.
+A class is a set D of examples that have a context c in common. A network summarises a set,
+independent of the order of its members, as a distribution over contexts. Each member also has a
+latent variable z (the paper's full model, section 3, with one stochastic layer as in 5.3). Labels
+only define the sets.
 
     p(D) = ∫ p(c) Π_{x ∈ D} ∫ p(x | z, c) p(z | c) dz dc,   p(c) = N(0, I)
 
@@ -11,26 +11,25 @@ form sets.
     C = KL(q(c|D) ‖ p(c)),   L = E_{q(c|D)} Σ_{x ∈ D} KL(q(z|x,c) ‖ p(z|c))
     max (1 + α) R - (C + L) / (1 + α)              with α = 2^{-t / halve_every} at step t
 
-which is the lower bound R - C - L on log p(D) once α has gone; before, contexts are used more than
-they would be. A new example is of the class whose context it shares, and a class is sampled from by
-its context:
+which becomes the lower bound R - C - L on log p(D) as α falls to 0; before, a larger α makes the
+model use contexts more. A new example belongs to the class whose context it shares, and a class is
+sampled through its context:
 
     argmin_k KL(q(c | D_k) ‖ q(c | x))                                  (section 5.3)
     c = E q(c | D_k),  z ~ p(z | c),  x ~ p(x | z, c)
 
-q(c|D) reads the mean over members of an encoder's features, and how many there were: in training a
-random number of each set's members (sample dropout), while all of them are to be explained.
+q(c|D) reads the mean of an encoder's features over the members, and their number. In training it
+reads a random number of members of each set (sample dropout), while all members are explained.
 
 Pictures are Bernoulli variables pixel by pixel; other inputs are Gaussian with a predicted scale.
 
 Differences from the paper: the set of a class is its support and query examples together; pixels
-enter the bound as probabilities and are not drawn anew each epoch; the decoder is fully connected,
+enter the bound as probabilities and are not sampled in each epoch; the decoder is fully connected,
 where the paper has transposed convolutions, and dense layers have no batch normalisation; α falls
-with every step and not with every epoch. Not certain is the direction of the divergence that
-classifies: the paper writes of the divergence "from the test context to the training context",
-which is read here as a divergence of the training context, and public re-implementations take one
-direction or the other.
-"""
+with every step and not with every epoch. The direction of the divergence for classification is
+uncertain: the paper writes of the divergence "from the test context to the training context", which
+is read here as a divergence of the training context; public re-implementations differ in the
+direction."""
 
 from __future__ import annotations
 
@@ -57,11 +56,11 @@ from quickstudy.networks.network import Statistics
 from quickstudy.task import Episode, Examples
 
 MOST_LOG_VARIANCE = 8.0
-"""Bound on |log σ²| of the distributions that networks give, so that no exponential overflows."""
+"""Bound on |log σ²| of the predicted distributions, against overflow of the exponential."""
 
 
 def normal(network: Network, *inputs: Float[Array, "n _"]) -> Normal:
-    """Compute the normal distribution that a network gives for concatenated inputs."""
+    """Compute the normal distribution that a network predicts from concatenated inputs."""
     mean, log_variance = jnp.split(network(jnp.concatenate(inputs, axis=1))[0], 2, axis=1)
     return Normal(mean, MOST_LOG_VARIANCE * jnp.tanh(log_variance / MOST_LOG_VARIANCE))
 
@@ -91,7 +90,7 @@ class Contexts(Predictor):
     mean: Float[Array, "classes c"]
     log_variance: Float[Array, "classes c"]
     seen: Bool[Array, " classes"]
-    """Which classes have a labelled example."""
+    """Whether each class has a labelled example."""
 
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n classes"]:
         """-KL(q(c | D_k) ‖ q(c | x))."""
@@ -119,7 +118,7 @@ class Statistician(EmbeddingLearner):
     decoder: WithHead
     population: Statistics | None
     step: Int[Array, ""]
-    """Of training: how far α has fallen."""
+    """The training step, which determines α."""
     halve_every: int = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
 
@@ -134,8 +133,8 @@ class Statistician(EmbeddingLearner):
         halve_every: int = 1000,
         key: PRNGKeyArray,
     ):
-        """`encoder` sees single examples of that `shape`; c and z have `context` and `latent`
-        numbers, hidden layers `width`."""
+        """`encoder` reads single examples of `shape`; c and z have `context` and `latent` numbers,
+        and hidden layers have `width` units."""
 
         def dense(inputs: int, outputs: int, layers: int, key: PRNGKeyArray) -> WithHead:
             body, head = jax.random.split(key)
@@ -162,7 +161,7 @@ class Statistician(EmbeddingLearner):
 
     @property
     def of_pictures(self) -> bool:
-        """Whether inputs are pictures, of pixels from 0 to 1."""
+        """Whether inputs are pictures with pixels from 0 to 1."""
         return len(self.shape) == 3
 
     def at_step(self, step: Int[Array, ""]) -> Statistician:
@@ -170,11 +169,12 @@ class Statistician(EmbeddingLearner):
 
     @property
     def alpha(self) -> Float[Array, ""]:
-        """α, the extra weight of the reconstruction."""
+        """Compute α, the extra weight of the reconstruction."""
         return 2.0 ** (-self.step / self.halve_every)
 
     def contexts(self, h: Float[Array, "n d"], sets: Int[Array, " n"], count: int) -> Normal:
-        """q(c | D) of each of `count` sets, from the features of their members; -1 is of none."""
+        """Compute q(c | D) of each of `count` sets, from the features of their members; the label
+        -1 is of no set."""
         v = jax.nn.relu(self.before(h)[0])
         sizes = jnp.sum(jax.nn.one_hot(sets, count), axis=0)[:, None]
         return normal(self.after, class_means(v, sets, count), sizes)
@@ -182,7 +182,7 @@ class Statistician(EmbeddingLearner):
     def log_probability(
         self, x: Shaped[Array, "n ..."], z: Float[Array, "n z"], c: Float[Array, "n c"]
     ) -> Float[Array, " n"]:
-        """log p(x | z, c)."""
+        """Compute log p(x | z, c)."""
         given = self.decoder(jnp.concatenate([z, c], axis=1))[0]
         x = x.reshape(len(x), -1)
         if self.of_pictures:
@@ -192,8 +192,8 @@ class Statistician(EmbeddingLearner):
     def bound(
         self, examples: Examples, count: int, *, key: PRNGKeyArray, drop: bool = True
     ) -> Bound:
-        """Of `count` sets: those of examples with the same label, -1 for none. With `drop`, q(c|D)
-        sees some members of each alone."""
+        """Compute the bound for `count` sets of examples with the same label; -1 is of no set. With
+        `drop`, q(c|D) reads only some members of each."""
         for_drop, for_c, for_z = jax.random.split(key, 3)
         sets, x = examples.y, examples.x
         told = some_of_each(sets, count, for_drop) if drop else sets
@@ -211,7 +211,8 @@ class Statistician(EmbeddingLearner):
         )
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """The weighted bound for each example of an episode; figures are without weights."""
+        """Compute the weighted bound for each example of an episode; metrics are without
+        weights."""
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), task.support, task.query)
         bound = self.bound(both, task.likelihood.size, key=key)
         members = jnp.maximum(jnp.sum(both.y >= 0), 1)
@@ -234,7 +235,7 @@ class Statistician(EmbeddingLearner):
     def members(
         self, context: Float[Array, "sets c"], count: int, *, key: PRNGKeyArray
     ) -> Float[Array, "sets count ..."]:
-        """The means of `count` new members of each set, whose c is given."""
+        """Sample the means of `count` new members of each set with a given c."""
         c = jnp.repeat(context, count, axis=0)
         z = normal(self.prior, c).sample(key)
         given = self.decoder(jnp.concatenate([z, c], axis=1))[0]
@@ -243,7 +244,8 @@ class Statistician(EmbeddingLearner):
 
 
 def some_of_each(sets: Int[Array, " n"], count: int, key: PRNGKeyArray) -> Int[Array, " n"]:
-    """-1 in the place of some members of each set: of n, a random number from 1 to n are left."""
+    """Replace the labels of some members of each set by -1: of n, a random number from 1 to n
+    remain."""
     for_number, for_order = jax.random.split(key)
     sizes = jnp.sum(jax.nn.one_hot(sets, count, dtype=int), axis=0)
     left = jax.random.randint(for_number, (count,), 1, jnp.maximum(sizes, 1) + 1)

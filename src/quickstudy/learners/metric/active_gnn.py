@@ -1,26 +1,24 @@
 """Graph networks that ask for labels (Garcia and Bruna, ICLR 2018, section 3 and 5.2.3).
 
-Before its last layer the graph network points at the unlabelled node whose label it wants:
+Before its last layer the graph network chooses the unlabelled node whose label it asks for:
 
     a = softmax(g(x_1^(k), H_1), …, g(x_r^(k), H_r))    over the unlabelled nodes, g a small network
 
-with x^(k) the nodes after all layers but the last, and H_i the entropy of what it answers about i.
-At test the largest is asked about. In training a few questions i ∈ Q are tried, drawn at random:
-the true label of each is put on the graph, and the loss of the queries, L_i, says how good it was
-to ask. The network learns from the mean of L_i, and g from what its attention would have made of
-them:
+with x^(k) the nodes after all layers except the last, and H_i the entropy of its answer for i. At
+test it asks for the node with the largest a_i. In training a few random questions i ∈ Q are tried:
+the true label of each is added to the graph, and the loss of the queries, L_i, measures the
+question. The network learns from the mean of L_i, and g from the losses weighted by its attention:
 
     min Σ_{i ∈ Q} L_i / |Q|   +   Σ_{i ∈ Q} a_i L_i / Σ_{i ∈ Q} a_i
 
-where the first counts for the network alone and the second for g alone.
+where the first term trains only the network and the second only g.
 
-Differences from the paper: it asks once for a task, before it sees the queries (`acquire` has the
-support set alone), where the paper's graphs hold their query; the answer is on the graph from the
-first layer on, so that what comes after is an ordinary support set with one more label. The paper
-draws one question by a and lets the loss reach all of the network through the weight a_i of its
-answer; here questions are compared, and how it asks does not change what the network learns. And
-the paper's g sees x^(1) alone.
-"""
+Differences from the paper: it asks once for each task, before it sees the queries (`acquire` reads
+only the support set), while the paper's graphs hold their query; the answer is part of the graph
+from the first layer on, so the result is an ordinary support set with one more label. The paper
+draws one question by a, and the loss reaches the whole network through the weight a_i of the
+answer; here questions are compared, and asking does not change the training of the network. The
+paper's g reads only x^(1)."""
 
 from typing import Protocol, runtime_checkable
 
@@ -41,14 +39,14 @@ QUESTIONS = 3
 
 @runtime_checkable
 class Answered(Protocol):
-    """An episode that knows the labels that can be asked for."""
+    """An episode with the labels that can be asked for."""
 
     answers: Int[Array, " n"]
     """The true label of each support example, -1 where there is none."""
 
 
 class ActiveGNN(AskingLearner):
-    """A graph network, and g: what the nodes' attention is computed by.
+    """A graph network, and g, which computes the attention of the nodes.
 
     >>> learner = ActiveGNN(GNN(Conv4((28, 28, 1), key=key), way=5, key=key), key=key)
     >>> learner.acquire(support, Categorical(5), key=key).shape
@@ -118,7 +116,7 @@ class ActiveGNN(AskingLearner):
 
 
 def some_of(allowed: Bool[Array, " n"], count: int, *, key: PRNGKeyArray) -> Int[Array, " count"]:
-    """The places of `count` different ones of those allowed, all choices alike; of others only
-    where these are fewer."""
+    """Draw the indices of `count` different allowed examples, all choices equally likely; take
+    others only where there are too few."""
     noise = jnp.where(allowed, jax.random.uniform(key, allowed.shape), -1.0)
     return jax.lax.top_k(noise, min(count, len(allowed)))[1]

@@ -1,7 +1,7 @@
 """Attentive recurrent comparators (Shyam, Gupta and Dukkipati, ICML 2017).
 
-A recurrent controller looks at two pictures in turn, a small window at a time, and what it has
-seen of both tells it where to look next:
+A recurrent controller looks at two pictures in turn, a small window at a time. Its state sets the
+next window:
 
     Ω_t = tanh(W_g h_{t-1}) = (x̂, ŷ, δ̂)                  where to look, how closely   (section 2.1)
     x = (S - 1) (x̂ + 1) / 2, y likewise                  the window's middle, in pixels
@@ -12,11 +12,11 @@ seen of both tells it where to look next:
     h_t = LSTM(G_t, h_{t-1})                              after g glimpses of each:
     s = w · h_{2g} + b                                    the log-odds that they are of one class
 
-Training on pairs and one-shot classification are those of `comparing`.
+For training on pairs and one-shot classification see `comparing`.
 
 Differences from the paper: this is its first form, which reads pixels; its best results have a
-convolutional network before the glimpses and a second recurrent network that sees all classes of
-an episode (full context). tanh bounds the window's parameters, which the paper leaves open.
+convolutional network before the glimpses and a second recurrent network that sees all classes of an
+episode (full context). tanh bounds the parameters of the window, which the paper does not bound.
 """
 
 import equinox as eqx
@@ -31,7 +31,7 @@ from quickstudy.networks.layers import Linear
 class ARC(Comparing):
     """A controller that compares by looking back and forth.
 
-    Not symmetric: of a query and a support example, it looks at the query first.
+    It is not symmetric: it looks at the query first and then at the support example.
 
     >>> learner = ARC((28, 28, 1), glimpses=8, window=4, controller=512, key=key)
     >>> learner.adapt(support, Categorical(20), key=key)(queries).shape      # logits
@@ -53,8 +53,9 @@ class ARC(Comparing):
         controller: int = 512,
         key: PRNGKeyArray,
     ):
-        """`shape` is that of one picture, (height, width, channels), or (height,) for one that is
-        one pixel wide; `controller` is the length of h, `window` is N, `glimpses` g."""
+        """`shape` is the shape of one picture, (height, width, channels), or (height,) for a
+        picture that is one pixel wide; `controller` is the length of h, `window` is N, `glimpses`
+        g."""
         channels = shape[2] if len(shape) > 2 else 1
         for_cell, for_where, for_relation = jax.random.split(key, 3)
         self.cell = eqx.nn.LSTMCell(window**2 * channels, controller, key=for_cell)
@@ -64,7 +65,7 @@ class ARC(Comparing):
         self.window = window
 
     def encode(self, x: Float[Array, "n ..."]) -> Float[Array, "n h w c"]:
-        """Pictures as they are; nothing is computed for one alone."""
+        """Return the pictures; nothing is computed for a single picture."""
         return x.reshape(*x.shape, *(1,) * (4 - x.ndim))
 
     def compare(self, one: Float[Array, "h w c"], other: Float[Array, "h w c"]) -> Float[Array, ""]:
@@ -82,7 +83,7 @@ class ARC(Comparing):
 def glimpse(
     picture: Float[Array, "h w c"], where: Float[Array, " 3"], size: int
 ) -> Float[Array, "size size c"]:
-    """G: what is seen through a window of `size` × `size` places, `where` is (x̂, ŷ, δ̂)."""
+    """Compute G, the content of a window of `size` × `size` positions; `where` is (x̂, ŷ, δ̂)."""
     height, width, _ = picture.shape
     columns = kernels(where[0], where[2], size, width)
     rows = kernels(where[1], where[2], size, height)
@@ -92,7 +93,7 @@ def glimpse(
 def kernels(
     centre: Float[Array, ""], closeness: Float[Array, ""], size: int, side: int
 ) -> Float[Array, "size side"]:
-    """F along one axis; the factor π γ goes into Z."""
+    """Compute F along one axis; the factor π γ is part of Z."""
     middle = (side - 1) * (centre + 1) / 2
     apart = side / size * (1 - jnp.abs(closeness))
     wide = jnp.exp(1 - 2 * jnp.abs(closeness))

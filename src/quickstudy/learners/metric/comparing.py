@@ -1,23 +1,23 @@
-"""What learners that compare two inputs share: training on pairs, and one-shot by comparing.
+"""The common part of learners that compare two inputs: training on pairs, and one-shot
+classification by comparison.
 
-Such a learner gives the log-odds s(x, x') that two inputs are of one class, and is trained on that
-alone, by cross-entropy (Koch et al. 2015, section 3.2):
+Such a learner computes the log-odds s(x, x') that two inputs have the same class, and is trained by
+their cross-entropy (Koch et al. 2015, section 3.2):
 
     p(x, x') = σ(s(x, x'))
     L = -y log p(x, x') - (1 - y) log(1 - p(x, x'))          y = 1 for one class, 0 for two
 
-A new class needs no training: a query is compared with each support example, and a class scores
-what its best example does (section 4.3):
+A new class needs no training: a query is compared with each support example, and the score of a
+class is the score of its best example (section 4.3):
 
     class of x = argmax_k max_{i: y_i = k} s(x, x_i)
 
-As logits these scores are what Bayes' rule gives with one example a class: if exactly one pair is
-of one class, p(k | x) ∝ p_k / (1 - p_k) = exp(s_k).
+With one example for each class, these scores are the logits of Bayes' rule: if exactly one pair has
+the same class, p(k | x) ∝ p_k / (1 - p_k) = exp(s_k).
 
-Tasks to train on are either `Pairs`, or ordinary episodes, of which every pair of a support and a
-query example counts: N classes give N pairs of one class and N (N - 1) of two for 2 N pictures.
-Pairs of one class and of two are weighted to count half and half.
-"""
+Training tasks are either `Pairs`, or ordinary episodes, of which every pair of a support and a
+query example counts: N classes give N same pairs and N (N - 1) different pairs from 2 N pictures.
+Same and different pairs have equal total weight."""
 
 import abc
 
@@ -34,18 +34,19 @@ from quickstudy.task import Episode, Examples
 
 
 class Comparing(Learner):
-    """A learner that says whether two inputs are of one class."""
+    """A learner that decides whether two inputs have the same class."""
 
     @abc.abstractmethod
     def encode(self, x: Float[Array, "n ..."]) -> Float[Array, "n ..."]:
-        """What is computed once for each input, whatever it is compared with."""
+        """Compute the part that depends on one input alone, once for each input."""
 
     @abc.abstractmethod
     def compare(self, one: Float[Array, "..."], other: Float[Array, "..."]) -> Float[Array, ""]:
-        """s, of two encoded inputs."""
+        """Compute s of two encoded inputs."""
 
     def adapt(self, support: Examples, likelihood: Likelihood, *, key: PRNGKeyArray) -> Predictor:
-        """From a support set, a classifier; without one, a verifier, which reads pairs."""
+        """Return a classifier for a support set; for an empty one, a verifier, which reads
+        pairs."""
         if not isinstance(likelihood, Categorical):
             raise ValueError("comparing classifies; this task's targets are not classes")
         if len(support.y) == 0:
@@ -53,7 +54,7 @@ class Comparing(Learner):
         return Compared(self, self.encode(support.x), support.y, likelihood.size)
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """L, on the pairs of a task or on all pairs of an episode."""
+        """Compute L on the pairs of a task or on all pairs of an episode."""
         if len(task.support.y) == 0:
             return super().loss(task, key=key)
         z = self.encode(inputs_of(task))
@@ -70,12 +71,12 @@ class Comparing(Learner):
     def compare_all(
         self, a: Float[Array, "m ..."], b: Float[Array, "n ..."]
     ) -> Float[Array, "m n"]:
-        """Every one of `a` with every one of `b`, all encoded."""
+        """Compare every encoded input of `a` with every one of `b`."""
         return jax.vmap(lambda one: jax.vmap(lambda other: self.compare(one, other))(b))(a)
 
 
 class Verifier(Predictor):
-    """Logits of "two classes" and "one class" for each pair."""
+    """A predictor of logits for "two classes" and "one class" for each pair."""
 
     learner: Comparing
 
@@ -86,7 +87,7 @@ class Verifier(Predictor):
 
 
 class Compared(Predictor):
-    """The encoded support set, to compare queries with."""
+    """The encoded support set, which queries are compared with."""
 
     learner: Comparing
     z: Float[Array, "n ..."]

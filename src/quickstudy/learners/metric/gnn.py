@@ -1,29 +1,28 @@
 """Few-shot learning with graph neural networks (Garcia and Bruna, ICLR 2018).
 
 A query and the support set are the nodes of a complete graph, and messages between nodes carry
-labels to the query. A node starts as its image's embedding beside what is known of its label:
+labels to the query. A node starts as the embedding of its image concatenated with its label:
 
     x_i^(0) = (φ(x_i), h(l_i))                                              (section 4.2.1)
 
-with h(l) one-hot, and uniform for the query and for unlabelled examples, which are nodes as any
-other: so one method does few-shot and semi-supervised learning. Before each layer a network looks
-at each pair of nodes and says how much one listens to the other,
+with h(l) one-hot, and uniform for the query and for unlabelled examples. Unlabelled examples are
+nodes like the others, so one method does few-shot and semi-supervised learning. Before each layer a
+network computes a weight for each pair of nodes,
 
     Ã_ij = softmax_j MLP(|x_i - x_j|),  j ≠ i                               (eqs. 3, 4)
     Gc(x) = ρ(Σ_{B ∈ {1, Ã}} B x θ_B)                                       (eq. 2)
 
-and its result is put beside what the nodes held before: x^(k+1) = [x^(k), Gc(x^(k))]. Of the last
-layer, which has no ρ, the query's row are the logits.
+and its result is concatenated with the old values of the nodes: x^(k+1) = [x^(k), Gc(x^(k))]. In
+the last layer, which has no ρ, the row of the query holds the logits.
 
-Siamese and prototypical networks are this with adjacencies set by hand (section 4.1): a test has
-both.
+Siamese and prototypical networks are special cases with adjacencies set by hand (section 4.1); a
+test checks both.
 
-Differences from the paper: a task's queries have a graph each, but share the support set that they
-are trained on; the graph's own layers are normalised node by node (layer normalisation), where the
-code normalises by the batch, so that a query's logits depend on its graph alone; the edge network
-has no normalisation and no dropout; unlabelled means uniform, as in the paper's text, where the
-code has zeros. The embedding is whatever network it is given.
-"""
+Differences from the paper: each query of a task has its own graph, but all share the support set;
+the graph's own layers are normalised node by node (layer normalisation), where the code normalises
+by the batch, so the logits of a query depend on its graph alone; the edge network has no
+normalisation and no dropout; unlabelled means uniform, as in the paper's text, where the code has
+zeros. The embedding is any network."""
 
 import equinox as eqx
 import jax
@@ -45,7 +44,8 @@ def graph_convolution(
     x: Float[Array, "v d"],
     theta: Float[Array, "operators d e"],
 ) -> Float[Array, "r e"]:
-    """Σ_B B x θ_B (eq. 2, without ρ), for r of the v nodes: those that the operators have rows of.
+    """Compute Σ_B B x θ_B (eq. 2, without ρ), for the r of the v nodes that the operators have rows
+    for.
 
     >>> graph_convolution(jnp.stack([jnp.eye(3), adjacency]), x, theta).shape     # x is (3, d)
     (3, 48)
@@ -56,16 +56,18 @@ def graph_convolution(
 def softmax_over_neighbours(
     scores: Float[Array, "r v"], neighbours: Bool[Array, "r v"]
 ) -> Float[Array, "r v"]:
-    """Ã from the edge network's scores: rows that sum to 1 over each node's neighbours."""
+    """Compute Ã from the scores of the edge network: rows that sum to 1 over the neighbours of each
+    node."""
     return jax.nn.softmax(jnp.where(neighbours, scores, -1e9))
 
 
 class EdgeNetwork(eqx.Module):
-    """MLP(|x_i - x_j|), one number a pair (eq. 3), with hidden layers of widths 2 w, 2 w, w, w.
+    """MLP(|x_i - x_j|), one number for each pair (eq. 3), with hidden layers of widths 2 w, 2 w, w,
+    w.
 
-    Weights have the variance 2 / inputs (He et al. 2015), so that scores differ from the start:
-    with smaller ones every node hears the mean of all others, and little is learned at first.
-    """
+    Weights have the variance 2 / inputs (He et al. 2015), so scores differ from the start. With
+    smaller weights every node would get the mean of all others, and learning would be slow at
+    first."""
 
     layers: tuple[Linear, ...]
 
@@ -96,7 +98,7 @@ class EdgeNetwork(eqx.Module):
 
 
 class GraphLayer(eqx.Module):
-    """One graph convolution with the adjacency that its edge network sees."""
+    """One graph convolution with the adjacency of its edge network."""
 
     edges: EdgeNetwork
     theta: Float[Array, "2 d e"]
@@ -112,8 +114,8 @@ class GraphLayer(eqx.Module):
     def __call__(
         self, x: Float[Array, "v d"], present: Bool[Array, " v"], rows: int | None = None
     ) -> Float[Array, "r e"]:
-        """New values of all nodes, or of the first `rows`. Nobody listens to a node that is not
-        `present`."""
+        """Compute new values of all nodes, or of the first `rows`. Nodes that are not `present`
+        have no effect."""
         identity = jnp.eye(len(x), dtype=x.dtype)[:rows]
         scores = self.edges.between_all(x) if rows is None else self.edges(x[:rows, None], x)
         adjacency = softmax_over_neighbours(scores, present & (identity == 0))
@@ -121,7 +123,7 @@ class GraphLayer(eqx.Module):
 
 
 class Graph(Predictor):
-    """The nodes of a support set, which each query joins by itself."""
+    """The nodes of a support set; each query is added alone."""
 
     learner: "GNN"
     statistics: Statistics | None
@@ -145,9 +147,9 @@ class Graph(Predictor):
 
 
 class GNN(EmbeddingLearner):
-    """An embedding network, and a graph network that reads labels off a graph.
+    """An embedding network, and a graph network that predicts the label of a node.
 
-    The labels are part of its nodes, so it serves the number of classes that it was built for.
+    Labels are part of its nodes, so it serves only the number of classes that it was built for.
     With `unlabelled` False, unlabelled examples are left out of the graph.
 
     >>> learner = GNN(Conv4((28, 28, 1), key=key), way=5, key=key)
@@ -174,8 +176,8 @@ class GNN(EmbeddingLearner):
         normalisation: Normalisation = "running",
         key: PRNGKeyArray,
     ):
-        """`hidden_layers` graph layers of `width` channels, and the one whose channels are the
-        classes."""
+        """Make `hidden_layers` graph layers of `width` channels, and a last layer whose channels
+        are the classes."""
         widths = (*hidden_layers * (width,), way)
         self.network = network
         self.layers = tuple(
@@ -203,7 +205,7 @@ class GNN(EmbeddingLearner):
         return self.graph(support.x, self.label_vectors(support.y), present)
 
     def label_vectors(self, y: Int[Array, " n"]) -> Float[Array, "n classes"]:
-        """h(l): one-hot, or uniform for -1."""
+        """Compute h(l): one-hot, or uniform for -1."""
         return jnp.where(y[:, None] >= 0, jax.nn.one_hot(y, self.way), 1 / self.way)
 
     def graph(
@@ -212,7 +214,7 @@ class GNN(EmbeddingLearner):
         labels: Float[Array, "n classes"],
         present: Bool[Array, " n"],
     ) -> Graph:
-        """The graph of a support set whose labels are `labels`, of the nodes that are `present`."""
+        """Make the graph of a support set with these `labels`, of the nodes that are `present`."""
         z, of_queries = self.embedding.read(x)
         return Graph(
             learner=self,
@@ -222,7 +224,7 @@ class GNN(EmbeddingLearner):
         )
 
     def hidden(self, x: Float[Array, "v d"], present: Bool[Array, " v"]) -> Float[Array, "v e"]:
-        """x^(k): the nodes after all layers but the last."""
+        """Compute x^(k): the nodes after all layers except the last."""
         for layer in self.layers[:-1]:
             new = jax.nn.leaky_relu(jax.nn.standardize(layer(x, present)))
             x = jnp.concatenate([x, new], -1)

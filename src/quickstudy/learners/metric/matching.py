@@ -1,13 +1,13 @@
 """Matching networks (Vinyals, Blundell, Lillicrap, Kavukcuoglu and Wierstra, NeurIPS 2016).
 
-A query looks at every support example and takes their labels in proportion to its attention, a
+A query attends to every support example and averages their labels with its attention as weights, a
 softmax of the cosines c between embeddings:
 
     p(y = k | x, S) = Σ_{i: y_i = k} a(x, x_i)                                       (eq. 1)
     a(x, x_i) = exp(s c(f(x), g(x_i))) / Σ_j exp(s c(f(x), g(x_j)))                  (section 2.1.1)
 
-Plainly, f and g are one network f'. With full context embeddings the support set changes how each
-of its members is embedded, and how a query is:
+In the plain form f and g are one network f'. With full context embeddings, the embeddings of
+support examples and queries depend on the whole support set:
 
     g(x_i) = h→_i + h←_i + f'(x_i),  the states of two LSTMs run over S,             (appendix A.2)
              one forwards, one backwards
@@ -17,16 +17,15 @@ of its members is embedded, and how a query is:
     r_{k-1} = Σ_i a(h_{k-1}, g(x_i)) g(x_i)                                          (eq. 5)
     a(h_{k-1}, g(x_i)) = softmax_i(h_{k-1}ᵀ g(x_i))                                  (eq. 6)
 
-The order of the support set matters then. Unlabelled examples are passed over everywhere.
+Then the order of the support set matters. Unlabelled examples are ignored everywhere.
 
 Differences from the paper: its s is 1; here s is learned unless it is given. A query whose cosine
 is 1 with its class and b with the N - 1 others has the loss log(1 + (N - 1) exp(-s (1 - b))). Over
 many classes b cannot be below 0 on average, and then with s = 1 no network's mean loss is below
-0.90 at 5 ways or 2.08 at 20; docs/methods/matching.md has what that costs. The paper does not say
-where the reading starts: here ĥ_0 = c_0 = 0, so that K = 0 is f = f'. How it fine-tunes to a
-support set is not said either: here by gradient steps of f' on the loss of matching each support
-example to the others, or to itself where its class has no other.
-"""
+0.90 at 5 ways or 2.08 at 20; docs/methods/matching.md has what that costs. The paper does not
+specify the initial state of the reading: here ĥ_0 = c_0 = 0, so K = 0 is f = f'. It does not
+specify the fine-tuning to a support set either: here it takes gradient steps of f' on the loss of
+matching each support example with the others, or with itself where its class has no other."""
 
 from collections.abc import Callable
 
@@ -66,7 +65,8 @@ class FullContext(eqx.Module):
     def of_support(
         self, z: Float[Array, "n d"], labelled: Bool[Array, " n"]
     ) -> Float[Array, "n d"]:
-        """g of the support set, from f' of it, in its order; states skip the unlabelled."""
+        """Compute g of the support set from its f', in its order; states skip unlabelled
+        examples."""
 
         def along(cell: eqx.nn.LSTMCell) -> Callable:
             def step(state, example):
@@ -85,7 +85,7 @@ class FullContext(eqx.Module):
     def of_queries(
         self, z: Float[Array, "m d"], g: Float[Array, "n d"], labelled: Bool[Array, " n"]
     ) -> Float[Array, "m d"]:
-        """f of queries, from f' of them and g of the support set."""
+        """Compute f of queries from their f' and g of the support set."""
         h, c = z, jnp.zeros_like(z)
         for _ in range(self.read_steps):
             r = jax.nn.softmax(h @ g.T, where=labelled) @ g
@@ -96,7 +96,7 @@ class FullContext(eqx.Module):
 
 
 class Matched(EmbeddingPredictor):
-    """A support set to look at."""
+    """An embedded support set."""
 
     embedding: Embedding
     g: Float[Array, "n d"]
@@ -111,8 +111,8 @@ class Matched(EmbeddingPredictor):
     def scores(
         self, z: Float[Array, "m d"], looks_at: Bool[Array, "#m n classes"]
     ) -> Float[Array, "m classes"]:
-        """Logits of p(y | x, S), from f' of the queries, each of which looks at some examples; -∞
-        for a class of which it looks at none."""
+        """Compute the logits of p(y | x, S) from f' of the queries, each of which attends to some
+        examples; -∞ for a class without such an example."""
         f = z
         if self.context is not None:
             f = self.context.of_queries(z, self.g, jnp.any(self.belongs, axis=1))
@@ -181,7 +181,7 @@ class MatchingNet(EmbeddingLearner):
         return loss, task.likelihood.metrics(predictions, task.query.y)
 
     def matched(self, network: Network, support: Examples, likelihood: Likelihood) -> Matched:
-        """The support set as `network` embeds it."""
+        """Embed the support set by `network`."""
         if not isinstance(likelihood, Categorical):
             raise ValueError("matching networks classify; this task's targets are not classes")
         belongs = support.y[:, None] == jnp.arange(likelihood.size)
@@ -196,8 +196,8 @@ class MatchingNet(EmbeddingLearner):
     def loss_within(
         self, network: Network, support: Examples, likelihood: Likelihood
     ) -> Float[Array, ""]:
-        """That of matching each support example to the others, or to itself where its class has
-        no other."""
+        """Compute the loss of matching each support example with the others, or with itself where
+        its class has no other."""
         matched = self.matched(network, support, likelihood)
         alike = support.y[:, None] == support.y
         alone = jnp.sum(alike, axis=1) == 1

@@ -1,16 +1,16 @@
 """Prototypical networks (Snell, Swersky and Zemel, NeurIPS 2017).
 
-Embed everything with one network f; a class is the mean of its support embeddings, and a query
-belongs to the class whose mean is nearest:
+One network f embeds all inputs. A class is the mean of its support embeddings, and a query belongs
+to the class with the nearest mean:
 
     c_k = 1/|S_k| Σ_{(x, y) ∈ S_k} f(x)                                     (eq. 1)
     p(y = k | x) ∝ exp(-d(f(x), c_k))                                       (eq. 2)
 
 with d the squared Euclidean distance, or 1 - cosine similarity, scaled by a learned temperature.
 
-Differences from the paper: support and query images are normalised as two batches in training
-(the paper's code joins them); at test by the statistics of the training tasks, or as asked.
-"""
+Differences from the paper: support and query images are normalised as two batches in training (the
+paper's code joins them); at test the statistics of the training tasks normalise them, or other
+statistics by option."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ class Prototypes(EmbeddingPredictor):
     embedding: Embedding
     prototypes: Float[Array, "classes d"]
     seen: Bool[Array, " classes"]
-    """Which classes have a labelled example, and so a prototype."""
+    """Whether each class has a labelled example, and so a prototype."""
     log_temperature: Float[Array, ""]
     distance: Distance = eqx.field(static=True)
 

@@ -1,18 +1,17 @@
 """Siamese networks (Koch, Zemel and Salakhutdinov, "Siamese Neural Networks for One-shot Image
 Recognition", ICML deep learning workshop 2015).
 
-One network f embeds both of two pictures; a weighted city-block distance of the two embeddings
-tells whether they are of one class:
+One network f embeds two pictures. A weighted city-block distance of the two embeddings decides
+whether they have the same class:
 
     p(x, x') = σ(Σ_j α_j |f_j(x) - f_j(x')| + b)                                 (section 3.1)
     L = cross-entropy + λ ‖w‖²                                                   (section 3.2)
 
-Training on pairs and one-shot classification are those of `comparing`.
+For training on pairs and one-shot classification see `comparing`.
 
-Differences from the paper: one λ for all layers, where the paper searched one for each; f and its
-normalisation are whatever network is given (`networks/koch.py` has the paper's); b is written out.
-α_j = -1/√d and b = √d at first, so that s is of order 1 for features that differ by about 1.
-"""
+Differences from the paper: one λ for all layers, where the paper searched one for each; f is any
+network with its normalisation (`networks/koch.py` has the paper's); b is explicit. α_j = -1/√d and
+b = √d at first, so s is of order 1 for features that differ by about 1."""
 
 import equinox as eqx
 import jax
@@ -28,7 +27,7 @@ from quickstudy.task import Episode
 
 
 class Siamese(Comparing, EmbeddingLearner):
-    """A network, and how much each of its features counts when two pictures are compared.
+    """A network, and the weight of each of its features in a comparison.
 
     >>> learner = Siamese(Conv4((28, 28, 1), key=key))
     >>> learner.adapt(support, Categorical(20), key=key)(queries).shape      # logits
@@ -55,7 +54,7 @@ class Siamese(Comparing, EmbeddingLearner):
         return Embedding(self.network, self.population)
 
     def encode(self, x: Float[Array, "n ..."]) -> Float[Array, "n d"]:
-        """f(x). While training goes on, a task's inputs are normalised together."""
+        """Compute f(x). During training, the inputs of a task are normalised together."""
         return self.embedding(x)
 
     def compare(self, one: Float[Array, " d"], other: Float[Array, " d"]) -> Float[Array, ""]:

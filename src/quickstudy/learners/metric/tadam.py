@@ -1,8 +1,9 @@
 """TADAM, task dependent adaptive metric (Oreshkin, Rodríguez López and Lacoste, NeurIPS 2018).
 
-Prototypical networks whose distance has a learned scale, and whose network is another one for
-each task: it reads the support set once, plainly, and what it has seen turns every normalised
-layer for a second reading. Beside episodes it learns to tell all training classes apart.
+Prototypical networks with a learned scale of the distance, and with a network that is conditioned
+on the task: it reads the support set once without conditioning, and the resulting task embedding
+scales and shifts every normalised layer for a second pass. Besides episodes, it learns to classify
+all training classes.
 
     p(y = k | x) ∝ exp(-α d(f(x; Γ), c_k)),   c_k the mean of f(x; Γ) over class k
     Γ = TEN(1/N Σ_k c̄_k),   c̄_k the mean of f(x) over class k, of the N classes with an example
@@ -10,15 +11,14 @@ layer for a second reading. Beside episodes it learns to tell all training class
 
 The task embedding network TEN has, for each layer, two small residual networks g and b and two
 numbers γ₀ and β₀ that start at 0 and are kept small: λ/2 Σ (γ₀² + β₀²) is added to the loss. So
-training starts as plain prototypical networks, and a layer is conditioned where that pays.
+training starts as a plain prototypical network, and conditions a layer where this lowers the loss.
 
 Auxiliary co-training: a meta-step t also takes a step of classification among all training
 classes, with the plain network, with probability 0.9^(⌊20 t / T⌋ + 1), T steps in all.
 
 Differences from the paper: the distance is squared, as in prototypical networks (the paper's code
-takes the root); γ and β also turn the normalisation of shortcuts; classification and episode are
-one step on the sum of their losses instead of two steps; no weight decay; ReLU, not swish.
-"""
+takes the root); γ and β also condition the normalisation of shortcuts; classification and episode
+are one step on the sum of their losses instead of two steps; no weight decay; ReLU, not swish."""
 
 from typing import Protocol, runtime_checkable
 
@@ -43,13 +43,14 @@ from quickstudy.networks.network import (
 from quickstudy.task import Episode, Examples, TaskDistribution
 
 DECAY = 0.9
-"""What the probability of co-training is multiplied with, again and again."""
+"""The factor by which the probability of co-training falls, repeatedly."""
 PENALTY = 0.01
 """λ."""
 
 
 class ResidualNetwork(eqx.Module):
-    """Three linear layers of one width, with shortcuts past all but the first, which projects."""
+    """Three linear layers of one width, with shortcuts around all except the first, which
+    projects."""
 
     layers: tuple[Linear, Linear, Linear]
 
@@ -71,7 +72,7 @@ class ResidualNetwork(eqx.Module):
 
 
 class Conditioner(eqx.Module):
-    """TEN for one layer: how a task scales and shifts each of its channels."""
+    """TEN for one layer: it computes the scale and the shift of each channel for a task."""
 
     scale: ResidualNetwork
     """g."""
@@ -91,12 +92,12 @@ class Conditioner(eqx.Module):
 
 
 class ScaledPrototypes(EmbeddingPredictor):
-    """Class means in the space of the task's own network."""
+    """Class means in the space of the network conditioned on the task."""
 
     embedding: Embedding
     prototypes: Float[Array, "classes d"]
     seen: Bool[Array, " classes"]
-    """Which classes have a labelled example, and so a prototype."""
+    """Whether each class has a labelled example, and so a prototype."""
     log_scale: Float[Array, ""]
 
     def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
@@ -107,14 +108,14 @@ class ScaledPrototypes(EmbeddingPredictor):
 
 @runtime_checkable
 class Cotrained(Protocol):
-    """An episode with a batch of ordinary classification beside it."""
+    """An episode with a batch of ordinary classification."""
 
     batch: Examples
-    """Labelled by their places among the training classes."""
+    """Examples whose labels are indices of the training classes."""
 
 
 class TADAM(EmbeddingLearner):
-    """A network that reads the task before it reads the task's examples.
+    """A network that is conditioned on an embedding of the task.
 
     With a `Cotrained` episode its loss includes classification; with any other episode not.
 
@@ -126,11 +127,11 @@ class TADAM(EmbeddingLearner):
     conditioners: tuple[Conditioner, ...]
     """One for each normalised layer."""
     classifier: Linear
-    """Of the training classes."""
+    """The classifier of the training classes."""
     log_scale: Float[Array, ""]
     """log α."""
     population: tuple[Statistics, Statistics] | None
-    """Of the plain network, and of conditioned ones."""
+    """The statistics of the plain network and of conditioned networks."""
     step: Int[Array, ""]
     every: int = eqx.field(static=True)
     """T / 20: steps until the probability of co-training falls."""
@@ -173,7 +174,8 @@ class TADAM(EmbeddingLearner):
         return Embedding(self.network, plain, self.normalisation)
 
     def conditioned(self, support: Examples, classes: int, plain: Embedding) -> Network:
-        """f(· ; Γ): the network as this support set turns it, after a plain reading."""
+        """Return f(· ; Γ): the network conditioned on this support set, after a pass without
+        conditioning."""
         z, _ = plain.read(support.x)
         seen = Categorical(classes).seen(support.y)[:, None]
         means = class_means(z, support.y, classes)
@@ -213,14 +215,14 @@ class TADAM(EmbeddingLearner):
         return loss, metrics
 
     def classification(self, batch: Examples) -> Float[Array, ""]:
-        """The plain network's loss as a classifier of all training classes."""
+        """Compute the loss of the plain network as a classifier of all training classes."""
         z, _ = self.network(batch.x)
         logits = self.classifier(z)
         return Categorical(logits.shape[-1]).mean_loss(logits, batch.y)
 
     def settle(self, tasks: TaskDistribution[Episode], *, key: PRNGKeyArray) -> "TADAM":
-        """Takes the population statistics from training episodes: first of the plain network,
-        then of the networks that these episodes make of it."""
+        """Compute the population statistics from training episodes: first of the plain network,
+        then of the networks conditioned on these episodes."""
         plain = population_statistics(lambda key: (self.network, inputs_of(tasks.sample(key))), key)
 
         def turned(key: PRNGKeyArray) -> tuple[Network, Float[Array, "n ..."]]:

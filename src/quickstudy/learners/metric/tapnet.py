@@ -1,26 +1,25 @@
 """TapNet, task-adaptive projection (Yoon, Seo and Moon, ICML 2019).
 
-Beside the network f there are learned reference vectors φ, one for each class of an episode. For
-each task, embeddings are projected onto the subspace in which the prototypes c̄_k lie in the
-directions of their references, and a query belongs to the class whose reference is nearest there:
+Learned reference vectors φ stand for the classes of an episode. For each task, embeddings are
+projected onto the subspace in which the prototypes c̄_k have the directions of their references,
+and a query belongs to the class whose reference is nearest in this subspace:
 
     φ̃_k = φ_k - 1/(N-1) Σ_{l≠k} φ_l
     ε_k = φ̃_k / ‖φ̃_k‖ - c̄_k / ‖c̄_k‖                     the error of class k
     M   = null space of (ε_1 … ε_N)
     p(y = k | x) ∝ exp(-‖M f(x) - M φ_k‖²)
 
-Distances need the projector alone: P = I - Eᵀ (E Eᵀ)⁻¹ E with the errors as the rows of E, since
-‖M v‖ = ‖P v‖ for any orthonormal basis M. P is a smooth function of the errors, a basis is not.
+Distances need only the projector: P = I - Eᵀ (E Eᵀ)⁻¹ E with the errors as the rows of E, because
+‖M v‖ = ‖P v‖ for any orthonormal basis M. P is a smooth function of the errors; a basis is not.
 
-In training a class has a random reference. At test, with fewer classes than references, each
-class gets one near to it: the nearest pair of a prototype and a reference first, then the nearest
-of those left, and so on. A class without a labelled example has no prototype, and so no error; it
-gets one of the references that are left.
+In training a class has a random reference. At test, with fewer classes than references, prototypes
+and references are paired: the nearest pair first, then the nearest of the remaining ones, and so
+on. A class without a labelled example has no prototype, and so no error; it gets one of the
+remaining references.
 
-Differences from the paper: it is differentiated through P as well (the paper's code takes M as a
-constant); references are given to the nearest pair first, not to classes in their order, so that
-names of classes do not matter; no dropout, no weight decay.
-"""
+Differences from the paper: the gradient also passes through P (the paper's code treats M as a
+constant); the nearest pair is matched first, not the classes in their order, so names of classes do
+not matter; no dropout, no weight decay."""
 
 import equinox as eqx
 import jax
@@ -41,14 +40,14 @@ dependent."""
 
 
 class Projection(EmbeddingPredictor):
-    """The references of a task's classes, seen in the subspace where its prototypes agree with
-    them."""
+    """The references of the classes of a task, projected to the subspace where its prototypes agree
+    with them."""
 
     embedding: Embedding
     references: Float[Array, "classes d"]
     projector: Float[Array, "d d"]
     seen: Bool[Array, " classes"]
-    """Which classes have a labelled example, and so a prototype."""
+    """Whether each class has a labelled example, and so a prototype."""
 
     def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
         z = self.embedding(x)
@@ -57,7 +56,7 @@ class Projection(EmbeddingPredictor):
 
 
 class TapNet(EmbeddingLearner):
-    """A network, and references that tasks are turned towards.
+    """A network, and reference vectors that each task is aligned with.
 
     Train it with as many classes as there are references, and test it with fewer.
 
@@ -90,7 +89,7 @@ class TapNet(EmbeddingLearner):
     def read(
         self, support: Examples, likelihood: Likelihood
     ) -> tuple[Float[Array, "classes d"], Bool[Array, " classes"], Embedding]:
-        """Prototypes, which classes have one, and the embedding of queries.
+        """Return prototypes, the classes that have one, and the embedding for queries.
 
         Raises `ValueError` where there are too few references or features for the classes.
         """
@@ -113,7 +112,7 @@ class TapNet(EmbeddingLearner):
         return projected(of_queries, self.references[chosen], prototypes, seen)
 
     def loss(self, task: Episode, *, key: PRNGKeyArray) -> tuple[Float[Array, ""], Metrics]:
-        """With random references for the classes."""
+        """Compute the query loss with random references for the classes."""
         prototypes, seen, of_queries = self.read(task.support, task.likelihood)
         chosen = jax.random.permutation(key, len(self.references))[: len(prototypes)]
         predictor = projected(of_queries, self.references[chosen], prototypes, seen)
@@ -128,7 +127,7 @@ def projected(
     prototypes: Float[Array, "classes d"],
     seen: Bool[Array, " classes"],
 ) -> Projection:
-    """The predictor of a task whose classes have these references and prototypes."""
+    """Return the predictor of a task whose classes have these references and prototypes."""
     projector = null_projector(errors(references, prototypes, seen))
     return Projection(embedding, references, projector, seen)
 
@@ -138,21 +137,21 @@ def errors(
     prototypes: Float[Array, "classes d"],
     seen: Bool[Array, " classes"],
 ) -> Float[Array, "classes d"]:
-    """ε_k, a row for each class, among the classes that are `seen`; 0 for the others."""
+    """Compute ε_k, a row for each class that is `seen`; 0 for the others."""
     of_seen = jnp.where(seen[:, None], references, 0.0)
     others = (jnp.sum(of_seen, 0) - references) / jnp.maximum(jnp.sum(seen) - 1, 1)
     return jnp.where(seen[:, None], unit(references - others) - unit(prototypes), 0.0)
 
 
 def null_projector(rows: Float[Array, "n d"]) -> Float[Array, "d d"]:
-    """The orthogonal projector onto the vectors that all rows map to 0."""
+    """Compute the orthogonal projector onto the vectors that all rows map to 0."""
     gram = rows @ rows.T + RIDGE * jnp.eye(len(rows))
     return jnp.eye(rows.shape[1]) - rows.T @ jax.scipy.linalg.solve(gram, rows, assume_a="pos")
 
 
 def nearest_pairs(distances: Float[Array, "n m"]) -> Int[Array, " n"]:
-    """A column for each row, no two the same: the smallest distance of all makes the first pair,
-    the smallest between rows and columns that are left the next. n ≤ m."""
+    """Choose a different column for each row: the smallest distance of all is the first pair, the
+    smallest between the remaining rows and columns the next. n ≤ m."""
 
     def pair(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
         left, chosen = carry

@@ -1,15 +1,16 @@
 """Prototypical networks from descriptions of classes: zero-shot classification (Snell, Swersky and
 Zemel, NeurIPS 2017, section 2.7).
 
-No example of a class is seen. Its prototype is an embedding of what is said of it, v_k, by a
-network g of its own; queries are embedded by another, f, as ever:
+Classes have no examples. The prototype of a class is the embedding of its description v_k by a
+network g; another network f embeds queries:
 
     c_k = g(v_k) / ‖g(v_k)‖
     p(y = k | x) ∝ exp(-‖f(x) - c_k‖²)
 
-Prototypes have length 1, since descriptions and pictures are different worlds.
+Prototypes have length 1, because descriptions and pictures have different scales.
 
-The support set holds descriptions. Several of a class are averaged before the length is taken.
+The support set holds descriptions. Several descriptions of a class are averaged before the
+prototype is scaled to length 1.
 
 Differences from the paper: f and g are any networks; the paper's are linear, on image features.
 """
@@ -26,12 +27,12 @@ from quickstudy.task import Episode, Examples
 
 
 class DescribedClasses(Predictor):
-    """What descriptions have become, in the space of a network of pictures."""
+    """The embedded descriptions, in the space of a network of pictures."""
 
     pictures: Embedding
     prototypes: Float[Array, "classes d"]
     seen: Bool[Array, " classes"]
-    """Which classes have a description, and so a prototype."""
+    """Whether each class has a description, and so a prototype."""
 
     def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
         distances = squared_distances(self.pictures(x), self.prototypes)
@@ -39,8 +40,8 @@ class DescribedClasses(Predictor):
 
 
 class ZeroShotProtoNet(EmbeddingLearner):
-    """Two networks into one space: of pictures, and of descriptions of their classes. Pictures are
-    normalised by the statistics of the training tasks.
+    """Two networks into one space, for pictures and for descriptions of their classes. The
+    statistics of the training tasks normalise pictures.
 
     >>> learner = ZeroShotProtoNet(pictures=WithHead(conv4, 64, key=a), descriptions=mlp)
     >>> support = Examples(descriptions, jnp.arange(20))
@@ -51,7 +52,7 @@ class ZeroShotProtoNet(EmbeddingLearner):
     pictures: Network
     """f."""
     descriptions: Network
-    """g, with as many outputs."""
+    """g, with equally many outputs."""
     population: Statistics | None
 
     def __init__(self, pictures: Network, descriptions: Network):
@@ -71,7 +72,7 @@ class ZeroShotProtoNet(EmbeddingLearner):
         return Embedding(self.pictures, self.population)
 
     def inputs(self, task: Episode) -> Shaped[Array, "n ..."]:
-        """The pictures: those of the queries."""
+        """Return the pictures, which are the queries."""
         return task.query.x
 
     def adapt(

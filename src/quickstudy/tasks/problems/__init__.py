@@ -1,1 +1,1 @@
-"""Optimisation problems as tasks: what learned optimisers are trained and tested on."""
+"""Optimisation problems as tasks, to train and test learned optimisers."""

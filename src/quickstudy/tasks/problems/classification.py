@@ -1,13 +1,12 @@
-"""Small networks that learn to classify images: f(θ) is the cross-entropy on a minibatch
-(Andrychowicz et al. 2016, sections 3.2 and 3.3).
+"""The training of small networks on images: f(θ) is the cross-entropy on a minibatch (Andrychowicz
+et al. 2016, sections 3.2 and 3.3).
 
 On MNIST the paper trains a layer of 20 sigmoid units, minibatches of 128; on CIFAR-10 three blocks
 of a 3 × 3 convolution with 16 kernels, batch normalisation, ReLU and 2 × 2 pooling, and a layer of
 32 units.
 
-Differences from the paper: weights begin at N(0, 1/inputs) and biases at 0, which it does not say;
-minibatches are drawn with replacement.
-"""
+Differences from the paper: weights start at N(0, 1/inputs) and biases at 0, which the paper does
+not specify; minibatches are drawn with replacement."""
 
 from typing import Any, Literal
 
@@ -30,7 +29,7 @@ class Classifier(Optimizee):
     images: UInt8[Array, "n h w c"]
     labels: Int[Array, " n"]
     which: Int[Array, ""]
-    """Of the activations."""
+    """The index of the activation."""
     classes: int = eqx.field(static=True)
     kernels: tuple[int, ...] = eqx.field(static=True)
     hidden: tuple[int, ...] = eqx.field(static=True)
@@ -57,13 +56,13 @@ class Classifier(Optimizee):
         return {"blocks": blocks, "layers": layers}
 
     def activate(self, x: Array) -> Array:
-        """The activation that was drawn."""
+        """Apply the activation that was drawn."""
         return jax.lax.switch(self.which, [ACTIVATIONS[name] for name in self.activations], x)
 
     def logits(
         self, parameters: PyTree, images: UInt8[Array, "n h w c"]
     ) -> Float[Array, "n classes"]:
-        """Of images, normalised by this batch."""
+        """Compute the logits of images, normalised by this batch."""
         x = images.astype(float) / 255
         for block in parameters["blocks"]:
             x = convolution(x, block["kernel"])
@@ -98,7 +97,7 @@ class Classifiers(TaskDistribution[Classifier]):
     activations: tuple[Activation, ...] = eqx.field(static=True, default=("sigmoid",))
     batch: int = eqx.field(static=True, default=128)
     data: str = eqx.field(static=True, default="images")
-    """What they are called in a protocol."""
+    """The name of the data in a protocol."""
 
     def sample(self, key: PRNGKeyArray) -> Classifier:
         which = jax.random.randint(key, (), 0, len(self.activations))

@@ -1,4 +1,4 @@
-"""Classical test functions in d dimensions, each with its least value 0 at a random place:
+"""Classical test functions in d dimensions, each with its minimum 0 at a random point:
 
 ackley      20 - 20 exp(-0.2 √(1/d Σ x_i²)) + e - exp(1/d Σ cos 2πx_i)
 rastrigin   Σ x_i² - 10 cos 2πx_i + 10
@@ -19,34 +19,34 @@ Function = Literal["ackley", "rastrigin", "rosenbrock", "styblinski"]
 
 
 def ackley(x: Float[Array, " d"]) -> Float[Array, ""]:
-    """Many small hollows on the slope of a deep one."""
+    """Many local minima on the slope of a deep minimum."""
     distance = jnp.sqrt(jnp.mean(x**2) + 1e-12)  # differentiable at 0
     hollows = jnp.exp(jnp.mean(jnp.cos(2 * jnp.pi * x)))
     return 20 - 20 * jnp.exp(-0.2 * distance) + jnp.e - hollows
 
 
 def rastrigin(x: Float[Array, " d"]) -> Float[Array, ""]:
-    """A bowl with a hollow at every whole number."""
+    """A paraboloid with a local minimum at every integer."""
     return jnp.sum(x**2 - 10 * jnp.cos(2 * jnp.pi * x) + 10)
 
 
 def rosenbrock(x: Float[Array, " d"]) -> Float[Array, ""]:
-    """A long bent valley."""
+    """A long curved valley."""
     return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 
 
 def styblinski(x: Float[Array, " d"]) -> Float[Array, ""]:
-    """Two hollows in each dimension, one deeper."""
+    """Two minima in each dimension, one deeper."""
     return 0.5 * jnp.sum(x**4 - 16 * x**2 + 5 * x) + 39.16616570377142 * x.size
 
 
 BOXES = {ackley: 5.0, rastrigin: 5.12, rosenbrock: 2.048, styblinski: 5.0}
-"""Where each is usually looked at: |x_i| at most this."""
+"""The usual domain of each function: |x_i| at most this."""
 FUNCTIONS = {function.__name__: function for function in BOXES}
 
 
 class TestFunction(Optimizee):
-    """One function, moved."""
+    """One translated function."""
 
     __test__ = False  # no test of pytest's
 
@@ -63,7 +63,7 @@ class TestFunction(Optimizee):
 
 
 class TestFunctions(TaskDistribution[TestFunction]):
-    """Of one kind, which differ in where they are and where a minimisation starts.
+    """Functions of one kind, with different translations and starting points.
 
     >>> problem = TestFunctions("rosenbrock", dimensions=2).sample(key)
     """

@@ -17,7 +17,7 @@ from quickstudy.task import Optimizee, TaskDistribution
 
 
 class Logistic(Optimizee):
-    """One data set, all of it in every step."""
+    """One data set; every step uses all of it."""
 
     x: Float[Array, "n d"]
     y: Float[Array, " n"]

@@ -2,8 +2,7 @@
 
     f(θ) = ‖W θ - y‖²,     W: d × d and y of independent N(0, 1)
 
-Difference from the paper, which does not say where a minimisation starts: θ_0 ~ N(0, I).
-"""
+Difference from the paper, which does not specify the starting point: θ_0 ~ N(0, I)."""
 
 from typing import Any
 

@@ -1,11 +1,10 @@
-"""Problems of several kinds as one, so that one compiled step of meta-training has them all:
+"""Problems of several kinds as one problem, so one compiled step of meta-training has them all:
 
     f((θ_1, …, θ_n)) = 1/n Σ_k f_k(θ_k) / c_k
 
-where c_k is about f_k's value at the start of a minimisation, so that every kind counts alike. To
-an optimiser that treats tensors apart, and does the same on f and on c f, this is minimising each
-by itself.
-"""
+where c_k is about the value of f_k at the start of a minimisation, so all kinds have equal weight.
+For an optimiser that treats tensors separately, and takes the same steps on f and on c f, this
+equals minimising each problem alone."""
 
 from typing import Any
 
@@ -17,7 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from quickstudy.task import Optimizee, TaskDistribution
 
 DRAWS = 256
-"""Problems of a kind that tell c_k."""
+"""The number of problems of a kind that estimate c_k."""
 
 
 class Several(Optimizee):
@@ -65,7 +64,7 @@ class SeveralKinds(TaskDistribution[Several]):
 
 @eqx.filter_jit
 def first_loss(kind: TaskDistribution) -> Float[Array, ""]:
-    """The mean of f(θ_0) over `DRAWS` problems."""
+    """Estimate the mean of f(θ_0) over `DRAWS` problems."""
 
     def one(key: PRNGKeyArray) -> Float[Array, ""]:
         problem = kind.sample(key)
