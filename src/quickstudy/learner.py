@@ -30,6 +30,11 @@ class Predictor(eqx.Module):
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n size"]:
         """Predictions for n inputs, as the task's likelihood reads them."""
 
+    def attention(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n support"] | None:
+        """Give the share of each support example in the prediction for each input; None where a
+        predictor does not attend to examples, as by default."""
+        return None
+
     def embed(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
         """Give inputs as vectors in the space where the predictor compares them: the features of
         its network, where it has some before it says a class; by default the inputs themselves."""
@@ -98,6 +103,18 @@ class Learner(Learnable):
         Raises `ValueError` where the learner cannot serve the task, say a classifier's head
         with another number of classes.
         """
+
+    def by_steps(
+        self,
+        support: Examples,
+        likelihood: Likelihood,
+        x: Shaped[Array, "n ..."],
+        *,
+        key: PRNGKeyArray,
+    ) -> Float[Array, "steps n size"] | None:
+        """Predict `x` before the first step of adaptation, after the first, …, after the last;
+        None where adaptation has no steps to watch, as by default."""
+        return None
 
     def answers(self, likelihood: Likelihood) -> Likelihood:
         """How this learner's predictions are to be read in a task with this likelihood: by default
