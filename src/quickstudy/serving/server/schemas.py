@@ -99,6 +99,8 @@ class Predictions(Struct):
     model: str
     threshold: float | None
     predictions: list[Prediction]
+    warnings: list[str]
+    """What may be wrong with the inputs, though they can be read."""
 
 
 class Takes(Struct):
@@ -157,6 +159,8 @@ class Card(Struct):
     changes: bool
     cannot: list[str]
     trained: Trained
+    warnings: list[str] = []
+    """What to know of a model that was just made."""
 
 
 class Cards(Struct):
@@ -255,6 +259,8 @@ class Health(Struct):
     models: list[str]
     learners: list[str]
     waiting: int
+    compiled: int
+    """Programs that were compiled since it was ready: 0 is as it should be."""
 
 
 class Refusal(Struct, omit_defaults=True):
