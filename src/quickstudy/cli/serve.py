@@ -16,11 +16,12 @@ from quickstudy.terminal import warn
 
 @dataclass(frozen=True)
 class Serve(Limits):
-    """A server and a playground. It answers with what adapt has written, and adapts to what requests
-    bring. Only this machine reaches it unless --host says otherwise."""
+    """A server and a playground. It answers with what adapt has written, and adapts to what
+    requests bring. Only this machine reaches it unless --host says otherwise."""
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """What adapt has written: models. And folders of runs: learners, beside those of the package."""
+    """What adapt has written: models. And folders of runs: learners, beside those of the
+    package."""
     host: str = "127.0.0.1"
     """The address to listen at."""
     port: int = 8000

@@ -299,9 +299,7 @@ async def learn(request: Request) -> Response:
         others = [one for one in chosen if one.name != NEIGHBOUR]
         if others:  # it compares the inputs that the first of the others takes
             shape = tuple(others[0].problem.shape)
-            chosen = [
-                one if one.name != NEIGHBOUR else server.neighbours[shape] for one in chosen
-            ]
+            chosen = [one if one.name != NEIGHBOUR else server.neighbours[shape] for one in chosen]
         return asking.learn(chosen, asked, server.limits)
 
     return answer(await server.work.do(work))
@@ -339,9 +337,7 @@ def by_class(parts: list[body.Part]) -> dict[str, list[Any]]:
     return found
 
 
-def labelled(
-    learner: ServedLearner, classes: dict[str, list[Any]], limits: Limits
-) -> SupportSet:
+def labelled(learner: ServedLearner, classes: dict[str, list[Any]], limits: Limits) -> SupportSet:
     """Read the examples of each class. Raises `BadInput` where a class has none, or no name."""
     items, labels = [], []
     for name, values in classes.items():

@@ -59,9 +59,7 @@ async def whole(request: Request, limits: Limits) -> bytes:
                     raise too_large
                 parts.append(chunk)
     except TimeoutError:
-        raise TooSlow(
-            f"the body did not arrive within {limits.most_seconds:g} seconds"
-        ) from None
+        raise TooSlow(f"the body did not arrive within {limits.most_seconds:g} seconds") from None
     return b"".join(parts)
 
 
@@ -88,7 +86,7 @@ def of_form(body: bytes, request: Request) -> list[Part]:
     if found is None:
         raise BadRequest("the form has no boundary")
     mark = b"--" + (found[1] or found[2]).encode("latin-1", "replace")
-    before, *parts = (b"\r\n" + body).split(b"\r\n" + mark, MOST_PARTS)
+    _, *parts = (b"\r\n" + body).split(b"\r\n" + mark, MOST_PARTS)
     if not parts or not parts[-1].startswith(b"--"):
         raise BadRequest("the form has no end: its last line is not its boundary with --")
     return [_part(part) for part in parts[:-1]]

@@ -20,6 +20,10 @@ GLYPH_SIZE = 84
 """Pixels of a glyph's side: learners shrink it."""
 
 
+Named = tuple[str, list[np.ndarray]]
+"""A character and drawings of it: uint8 (height, width), ink 255."""
+
+
 class HeldOut:
     """A source of them: test characters of Omniglot where its data is here, test glyphs elsewhere.
 
@@ -43,9 +47,7 @@ class HeldOut:
         ]
         return schemas.Characters(self.source, self.words, characters)
 
-    def _of_omniglot(
-        self, count: int, rng: np.random.Generator
-    ) -> list[tuple[str, list[np.ndarray]]]:
+    def _of_omniglot(self, count: int, rng: np.random.Generator) -> list[Named]:
         assert self._omniglot is not None
         names, bits = self._omniglot
         found = []
@@ -54,7 +56,7 @@ class HeldOut:
             found.append((str(names[at]), list(omniglot.drawings(rows))))
         return found
 
-    def _of_glyphs(self, count: int, rng: np.random.Generator) -> list[tuple[str, list[np.ndarray]]]:
+    def _of_glyphs(self, count: int, rng: np.random.Generator) -> list[Named]:
         labels = rng.choice(100_000, MOST_CHARACTERS, replace=False)
         source = glyph_splits(GLYPH_SIZE)["test"]
         x = np.asarray(_drawn(source, labels, np.uint32(rng.integers(2**32))))
@@ -63,7 +65,7 @@ class HeldOut:
         return [(f"glyph {first + labels[i]}", list(ink[i])) for i in range(count)]
 
 
-@partial(jax.jit, static_argnames=())
+@jax.jit
 def _drawn(source: Glyphs, labels: jax.Array, seed: jax.Array) -> jax.Array:
     keys = jax.random.split(jax.random.key(seed), MOST_CHARACTERS)
     draw = partial(source.draw, count=MOST_DRAWINGS)

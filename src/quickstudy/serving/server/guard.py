@@ -109,9 +109,14 @@ class Guard:
         if not self.knows(host):
             return refused(403, "this server has another name: add it with --name")
         origin = headers.get(b"origin")
-        if origin is not None and scope["method"] not in ("GET", "HEAD"):
-            if urlsplit(origin.decode("latin-1")).netloc.lower() != host.lower():
-                return refused(403, "the request comes from a page of another site")
+        if origin is None or scope["method"] in ("GET", "HEAD"):
+            return None
+        try:
+            page = urlsplit(origin.decode("latin-1")).netloc.lower()
+        except ValueError:
+            page = ""
+        if page != host.lower():
+            return refused(403, "the request comes from a page of another site")
         return None
 
     def knows(self, host: str) -> bool:

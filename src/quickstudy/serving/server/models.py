@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -193,11 +194,7 @@ def cut(one: Adapted) -> Adapted:
         for leaf, shape in zip(leaves, shapes, strict=True)
     ]
     structure = eqx.filter(like, _is_shape)
-    import jax
-
-    predictor, seen = eqx.combine(
-        jax.tree.unflatten(jax.tree.structure(structure), parts), static
-    )
+    predictor, seen = eqx.combine(jax.tree.unflatten(jax.tree.structure(structure), parts), static)
     return dataclasses.replace(one, predictor=predictor, seen=seen)
 
 
@@ -206,8 +203,6 @@ def _is_shape(leaf: Any) -> bool:
 
 
 def _shapes(tree: Any) -> list[tuple[int, ...]]:
-    import jax
-
     return [leaf.shape for leaf in jax.tree.leaves(tree)]
 
 
@@ -263,7 +258,12 @@ class Models:
         return self._replace(made(name, learner, support, false_alarms), there)
 
     def add(
-        self, name: str, before: Model, x: np.ndarray, labels: Sequence[str], examples: Sequence[str]
+        self,
+        name: str,
+        before: Model,
+        x: np.ndarray,
+        labels: Sequence[str],
+        examples: Sequence[str],
     ) -> Model:
         """Add examples to a model, of its classes or of others."""
         learner = self._changeable(before)

@@ -46,9 +46,7 @@ OPERATIONS = (
         (400, 404, 408, 409, 413, 415, 422, 503),
         made=True,
     ),
-    Operation(
-        "delete", "/v1/models/{name}", "Forget a model", None, errors=(404, 409, 503)
-    ),
+    Operation("delete", "/v1/models/{name}", "Forget a model", None, errors=(404, 409, 503)),
     Operation(
         "post",
         "/v1/models/{name}/predict",

@@ -62,7 +62,12 @@ class Room:
             raise ValueError(f"at most {self.sizes[-1]} examples")
         rows = np.full(size, -1, np.int32)
         rows[: len(y)] = y
-        return Examples(filled(x, size), rows)
+        return examples(filled(x, size), rows)
+
+
+def examples(x: Any, y: Any) -> Examples:
+    """Arrays of NumPy as they are: on their way to a device nothing is compiled."""
+    return Examples(x, y)
 
 
 def filled(x: np.ndarray, size: int) -> np.ndarray:
@@ -96,7 +101,7 @@ def adapted(learner: Learner, support: Examples, ways: int) -> tuple[Predictor, 
 
 
 @eqx.filter_jit
-def _compared(predictor: Predictor, seen: Seen | None, x: Array) -> tuple[Any, ...]:
+def _compared(predictor: Predictor, seen: Seen | None, x: Any) -> tuple[Any, ...]:
     logits = predictor(x)
     if seen is None:
         nothing = jnp.zeros((len(x), 0))
@@ -109,7 +114,7 @@ def _compared(predictor: Predictor, seen: Seen | None, x: Array) -> tuple[Any, .
 
 
 @eqx.filter_jit
-def _by_steps(learner: Learner, support: Examples, ways: int, x: Array) -> Array | None:
+def _by_steps(learner: Learner, support: Examples, ways: int, x: Any) -> Array | None:
     counted = counting(learner, support.y >= 0)
     return counted.by_steps(support, Categorical(ways), x, key=jax.random.key(SEED))
 
@@ -127,13 +132,12 @@ def compare(
 ) -> Compared:
     """Ask a predictor about one input or more. The set that it was adapted to had so many classes
     and examples: nothing is said of the padding."""
-    parts: list[list[np.ndarray | None]] = []
+    parts = []
     for batch, count in _batches(x, QUERIES):
         found = _compared(predictor, seen, batch)
         parts.append([None if one is None else np.asarray(one)[:count] for one in found])
-    logits, features, differences, near, far, attention = (
-        None if some[0] is None else np.concatenate(some) for some in zip(*parts, strict=True)
-    )
+    *several, attention = zip(*parts, strict=True)
+    logits, features, differences, near, far = map(np.concatenate, several)
     shown = min(NEAREST, examples)
     return Compared(
         logits[:, :classes],
@@ -141,7 +145,7 @@ def compare(
         differences[:, :examples],
         near[:, :shown],
         np.maximum(far[:, :shown], 0),
-        None if attention is None else attention[:, :examples],
+        None if attention[0] is None else np.concatenate(attention)[:, :examples],
     )
 
 
@@ -171,7 +175,7 @@ def same_answers(learner: Learner, room: Room, noise: np.ndarray) -> bool:
     are inputs (32, …) of any kind; two classes of three are adapted to."""
     x, y = noise[:6], np.array([0, 0, 0, 1, 1, 1], np.int32)
     small = room.padded(x, y)
-    other = Examples(np.concatenate([x, noise[6 : len(small.y)]]), small.y)
+    other = examples(np.concatenate([x, noise[6 : len(small.y)]]), small.y)
     large = Room(room.sizes[-1:], room.classes).padded(x, y)
     found = [
         compare(*adapted(learner, support, room.classes), noise, 2, 6).logits

@@ -18,7 +18,7 @@ TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json"}
 async def page(request: Request) -> Response:
     """A file. Its name is looked up among those that are there: it never becomes a path."""
     asked = request.path_params.get("file", "")
-    name = FIRST.get(asked, asked)
+    name = str(FIRST.get(asked, asked))
     for folder in ("page", "docs"):
         for file in (FOLDER / folder).iterdir():
             if file.name == name and file.is_file() and not name.startswith((".", "_")):

@@ -167,9 +167,9 @@ def _drawing(inputs: Inputs, value: dict[str, Any]) -> np.ndarray:
 
 def _numbers(inputs: Inputs, items: Sequence[Item]) -> np.ndarray:
     names = columns(inputs)
-    if names is not None and all(isinstance(item.value, list) for item in items):
-        if inputs.encoding is not None:
-            items = [replace(item, value=_by_name(item, names)) for item in items]
+    lists = all(isinstance(item.value, list) for item in items)
+    if names is not None and inputs.encoding is not None and lists:
+        items = [replace(item, value=_by_name(item, names)) for item in items]
     if any(isinstance(item.value, dict) for item in items):
         return _rows(inputs, items, names)
     for item in items:
@@ -182,7 +182,7 @@ def _numbers(inputs: Inputs, items: Sequence[Item]) -> np.ndarray:
                 f"input {item.name} is {said}; the learner takes {inputs.words}", item.name
             )
     x = np.array([item.value for item in items], float)
-    for item, finite in zip(items, np.isfinite(x.reshape(len(x), -1)).all(1), strict=True):
+    for item, finite in zip(items, np.isfinite(x).reshape(len(x), -1).all(1).tolist(), strict=True):
         if not finite:
             raise BadInput(f"input {item.name} has a number that is not finite", item.name)
     return _brought(inputs, items, x)
@@ -202,7 +202,7 @@ def _rows(inputs: Inputs, items: Sequence[Item], names: list[str] | None) -> np.
                 raise BadInput(
                     f"input {item.name}, {name!r}: a cell is a number, a string or null", item.name
                 )
-    cells = {
+    cells: dict[str, Sequence] = {
         name: [_cell(item.value[name]) for item in items]
         for name in items[0].value
         if name != inputs.label_column

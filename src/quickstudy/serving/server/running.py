@@ -7,11 +7,10 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import uvicorn
@@ -109,13 +108,15 @@ def prepared(paths: Sequence[Path], limits: Limits, keep: Path | None) -> Server
     return server
 
 
-def serve(paths: Sequence[Path], place: Place, limits: Limits, keep: Path | None, ready: Any) -> None:
+def serve(
+    paths: Sequence[Path], place: Place, limits: Limits, keep: Path | None, ready: Callable
+) -> None:
     """Serve until SIGTERM or SIGINT. `ready` is called with the address once requests are
     answered. Raises `UserError` before that, as `prepared` and `Place.listen` do."""
     listening = place.listen()
     server = prepared(paths, limits, keep)
 
-    def count(event: str, duration: float, **_: Any) -> None:
+    def count(event: str, duration_secs: float, **kwargs: str | int) -> None:
         server.compiled += event == COMPILED
 
     jax.monitoring.register_event_duration_secs_listener(count)
@@ -137,7 +138,9 @@ def serve(paths: Sequence[Path], place: Place, limits: Limits, keep: Path | None
     host, port = listening.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
     try:
-        asyncio.run(_until_told(Ending(settings), server, listening, f"http://{host}:{port}", ready))
+        asyncio.run(
+            _until_told(Ending(settings), server, listening, f"http://{host}:{port}", ready)
+        )
     finally:
         server.work.end()
 
@@ -174,7 +177,7 @@ class Lines(logging.Handler):
 
 
 async def _until_told(
-    http: Ending, server: Server, listening: socket.socket, address: str, ready: Any
+    http: Ending, server: Server, listening: socket.socket, address: str, ready: Callable
 ) -> None:
     watching = asyncio.create_task(watch(server.models))
     try:

@@ -1,4 +1,4 @@
-"""What requests and answers hold: docs/serving.md says it in words, /openapi.json is made of this."""
+"""What requests and answers hold: docs/serving.md has it in words, /openapi.json is made of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strokes of a pen -> a picture as drawings of characters are: ink bright on dark, in the middle."""
+"""Strokes of a pen -> a picture like those of characters: ink bright on dark, in the middle."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Work that takes the processor: one piece after the other, beside the loop that talks to clients.
-"""
+"""Work that takes the processor: one piece after the other, beside the loop for the clients."""
 
 from __future__ import annotations
 
