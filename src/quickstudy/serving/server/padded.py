@@ -65,9 +65,9 @@ class Room:
         return examples(filled(x, size), rows)
 
 
-def examples(x: Any, y: Any) -> Examples:
-    """Arrays of NumPy as they are: on their way to a device nothing is compiled."""
-    return Examples(x, y)
+def examples(x: np.ndarray, y: np.ndarray) -> Examples:
+    """Arrays of NumPy on the device: nothing is compiled to put them there."""
+    return Examples(jax.device_put(x), jax.device_put(y))
 
 
 def filled(x: np.ndarray, size: int) -> np.ndarray:
@@ -101,7 +101,7 @@ def adapted(learner: Learner, support: Examples, ways: int) -> tuple[Predictor, 
 
 
 @eqx.filter_jit
-def _compared(predictor: Predictor, seen: Seen | None, x: Any) -> tuple[Any, ...]:
+def _compared(predictor: Predictor, seen: Seen | None, x: Array) -> tuple[Any, ...]:
     logits = predictor(x)
     if seen is None:
         nothing = jnp.zeros((len(x), 0))
@@ -114,7 +114,7 @@ def _compared(predictor: Predictor, seen: Seen | None, x: Any) -> tuple[Any, ...
 
 
 @eqx.filter_jit
-def _by_steps(learner: Learner, support: Examples, ways: int, x: Any) -> Array | None:
+def _by_steps(learner: Learner, support: Examples, ways: int, x: Array) -> Array | None:
     counted = counting(learner, support.y >= 0)
     return counted.by_steps(support, Categorical(ways), x, key=jax.random.key(SEED))
 
@@ -134,7 +134,7 @@ def compare(
     and examples: nothing is said of the padding."""
     parts = []
     for batch, count in _batches(x, QUERIES):
-        found = _compared(predictor, seen, batch)
+        found = _compared(predictor, seen, jax.device_put(batch))
         parts.append([None if one is None else np.asarray(one)[:count] for one in found])
     *several, attention = zip(*parts, strict=True)
     logits, features, differences, near, far = map(np.concatenate, several)
@@ -156,7 +156,7 @@ def by_steps(
     None for a learner without steps."""
     parts = []
     for batch, count in _batches(x, QUERIES[-1:]):
-        found = _by_steps(learner, support, room.classes, batch)
+        found = _by_steps(learner, support, room.classes, jax.device_put(batch))
         if found is None:
             return None
         parts.append(np.asarray(found)[:, :count, :classes])
@@ -175,7 +175,7 @@ def same_answers(learner: Learner, room: Room, noise: np.ndarray) -> bool:
     are inputs (32, …) of any kind; two classes of three are adapted to."""
     x, y = noise[:6], np.array([0, 0, 0, 1, 1, 1], np.int32)
     small = room.padded(x, y)
-    other = examples(np.concatenate([x, noise[6 : len(small.y)]]), small.y)
+    other = examples(np.concatenate([x, noise[6 : len(small.y)]]), np.asarray(small.y))
     large = Room(room.sizes[-1:], room.classes).padded(x, y)
     found = [
         compare(*adapted(learner, support, room.classes), noise, 2, 6).logits
