@@ -59,6 +59,7 @@ def test_steps_of_maml_end_in_its_answer():
 def test_a_learner_of_unlabelled_examples_is_found_out():
     """Batch statistics of the whole set: those of the padding too, unless they are not counted."""
     one = tiny.shipped()[0]
+
     class Reads(type(one.learner)):
         """Adds the mean of all rows, labelled or not, to what it compares."""
 
@@ -95,6 +96,8 @@ def test_a_kept_model_has_no_padding(tmp_path):
     p, score, near = loaded.answers(queries)
     exp = np.exp((found.logits - found.logits.max(1, keepdims=True)) / made.temperature)
     np.testing.assert_allclose(p, exp / exp.sum(1, keepdims=True), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(score, made.known.score(found.features, found.differences), rtol=1e-4)
+    np.testing.assert_allclose(
+        score, made.known.score(found.features, found.differences), rtol=1e-4
+    )
     assert (near == found.near).all()
     assert loaded.support.names == ("a", "b", "c")

@@ -33,7 +33,9 @@ def learner(name: str, kind: LearnerSettings, limits: Limits = LIMITS) -> Served
         statistics = made.network(x)[1]
         made = eqx.tree_at(lambda m: m.population, made, statistics, is_leaf=lambda n: n is None)
     inputs = Inputs(SHAPE, ink="auto", unit_range=True)
-    settings = RunSettings(kind, TaskSettings("glyphs", way=3, inputs=inputs), TrainingSettings(steps=1))
+    settings = RunSettings(
+        kind, TaskSettings("glyphs", way=3, inputs=inputs), TrainingSettings(steps=1)
+    )
     room = Room.of(limits.most_examples, limits.most_classes)
     return ServedLearner(name, made, settings, PROBLEM, room, (known(),))
 
@@ -41,7 +43,9 @@ def learner(name: str, kind: LearnerSettings, limits: Limits = LIMITS) -> Served
 def known() -> dict:
     """What known inputs are like: made up."""
     rng = np.random.default_rng(0)
-    found = Reference.of(rng.uniform(0, 50, (99, 2)), rng.normal(size=(99, 4, 3)), np.ones(3), "made up")
+    found = Reference.of(
+        rng.uniform(0, 50, (99, 2)), rng.normal(size=(99, 4, 3)), np.ones(3), "made up"
+    )
     return {"way": 3, "shot": 2, **found.to_json()}
 
 

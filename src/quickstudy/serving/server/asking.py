@@ -14,7 +14,6 @@ from quickstudy.data.inputs import Inputs
 from quickstudy.errors import UserError
 from quickstudy.numbers import FALSE_ALARMS
 from quickstudy.open_set import Reference
-from quickstudy.runs.known import known_in
 from quickstudy.serving.adapted import Adapted
 from quickstudy.serving.left_out import LeftOut, Measured, folds, measured
 from quickstudy.serving.server import schemas
@@ -128,7 +127,7 @@ def _answer(
     support = one.room.padded(x, y)
     predictor, seen = adapted(one.learner, support, one.room.classes)
     counts = np.bincount(y)
-    known = known_in(list(one.known), len(classes), int(np.median(counts)))
+    known = one.reference(len(classes), int(np.median(counts)))
     row: Measured | None = None
     if measure:
         order = np.argsort(y, kind="stable")

@@ -18,7 +18,8 @@ from quickstudy.errors import UserError
 from quickstudy.learner import Learner
 from quickstudy.learners.baseline.nearest import NearestNeighbour
 from quickstudy.likelihood import Categorical
-from quickstudy.runs.known import known_header
+from quickstudy.open_set import Reference
+from quickstudy.runs.known import known_header, known_in
 from quickstudy.runs.saved import SavedRun, shipped_learners
 from quickstudy.serving.checks import inductive, served
 from quickstudy.serving.server.limits import Limits
@@ -72,6 +73,11 @@ class ServedLearner:
     def method(self) -> str:
         """The kind of learner."""
         return NEIGHBOUR if self.name == NEIGHBOUR else self.settings.learner.name
+
+    def reference(self, way: int, shot: int) -> Reference | None:
+        """What known inputs are like to it, in sets of about this size; None where that is not
+        known."""
+        return known_in(list(self.known), way, shot) if self.known else None
 
     def refusal(self, classes: int, examples: int) -> str | None:
         """Say why it cannot adapt to so many classes and examples; None where it can."""

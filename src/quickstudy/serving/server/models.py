@@ -22,7 +22,6 @@ import numpy as np
 from quickstudy.errors import UserError
 from quickstudy.files import require_place
 from quickstudy.runs import learning
-from quickstudy.runs.known import known_in
 from quickstudy.runs.opponents import free_opponents
 from quickstudy.serving import adapted_file
 from quickstudy.serving.adapted import Adapted, Kept, adapted_to
@@ -146,7 +145,7 @@ def made(
         if left is not None:
             found[word] = left
     left = found.get(method)
-    reference = known_in(list(learner.known), ways, int(np.median(support.counts)))
+    reference = learner.reference(ways, int(np.median(support.counts)))
     if reference is None and before is not None and before.adapted.known is not None:
         known = before.adapted.known
         reference = None if known.words.endswith(LEFT_OUT) else known
