@@ -63,4 +63,7 @@ def run(words: list[str]) -> int:
 
 def told(address: str) -> None:
     """Say where it is."""
+    from quickstudy.serving.server.guard import log
+
+    log(event="ready", address=address)
     show.line(f"the playground: {address}    the interface: {address}/docs    Ctrl-C ends it")

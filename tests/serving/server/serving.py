@@ -6,5 +6,5 @@ from quickstudy.cli.main import main
 from quickstudy.serving.server import learners
 from tests.serving.server import tiny
 
-learners.shipped = tiny.shipped
+learners.shipped = lambda limits: tiny.shipped(limits)[::3]
 sys.exit(main(["serve", *sys.argv[1:]]))

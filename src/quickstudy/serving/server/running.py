@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -56,7 +57,8 @@ class Place:
             family, *_, address = socket.getaddrinfo(
                 self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
-            found = socket.socket(family, socket.SOCK_STREAM)
+            # With the protocol named, asyncio sends what is written at once (TCP_NODELAY).
+            found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind(address)
         except OSError as error:
@@ -109,10 +111,14 @@ def prepared(paths: Sequence[Path], limits: Limits, keep: Path | None) -> Server
 
 
 def serve(
-    paths: Sequence[Path], place: Place, limits: Limits, keep: Path | None, ready: Callable
+    paths: Sequence[Path],
+    place: Place,
+    limits: Limits,
+    keep: Path | None,
+    ready: Callable[[str], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT. `ready` is called with the address once requests are
-    answered. Raises `UserError` before that, as `prepared` and `Place.listen` do."""
+    """Serve until SIGTERM or SIGINT. `ready` is called with the address once the server listens.
+    Raises `UserError` before that, as `prepared` and `Place.listen` do."""
     listening = place.listen()
     server = prepared(paths, limits, keep)
 
@@ -138,9 +144,8 @@ def serve(
     host, port = listening.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
     try:
-        asyncio.run(
-            _until_told(Ending(settings), server, listening, f"http://{host}:{port}", ready)
-        )
+        http = Ending(settings, partial(ready, f"http://{host}:{port}"))
+        asyncio.run(_until_told(http, server.models, listening))
     finally:
         server.work.end()
 
@@ -148,6 +153,14 @@ def serve(
 class Ending(uvicorn.Server):
     """A server that ends well on a signal: it takes no new requests, and answers those in flight.
     A second signal ends it at once."""
+
+    def __init__(self, settings: uvicorn.Config, ready: Callable[[], None]):
+        super().__init__(settings)
+        self.ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready()
 
     @contextmanager
     def capture_signals(self):
@@ -176,13 +189,9 @@ class Lines(logging.Handler):
         log(event=record.levelname.lower(), error=record.getMessage())
 
 
-async def _until_told(
-    http: Ending, server: Server, listening: socket.socket, address: str, ready: Callable
-) -> None:
-    watching = asyncio.create_task(watch(server.models))
+async def _until_told(http: Ending, models: Models, listening: socket.socket) -> None:
+    watching = asyncio.create_task(watch(models))
     try:
-        ready(address)
-        log(event="ready", address=address)
         await http.serve(sockets=[listening])
     finally:
         watching.cancel()

@@ -12,8 +12,8 @@ from quickstudy.datasets.images import RESAMPLING
 EXTENT = 0.64
 """The longer side of a drawing as a share of the picture's: the median of Omniglot's characters."""
 PEN = 4.2 / 105
-"""The width of lines as a share of the side: strokes of validation characters, drawn so, are told as
-well as their pictures."""
+"""The width of lines as a share of the side. Strokes of Omniglot's validation characters are told
+apart as well as their pictures, when they are drawn so."""
 FINER = 8
 """How many times as fine lines are drawn, before the picture shrinks."""
 MOST_POINTS = 20_000
