@@ -34,6 +34,9 @@ from quickstudy.terminal import collected
 LOOK_EVERY = 1.0
 """Seconds between looks at the files of models."""
 
+ON_THEIR_WAY = 0.5
+"""Seconds between a signal and the end of listening."""
+
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
@@ -151,12 +154,14 @@ def serve(
 
 
 class Ending(uvicorn.Server):
-    """A server that ends well on a signal: it takes no new requests, and answers those in flight.
-    A second signal ends it at once."""
+    """A server that ends well on a signal. For `ON_THEIR_WAY` seconds it goes on, so that requests
+    that were sent already arrive; then it takes no new ones, and answers those that it has. A
+    second signal ends it at once."""
 
     def __init__(self, settings: uvicorn.Config, ready: Callable[[], None]):
         super().__init__(settings)
         self.ready = ready
+        self.ending = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -176,9 +181,14 @@ class Ending(uvicorn.Server):
 
     def told(self, number: int) -> None:
         """A signal has come."""
-        if self.should_exit:
+        if self.ending:
             os._exit(128 + number)
+        self.ending = True
         log(event="ending", signal=signal.Signals(number).name)
+        asyncio.get_running_loop().call_later(ON_THEIR_WAY, self.end)
+
+    def end(self) -> None:
+        """Take no new requests."""
         self.should_exit = True
 
 
