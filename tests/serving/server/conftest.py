@@ -10,8 +10,9 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from quickstudy.serving import adapted_file
-from quickstudy.serving.server import learners, models, running
-from quickstudy.serving.server.app import Server, application
+from quickstudy.serving.server import learners, making, running
+from quickstudy.serving.server.addresses import Server
+from quickstudy.serving.server.app import application
 from quickstudy.serving.server.guard import Guard
 from quickstudy.serving.support_set import SupportSet
 from tests.serving.conftest import drawing
@@ -46,8 +47,8 @@ def symbols(path: Path) -> Path:
     x = rng.uniform(size=(5, *tiny.SHAPE)).astype(np.float32)
     support = SupportSet.of(x, ["a", "a", "b", "b", "c"], [f"{i}.png" for i in range(5)])
     learner = learners.warm(tiny.shipped()[0])
-    made = models.made("symbols", learner, support, 0.05)
-    adapted_file.save(path, models.cut(made.adapted))
+    made = making.made("symbols", learner, support, 0.05)
+    adapted_file.save(path, making.cut(made.adapted))
     return path
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from quickstudy.likelihood import Categorical
 from quickstudy.serving import adapted_file
-from quickstudy.serving.server import learners, models
+from quickstudy.serving.server import learners, making
 from quickstudy.serving.server.padded import Room, adapted, by_steps, compare, same_answers
 from quickstudy.serving.support_set import SupportSet
 from quickstudy.task import Examples
@@ -88,8 +88,8 @@ def test_a_kept_model_has_no_padding(tmp_path):
     """What is written is what adapt would have written: the same shapes, the same answers."""
     learner = learners.warm(tiny.shipped()[0])
     support = SupportSet.of(some(5), ["b", "a", "b", "a", "c"], list("12345"))
-    made = models.made("m", learner, support, 0.05).adapted
-    adapted_file.save(tmp_path / "m.qs", models.cut(made))
+    made = making.made("m", learner, support, 0.05).adapted
+    adapted_file.save(tmp_path / "m.qs", making.cut(made))
     loaded = adapted_file.load(tmp_path / "m.qs")
     assert loaded.predictor.prototypes.shape[0] == 3
     queries = some(9)[5:]

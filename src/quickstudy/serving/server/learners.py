@@ -38,8 +38,9 @@ from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.task import Examples
 
 NEIGHBOUR = "nearest neighbour"
-SHOTS = (1, 5)
-"""Numbers of examples of a class at which known inputs of a run are looked at."""
+WAY, SHOTS = 5, (1, 5)
+"""Numbers of classes (where a run has none) and of examples of each at which known inputs of a run
+are looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +148,7 @@ def _known(settings: RunSettings, learner: Learner) -> list[dict[str, Any]]:
     if learner.transductive:
         return []
     try:
-        return known_header(settings, learner, settings.tasks.way, SHOTS)
+        return known_header(settings, learner, settings.tasks.way or WAY, SHOTS)
     except UserError:
         return []
 

@@ -182,8 +182,8 @@ def _numbers(inputs: Inputs, items: Sequence[Item]) -> np.ndarray:
                 f"input {item.name} is {said}; the learner takes {inputs.words}", item.name
             )
     x = np.array([item.value for item in items], float)
-    for item, finite in zip(items, np.isfinite(x).reshape(len(x), -1).all(1).tolist(), strict=True):
-        if not finite:
+    for item, row in zip(items, x, strict=True):
+        if not np.isfinite(row).all():
             raise BadInput(f"input {item.name} has a number that is not finite", item.name)
     return _brought(inputs, items, x)
 

@@ -23,7 +23,8 @@ from quickstudy.runs.folders import run_file
 from quickstudy.runs.kinds import LEARNER
 from quickstudy.runs.saved import SavedRun
 from quickstudy.serving.server import learners
-from quickstudy.serving.server.app import Server, application
+from quickstudy.serving.server.addresses import Server
+from quickstudy.serving.server.app import application
 from quickstudy.serving.server.characters import HeldOut
 from quickstudy.serving.server.guard import Guard, log
 from quickstudy.serving.server.learners import ServedLearner

@@ -134,8 +134,8 @@ class Trained(Struct):
     """The run of a learner."""
 
     tasks: str
-    way: int
-    shot: int
+    way: int | None
+    shot: int | None
     steps: int | None
     provenance: dict[str, Any] | None
 
