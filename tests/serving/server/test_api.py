@@ -295,7 +295,7 @@ def test_only_so_many_models_are_made(client):
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.floats(allow_nan=False) | st.integers() | st.text(max_size=20)
+    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.text(max_size=20)
     | st.just(png(0)),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(
         ["inputs", "classes", "class", "input", "examples", "queries", "strokes", "learner",

@@ -63,6 +63,7 @@ def test_a_life_of_a_server(symbols_file: Path, tmp_path: Path):
         assert "the playground: http://127.0.0.1:" in server.child.stdout.readline()
         with httpx2.Client(base_url=ready["address"], timeout=60) as client:
             live(client, server, model, keep)
+            before = len(server.lines)
             asked = {"inputs": [png(i % 3, i) for i in range(60)]}
             url = f"{ready['address']}/v1/models/symbols/predict"
             with ThreadPoolExecutor(20) as pool:
@@ -71,8 +72,9 @@ def test_a_life_of_a_server(symbols_file: Path, tmp_path: Path):
                 server.child.send_signal(signal.SIGTERM)
                 statuses = [status_of(answer) for answer in answers]
         assert server.child.wait(60) == 0
-        assert statuses.count(200) >= 3  # those that were in flight; others found no server
         assert set(statuses) <= {200, None}
+        taken = [line for line in server.lines[before:] if "symbols/predict" in line]
+        assert statuses.count(200) == len(taken) >= 3  # whatever was read was answered
         assert server.events("ending")[0]["signal"] == "SIGTERM"
         assert server.events("ended")
         assert not any("Traceback" in line for line in server.lines)
@@ -81,10 +83,10 @@ def test_a_life_of_a_server(symbols_file: Path, tmp_path: Path):
 
 
 def status_of(answer) -> int | None:
-    """None where nobody listened any more."""
+    """None where nobody listened any more, or nobody had read the request."""
     try:
         return answer.result().status_code
-    except httpx2.ConnectError:
+    except (httpx2.ConnectError, httpx2.ReadError, httpx2.RemoteProtocolError):
         return None
 
 

@@ -19,7 +19,7 @@ from quickstudy.errors import UserError
 from quickstudy.runs import learning
 from quickstudy.runs.opponents import free_opponents
 from quickstudy.serving import adapted_file
-from quickstudy.serving.adapted import Adapted, Kept, adapted_to
+from quickstudy.serving.adapted import Adapted, Kept, learned
 from quickstudy.serving.known import LEFT_OUT, chosen
 from quickstudy.serving.left_out import measured, temperature
 from quickstudy.serving.server import schemas
@@ -47,7 +47,6 @@ class Model:
     """What adapts it again; None where nothing does."""
     file: Path | None = None
     """Where it was read from; None of what requests made."""
-    provenance: dict[str, Any] | None = None
 
     def card(self) -> schemas.Card:
         """Describe it."""
@@ -70,7 +69,7 @@ class Model:
             [schemas.LeftOutRow(**vars(row)) for row in one.left_out],
             self.learner is not None and self.learner.adapts,
             cannot,
-            trained_by(one.settings, self.provenance),
+            trained_by(one.settings, one.provenance),
         )
 
 
@@ -153,9 +152,9 @@ def made(
         known,
         false_alarms,
         Kept(own, support.x, False, list(learner.known) or None),
+        learner.provenance if before is None else before.adapted.provenance,
     )
-    provenance = learner.provenance if before is None else before.provenance
-    return Model(name, one, learner, None, provenance)
+    return Model(name, one, learner)
 
 
 def cut(one: Adapted) -> Adapted:
@@ -167,7 +166,7 @@ def cut(one: Adapted) -> Adapted:
     def of_set(learner: Any) -> Any:
         x = learning.zeros(sum(one.counts), shape)
         y = jnp.zeros(sum(one.counts), jnp.int32)
-        return adapted_to(learner, Examples(x, y), len(one.counts))[:2]
+        return learned(learner, Examples(x, y), len(one.counts))
 
     like, static = eqx.partition(eqx.filter_eval_shape(of_set, learner), _is_shape)
     leaves, shapes = adapted_file.arrays_of([one.predictor, one.seen]), _shapes(like)

@@ -25,7 +25,7 @@ from quickstudy.learners.distances import squared_distances
 from quickstudy.likelihood import Categorical
 from quickstudy.networks.counted import counting, plain
 from quickstudy.open_set import Seen
-from quickstudy.serving.adapted import NEAREST, SEED
+from quickstudy.serving.adapted import NEAREST, SEED, learned
 from quickstudy.task import Examples
 
 SMALLEST, GROWTH = 32, 4
@@ -94,10 +94,7 @@ class Compared(NamedTuple):
 @eqx.filter_jit
 def adapted(learner: Learner, support: Examples, ways: int) -> tuple[Predictor, Seen]:
     """Adapt to a padded set."""
-    counted = counting(learner, support.y >= 0)
-    made = counted.adapt(support, Categorical(ways), key=jax.random.key(SEED))
-    predictor = plain(made)
-    return predictor, Seen.of(predictor, support, ways)
+    return plain(learned(counting(learner, support.y >= 0), support, ways))
 
 
 @eqx.filter_jit
@@ -106,8 +103,9 @@ def _compared(predictor: Predictor, seen: Seen | None, x: Array) -> tuple[Any, .
     if seen is None:
         nothing = jnp.zeros((len(x), 0))
         return logits, nothing, nothing[..., None], nothing.astype(int), nothing, None
-    features, differences = seen.distances(predictor, x)
-    distances = squared_distances(predictor.embed(x), seen.features)
+    z = predictor.embed(x)
+    features, differences = seen.distances(z, x)
+    distances = squared_distances(z, seen.features)
     distances = jnp.where(seen.y >= 0, distances, jnp.inf)
     nearest, near = jax.lax.top_k(-distances, min(NEAREST, len(seen.y)))
     return logits, features, differences, near, -nearest, predictor.attention(x)
