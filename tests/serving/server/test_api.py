@@ -294,14 +294,19 @@ def test_only_so_many_models_are_made(client):
         client.delete(f"/v1/models/m{i}")
 
 
+numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers()
+leaves = st.none() | st.booleans() | numbers | st.text(max_size=20) | st.just(png(0))
+words = st.sampled_from(
+    [
+        *("inputs", "classes", "class", "input", "examples", "queries", "strokes", "learner"),
+        *("learners", "false_alarms", "a"),
+    ]
+)
 values = st.recursive(
-    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.text(max_size=20)
-    | st.just(png(0)),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(
-        ["inputs", "classes", "class", "input", "examples", "queries", "strokes", "learner",
-         "learners", "false_alarms", "a"]), inner, max_size=4),
+    leaves,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4),
     max_leaves=12,
-)  # fmt: skip
+)
 ADDRESSES = (
     ("POST", "/v1/models/symbols/predict"),
     ("PUT", "/v1/models/fuzz"),
