@@ -35,7 +35,7 @@ def test_what_takes_too_long_is_given_up_and_what_waited_is_dropped():
         first = asyncio.create_task(work.do(go.wait))
         second = asyncio.create_task(work.do(called.append, 2))
         for call in (first, second):
-            with pytest.raises(Busy, match="within 0.1 seconds"):
+            with pytest.raises(Busy, match="no answer within"):
                 await call
         go.set()
         assert await work.do(lambda: "again") == "again"
