@@ -3,6 +3,7 @@
     python -m benchmarks.trials FOLDER                    all trials
     python -m benchmarks.trials FOLDER --only customers-shared digits
     python -m benchmarks.trials FOLDER --only photographs --embed efficientnet-lite0.onnx
+    python -m benchmarks.trials FOLDER --only sentences-embedded --embed all-minilm-l6-v2.onnx
 
 Each trial makes its data in FOLDER, trains and evaluates by the command line with the options that
 are shown, and keeps what `evaluate --json` says, with the command of the training and how the run
@@ -15,6 +16,7 @@ there.
 | digits | scikit-learn's digits, as arrays: ten classes, of which six are trained on |
 | photographs | 20 classes of mini-ImageNet, 60 pictures each, as features of a pretrained model |
 | sentences | 30 sentences of Penn Treebank with each of 150 words, which is blanked out |
+| sentences-embedded | the same, as features of a pretrained model |
 | customers-… | customers by the rules of `quickstudy.experiments.customers` |
 
 Omniglot, mini-ImageNet and Penn Treebank are read from `$QUICKSTUDY_DATA`.
@@ -122,6 +124,7 @@ TRIALS = {
     "digits": Trial(digits, "protonet", "--shot 5"),
     "photographs": Trial(photographs, "protonet", "--shot 5", embeds=True),
     "sentences": Trial(sentences, "protonet", "--shot 5 --minutes 4"),
+    "sentences-embedded": Trial(sentences, "protonet", "--shot 5", embeds=True),
     **{
         f"customers-{structure}": Trial(of_customers(structure), "alpaca", FUNCTIONS, 220)
         for structure in customers.STRUCTURES
@@ -147,10 +150,10 @@ def tried(name: str, folder: Path, embed: str | None) -> dict[str, Any]:
     said(*words, "--run", run)
     found = json.loads(said("evaluate", run, "--episodes", str(trial.episodes), "--json"))
     header = checkpoint.read_header(Path(run) / "learner.qs")
-    training = shlex.join(["quickstudy", *(word.replace(f"{folder}/", "") for word in words)])
+    shown = [Path(word).name if word == embed else word.replace(f"{folder}/", "") for word in words]
     return {
         "trial": name,
-        "training": training,
+        "training": shlex.join(["quickstudy", *shown]),
         "seconds": header["seconds"],
         "validation": header["validation"],
         **found,
@@ -199,7 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Trials on data of one's own.")
     parser.add_argument("folder", type=Path, help="a folder for data and runs")
     parser.add_argument("--only", nargs="+", choices=list(TRIALS), default=list(TRIALS))
-    parser.add_argument("--embed", help="the model of the photographs' features")
+    parser.add_argument("--embed", help="the model of the features, of one of these trials")
     options = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in options.only:

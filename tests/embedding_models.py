@@ -63,22 +63,61 @@ def features(pictures: np.ndarray, weights: np.ndarray = WEIGHTS) -> np.ndarray:
     return x.mean((1, 2)) @ weights
 
 
-def text_model(path: Path, vectors: np.ndarray, words: list[str], **declared: Any) -> None:
-    """Write a model of texts: the vector of each word. Word 0 stands for padding, 1 for unknown
-    ones."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
+TEXTS: dict[str, Any] = {"tokenizer": "tokenizer.json", "max_length": 4}
 
-    ids = ("input_ids", "attention_mask")
-    save(
-        path,
-        [helper.make_node("Gather", ["vectors", "input_ids"], ["y"])],
-        [helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "t"]) for name in ids],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "t", vectors.shape[1]])],
-        {"vectors": vectors},
-    )
+
+def save_tokenizer(path: Path, words: list[str], **padding: Any) -> None:
+    """A tokenizer of words: word 0 stands for padding, 1 for unknown ones. A word "[begin]" is set
+    before each text."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
     vocabulary = {word: i for i, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=words[1]))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.save(str(path.with_name("tokenizer.json")))
-    said = {"texts": {"tokenizer": "tokenizer.json", "max_length": 4}, "pooling": "mean"}
+    if "[begin]" in words:
+        first = [("[begin]", vocabulary["[begin]"])]
+        tokenizer.post_processor = processors.TemplateProcessing("[begin] $0", None, first)
+    if padding:
+        tokenizer.enable_padding(**padding)
+    tokenizer.save(str(path))
+
+
+def text_model(
+    path: Path,
+    vectors: np.ndarray,
+    words: list[str],
+    *,
+    own: str = "",
+    axes: tuple[Any, Any] = ("n", "t"),
+    padding: dict[str, Any] | None = None,
+    **declared: Any,
+) -> None:
+    """Write a model of texts, and beside it what is `declared`: the vector of each word; or its
+    `own` features of a text, which are their "sum" over the words that the mask shows, or their
+    "mean" over padding too."""
+    f = vectors.shape[1]
+    nodes = [
+        helper.make_node("Gather", ["vectors", "input_ids"], ["words"]),
+        helper.make_node("Unsqueeze", ["attention_mask", "last"], ["shown"]),
+        helper.make_node("Cast", ["shown"], ["weights"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["words", "weights"], ["counted"]),
+    ]
+    outputs = {
+        "": (["Identity", ["words"]], {}, [*axes, f]),
+        "sum": (["ReduceSum", ["counted", "middle"]], {"keepdims": 0}, [axes[0], f]),
+        "mean": (["ReduceMean", ["words"]], {"axes": [1], "keepdims": 0}, [axes[0], f]),
+    }
+    (kind, given), options, shape = outputs[own]
+    save(
+        path,
+        [*nodes, helper.make_node(kind, given, ["y"], **options)],
+        [
+            helper.make_tensor_value_info(name, TensorProto.INT64, axes)
+            for name in ("input_ids", "attention_mask", "token_type_ids")
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        {"vectors": vectors, "last": np.array([2]), "middle": np.array([1])},
+    )
+    save_tokenizer(path.with_name("tokenizer.json"), words, **padding or {})
+    said = {"texts": TEXTS, "pooling": "none" if own else "mean"}
     path.with_suffix(".json").write_text(json.dumps({**said, **declared}))

@@ -69,7 +69,7 @@ from quickstudy.tasks.problems.logistic import LogisticRegressions
 from quickstudy.tasks.problems.quadratics import Quadratics
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.zero_shot import Described
-from tests.embedding_models import image_model
+from tests.embedding_models import image_model, save_tokenizer
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -439,6 +439,8 @@ def written(name: str) -> None:
     if name.startswith(("datasets.embedding.", "datasets.onnx_graph.", "datasets.preprocessing.")):
         wide = np.zeros((3, 1280), np.float32)
         image_model(Path("model.onnx"), weights=wide, takes=224, size=224)
+    if name.startswith("datasets.text_inputs."):
+        save_tokenizer(Path("tokenizer.json"), ["[pad]", "[unknown]", "a", "red", "kite"])
     if name == "tasks.mapped.MappedSource":
         np.save("x.npy", np.zeros((1200, 4, 4, 1), np.uint8))
 

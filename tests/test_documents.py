@@ -22,49 +22,60 @@ def blocks(document: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", document.read_text(), re.DOTALL)
 
 
-def test_a_learner_in_one_file_as_contributing_tells_it(tmp_path):
-    contributing = ROOT / "CONTRIBUTING.md"
-    source, _ = blocks(contributing, "python")
-    (tmp_path / "diagonal_means.py").write_text(source)
+def followed(page: Path, folder: Path, **environment: str) -> list[str]:
+    """Do in a folder what a page tells, block after block; give what each command or program said.
+
+    A block of Python is written to `FILE.py` where the text before it says: Write `FILE.py`; else
+    it is a program. A block `console` holds commands, one in a line. A block `text` is what the
+    last of them said: each of its lines was there, in this order, whatever the figures.
+    """
+    said, last = [], 0
+    for text, language, block in re.findall(
+        r"(.*?)^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE
+    ):
+        if language == "python" and (file := re.search(r"Write `(\w+\.py)`", text)):
+            (folder / file[1]).write_text(block)
+        elif language == "python":
+            said.append(said_by(block, folder))
+        elif language == "console":
+            last = len(said)
+            for command in block.splitlines():
+                done = of_user(command, folder, **environment)
+                assert done.returncode == 0, (command, done.stdout[-2000:], done.stderr[-2000:])
+                said.append(done.stderr + done.stdout)
+        elif language == "text":
+            there = iter(in_outline("".join(said[last:])))
+            for line in in_outline(block):
+                assert line in there, (line, said[last:])
+    return said
+
+
+def in_outline(said: str) -> list[str]:
+    """The lines of what a command said, without figures, rules and white space."""
+    lines = [" ".join(re.sub(r"-?\d[\d.,]*", "#", line).split()) for line in said.splitlines()]
+    return [line for line in lines if line.strip("─ …")]
+
+
+def test_a_learner_and_networks_of_ones_own_as_contributing_tells_it(tmp_path):
     for name in ("tests", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name)
-    environment = {
-        **AS_USERS_HAVE_IT,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTEST_ADDOPTS": "-p no:cacheprovider -k diagonal",
-    }
-    said = ""
-    for commands in blocks(contributing, "console"):
-        for command in commands.strip().splitlines():
-            done = subprocess.run(
-                shlex.split(command), cwd=tmp_path, env=environment, capture_output=True, text=True
-            )
-            assert done.returncode == 0, (command, done.stdout[-2000:], done.stderr[-2000:])
-            said += done.stdout
+    options = "-p no:cacheprovider -k diagonal"
+    *commands, networks = followed(ROOT / "CONTRIBUTING.md", tmp_path, PYTEST_ADDOPTS=options)
+    said = "".join(commands)
     assert "from the best" in said
     assert re.search(r"\d+ passed", said)
-
-
-def test_networks_of_ones_own_as_contributing_tells_it(tmp_path):
-    _, use = blocks(ROOT / "CONTRIBUTING.md", "python")
-    said = re.findall(r": (\d+\.\d+) before training, (\d+\.\d+) after", said_by(use, tmp_path))
-    assert len(said) == 3
-    for before, after in said:
+    errors = re.findall(r": (\d+\.\d+) before training, (\d+\.\d+) after", networks)
+    assert len(errors) == 3
+    for before, after in errors:
         assert float(after) < 0.9 * float(before)
 
 
 def test_own_data_and_tasks_as_their_page_tells(tmp_path):
-    """Both are trained on by their files, better than by chance, and are not run unnamed."""
-    page = ROOT / "docs" / "own-parts.md"
-    for name, source in zip(("polygons.py", "counts.py"), blocks(page, "python"), strict=True):
-        (tmp_path / name).write_text(source)
-    said = []
-    for commands in blocks(page, "console"):
-        for command in commands.strip().splitlines():
-            done = of_user(command, tmp_path)
-            assert done.returncode == 0, (command, done.stderr[-2000:])
-            said.append(done.stdout)
-    _, polygons, _, counts = said
+    """All are trained on by their files, better than by chance, and are not run unnamed."""
+    _, polygons, _, recordings, _, counts = followed(ROOT / "docs" / "own-parts.md", tmp_path)
+    assert "to train on: 19 classes, 190 examples" in recordings
+    assert "beside what needs no training" in recordings
+    assert "evaluate runs/recordings --tasks recordings.py:levels.jsonl" in recordings
     accuracy = re.search(r"protonet +(\d+\.\d+)", polygons)
     assert accuracy is not None
     assert float(accuracy[1]) > 30  # by chance 20
@@ -79,13 +90,20 @@ def test_own_data_and_tasks_as_their_page_tells(tmp_path):
     assert "is not the file that was trained with" in changed.stderr
 
 
-def of_user(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+@pytest.mark.parametrize("name", ["pictures", "tables", "series", "text", "own-learner"])
+def test_a_tutorial_is_followed_word_for_word(name, tmp_path):
+    """Its commands run, and print what it shows, from the table to who is ahead."""
+    said = "".join(followed(ROOT / "docs" / "tutorials" / f"{name}.md", tmp_path))
+    assert "is ahead of what needs no training" in said
+
+
+def of_user(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command as a user gives it in a folder."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         shlex.split(command),
         cwd=folder,
-        env={**AS_USERS_HAVE_IT, "PATH": path},
+        env={**AS_USERS_HAVE_IT, "PATH": path, **environment},
         capture_output=True,
         text=True,
     )

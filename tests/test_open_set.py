@@ -140,3 +140,30 @@ def test_far_classes_are_told_and_false_alarms_are_as_asked() -> None:
     assert means["auroc"] > 0.99
     assert means["misses"] < 0.05
     assert means["false alarms"] == pytest.approx(0.1, abs=0.05)
+
+
+def test_classes_of_one_example_and_of_nine_have_the_same_false_alarms(monkeypatch) -> None:
+    """Half of the classes have one example and half have nine, where reference inputs were met
+    with five; without the correction most inputs of the small classes are beyond the threshold."""
+    rng, counts, each = np.random.default_rng(1), np.repeat([1, 9], 10), 100
+    middle = rng.normal(0, 5, (20, 1, 32))
+    x = (middle + rng.normal(size=(20, each, 32))).astype(np.float32)
+    source = ArraySource(
+        x.reshape(-1, 32), each * np.arange(20), np.full(20, each), {"data": "clusters"}
+    )
+    found = reference(NearestMean(), FewShot(source, way=20, shot=5, query=2), episodes=40)
+    told = np.concatenate([x[k, : counts[k]] for k in range(20)])
+    support = Examples(jnp.asarray(told), jnp.asarray(np.repeat(np.arange(20), counts)))
+    predictor = NearestMean().adapt(support, Categorical(20), key=KEY)
+
+    def alarms() -> list[float]:
+        """At a rate of .1, of the small classes and of the large ones."""
+        queries = jnp.asarray(x[:, 20:].reshape(-1, 32))
+        score = found.score(
+            *Seen.of(predictor, support, 20).distances(predictor.embed(queries), queries)
+        )
+        return np.asarray(score <= 0.1).reshape(2, -1).mean(1).tolist()
+
+    np.testing.assert_allclose(alarms(), 0.1, atol=0.1)
+    monkeypatch.setattr(Seen, "comparable", property(lambda seen: jnp.ones(seen.classes)))
+    assert alarms()[0] > 0.5

@@ -101,7 +101,7 @@ def train(
     """The trained level of each seed."""
     options = OPTIONS | {"together": True} | changed
     trained = meta_train_seeds(runs(folder, seeds), TASKS, optimizer, **options)
-    return {run.seed: np.asarray(learner.level) for run, learner in trained}
+    return {run.seed: np.asarray(learner.level) for run, learner, _ in trained}
 
 
 @pytest.fixture(scope="module")

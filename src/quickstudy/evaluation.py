@@ -24,9 +24,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.errors import UserError
 from quickstudy.estimate import Estimate, Table, complete
-from quickstudy.learner import Figures, Learnable
+from quickstudy.learner import Figures, Learnable, Learner
 from quickstudy.progress import progress
-from quickstudy.task import TaskDistribution, task_keys
+from quickstudy.task import Episode, TaskDistribution, task_keys
 
 EPISODES_PER_CALL = 50
 
@@ -96,6 +96,17 @@ def fingerprint(tasks: TaskDistribution) -> str:
 # Results
 
 
+class Answers(eqx.Module):
+    """What a classifier answered to each query, one row for each episode."""
+
+    example: Int[Array | np.ndarray, "*episodes queries"]
+    """Which example was asked: its row in the data."""
+    label: Int[Array | np.ndarray, "*episodes queries"]
+    """Its label in the episode."""
+    answer: Int[Array | np.ndarray, "*episodes queries"]
+    """The label that was the most probable."""
+
+
 @dataclass(frozen=True)
 class Result:
     """Figures of one learner on a fixed, seeded list of episodes; or of several that differ in
@@ -128,6 +139,9 @@ class Result:
 
     each: tuple["Result", ...] = ()
     """Of several trainings: the result of each."""
+
+    answers: Answers | None = None
+    """Where these were asked for."""
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -191,12 +205,20 @@ def _some_tasks(
     key: PRNGKeyArray,
     indices: Int[Array, " n"],
     at_once: int,
-) -> Figures:
+    rows: TaskDistribution[Episode] | None,
+) -> tuple[Figures, Answers | None]:
     """Of the tasks with these numbers, along a leading axis; `at_once` side by side."""
 
-    def one(index: Int[Array, ""]) -> Figures:
+    def one(index: Int[Array, ""]) -> tuple[Figures, Answers | None]:
         for_task, for_learner = task_keys(key, index)
-        return learner.figures(tasks.numbered(for_task, index), key=for_learner)
+        task = tasks.numbered(for_task, index)
+        if rows is None:
+            return learner.figures(task, key=for_learner), None
+        assert isinstance(learner, Learner)
+        predictions = learner.predictions(task, key=for_learner)
+        example = rows.numbered(for_task, index).query.x.reshape(-1)
+        answers = Answers(example, task.query.y, jnp.argmax(predictions, -1))
+        return learner.figures_of(predictions, task), answers
 
     return jax.lax.map(one, indices, batch_size=at_once if at_once > 1 else None)
 
@@ -208,11 +230,16 @@ def evaluate(
     episodes: int = 1000,
     seed: int = 0,
     show_progress: bool = False,
+    rows: TaskDistribution[Episode] | None = None,
 ) -> Result:
     """Take the `figures` of a learner, or of an optimiser, on `episodes` tasks.
 
     Episode i is drawn with `jax.random.fold_in(jax.random.key(seed), i)`, whatever the learner. Of
     a fixed list of tasks each is met once, or the first `episodes`, whatever the seed.
+
+    With `rows`, the same tasks with the number of its row in the place of each example
+    (`tasks.mapped.row_numbers`), the result has the `answers` of a classifier as well. Its figures
+    are those of its predictions (`Learner.figures_of`).
 
     Raises `UserError` where the protocol of the tasks has a word `episodes` or `seed` of its own.
 
@@ -232,21 +259,23 @@ def evaluate(
         for start in range(0, episodes, per_call):
             count = min(per_call, episodes - start)
             numbers = start + jnp.arange(per_call)
-            found = _some_tasks(learner, tasks, jax.random.key(seed), numbers, at_once)
+            found = _some_tasks(learner, tasks, jax.random.key(seed), numbers, at_once, rows)
             parts.append(jax.tree.map(lambda x, n=count: np.asarray(x)[:n], found))
             reporter.at(start + count)
-    first: Figures = parts[0]
+    first: Figures = parts[0][0]
+    whole, answers = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     return Result(
-        metrics={m: np.concatenate([part.metrics[m] for part in parts]) for m in first.metrics},
+        metrics=whole.metrics,
         bins=None
         if first.bins is None
-        else np.sum([part.bins.sum(0, dtype=np.float64) for part in parts], axis=0),
+        else np.sum([part.bins.sum(0, dtype=np.float64) for part, _ in parts], axis=0),
         headline=first.headline,
         higher_is_better=first.higher_is_better,
         tasks=met,
         learner={w: v for w, v in tasks.protocol().items() if w not in met.protocol},
         trained=has_parameters(learner),
         seconds=time.monotonic() - started,
+        answers=answers,
     )
 
 

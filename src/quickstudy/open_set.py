@@ -1,11 +1,14 @@
 """Known unknowns: does an input belong to any of the classes of a support set?
 
 Three distances of an input x from the support set S, where f is what the predictor compares inputs
-by (`Predictor.embed`) and μ_k the mean of f over class k:
+by (`Predictor.embed`), μ_k the mean of f over the n_k examples of class k, and n̄ the median of n_k:
 
-    d₁ = min_k ‖f(x) - μ_k‖²                 far from every class
-    d₂ = min_k 1 - cos(f(x), μ_k)            in another direction than every class
+    d₁ = min_k c_k ‖f(x) - μ_k‖²             far from every class
+    d₂ = min_k c_k (1 - cos(f(x), μ_k))      in another direction than every class
     d₃ = min_i ‖(a(x) - a(x_i)) / σ‖         looks like no example: a is an input's `appearance`
+
+    c_k = (1 + 1/n̄) / (1 + 1/n_k)            a mean of few examples is farther from its class:
+                                             E ‖f(x) - μ_k‖² = (1 + 1/n_k) tr Σ for x of class k
 
 d₁ and d₂ are of the network; d₃ is there because a network's features mean nothing on blank pages
 and noise. Reference inputs r, which do belong to classes of their support sets, say how large each
@@ -82,15 +85,22 @@ class Seen(eqx.Module):
         """Read a support set as the predictor sees it."""
         return Seen(predictor.embed(support.x), support.y, appearance(support.x), classes)
 
+    @property
+    def comparable(self) -> Float[Array, " classes"]:
+        """c_k; all are 1 where classes have equally many examples."""
+        count = jnp.sum(self.y[:, None] == jnp.arange(self.classes), 0)
+        median = jnp.floor(jnp.nanmedian(jnp.where(count > 0, count, jnp.nan)))
+        return (1 + 1 / jnp.maximum(median, 1)) / (1 + 1 / jnp.maximum(count, 1))
+
     def distances(
         self, z: Float[Array, "m d"], x: Shaped[Array, "m ..."]
     ) -> tuple[Float[Array, "m 2"], Float[Array, "m n a"]]:
         """d₁ and d₂ of each input by its features z = f(x), and the differences of its appearance
         from each example."""
         there = Categorical(self.classes).seen(self.y)
-        means = class_means(self.features, self.y, self.classes)
-        far = jnp.min(squared_distances(z, means), -1, where=there, initial=jnp.inf)
-        turned = jnp.min(1 - unit(z) @ unit(means).T, -1, where=there, initial=jnp.inf)
+        means, c = class_means(self.features, self.y, self.classes), self.comparable
+        far = jnp.min(c * squared_distances(z, means), -1, where=there, initial=jnp.inf)
+        turned = jnp.min(c * (1 - unit(z) @ unit(means).T), -1, where=there, initial=jnp.inf)
         differences = appearance(x)[:, None] - self.appearance
         counted = (self.y >= 0)[:, None]
         return jnp.stack([far, turned], -1), jnp.where(counted, differences, jnp.inf)

@@ -26,6 +26,9 @@ from quickstudy.terminal import warn
 
 METRICS = "metrics.jsonl"
 CONFIG_FILE = "config.json"
+BESIDE = ("place",)
+"""What a configuration says beside its options: where the user's own data lay. Another place is no
+other configuration."""
 ANOTHER_FOLDER = "choose another --run folder"
 
 
@@ -69,9 +72,12 @@ class Record:
     def _compare(self) -> None:
         assert self.folder is not None
         written = self.folder / CONFIG_FILE
-        found = read_json(written, ANOTHER_FOLDER)
-        if found != self.configuration:
-            differ = differences(found, self.configuration)
+        found, now = (
+            {word: value for word, value in one.items() if word not in BESIDE}
+            for one in (read_json(written, ANOTHER_FOLDER), self.configuration)
+        )
+        if found != now:
+            differ = differences(found, now)
             raise UserError(
                 f"{written.parent} belongs to another configuration ({'; '.join(differ)}): "
                 "choose another --run folder"

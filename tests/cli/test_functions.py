@@ -94,6 +94,7 @@ def test_from_a_table_to_intervals_in_its_own_units(run, train, tmp_path):
         found[unit] = np.asarray([[a["mean"], a["low"], a["high"]] for a in answers]) / unit
     np.testing.assert_allclose(found[1000.0], found[1.0], rtol=2e-3)
     refusals(run, tmp_path, tmp_path / f"run {unit}", table)
+    best_methods(run, tmp_path, tmp_path / f"run {unit}", table)
 
 
 def test_evaluate_keeps_the_tasks_of_the_run_by_their_names(run, train, tmp_path):
@@ -243,6 +244,34 @@ def test_times_that_are_none_are_refused(tmp_path):
         table = write(tmp_path / "t.csv", rows, ("shop", "date", "sales"))
         with pytest.raises(UserError, match=re.escape(said)):
             functions.load(table, "shop", "sales", "date")
+
+
+def best_methods(run, tmp_path, trained, table):
+    """Where the inputs say nothing, the mean is written, and its interval is that of a mean; the
+    run's data are needed for one of the methods alone."""
+    rng = np.random.default_rng(4)
+    price, sun = rng.normal(size=(2, 14))
+    y = 7e4 + 900 * rng.permutation([-1.0, 1.0] * 7)
+    alone = write(
+        tmp_path / "alone.csv", zip(price, sun, y, strict=True), ("price", "sun", "sales")
+    )
+    out = tmp_path / "best.qs"
+    where = ("adapt", trained, "--support", alone, "--best", "--out", out)
+    status, said, printed = run(*where)
+    assert status == 0
+    assert "alpaca is behind mean, which needs no training" in said
+    assert "--best takes" not in said
+    assert "one for all" in printed
+    assert "method: mean; its intervals are of" in printed
+    [answer, *_] = json.loads(run("predict", out, alone, "--json")[2])
+    assert answer["mean"] == pytest.approx(y.mean(), rel=1e-4)
+    half = 1.96 * y.std(ddof=1) * np.sqrt(1 + 1 / 14)
+    assert answer["high"] - answer["mean"] == pytest.approx(half, rel=1e-3)
+    table.rename(tmp_path / "gone.csv")
+    status, said, printed = run(*where)
+    assert status == 0
+    assert "'one for all' is not measured" in said
+    assert "method: mean" in printed
 
 
 def refusals(run, tmp_path, trained, table):

@@ -14,7 +14,10 @@ from quickstudy.data.own import Own
 from quickstudy.data.registry import _data_of
 from quickstudy.datasets import packed
 from quickstudy.datasets.kept import SPLITS
+from quickstudy.runs.learning import prepared, training
 from quickstudy.runs.saved import SavedRun
+from quickstudy.settings.learners import PixelsSettings, ProtoNetSettings
+from quickstudy.settings.run import RunSettings, TaskSettings
 
 TWENTY = [f"c{i:02}" for i in range(20)]
 SMALL = ("--way", "2", "--query", "2")
@@ -432,6 +435,38 @@ def test_small_classes_are_left_out_where_this_is_asked_for(tmp_path, well, mist
     (tmp_path / "split.json").write_text(json.dumps(parts))
     given = ("--split", tmp_path / "split.json", "--query", 5, "--run", tmp_path / "c")
     assert "has class 'c10' alone under test" in mistake(*train, *given)
+
+
+def test_pictures_of_few_classes_are_distorted_in_training_alone(tmp_path):
+    """By default, unless it is said otherwise; and a run that goes on keeps what it began with."""
+    write_folder(tmp_path / "pictures", TWENTY)
+    write_npz(tmp_path / "features.npz", TWENTY)
+    began = tmp_path / "began"
+    began.mkdir()
+    (began / "config.json").write_text(json.dumps({"tasks": {"distort": False}}))
+
+    def chosen(data: str, folder=tmp_path, learner=None, **options):
+        tasks = TaskSettings(data, query=1, train_query=1, image_size=16, **options)
+        return prepared(RunSettings(learner or ProtoNetSettings(), tasks), [folder])
+
+    pictures = f"folder:{tmp_path / 'pictures'}"
+    ready = chosen(pictures)
+    tasks = ready.settings.tasks
+    assert tasks.distort is True
+    assert any("sheared, scaled and moved" in line for line in training(ready, None).notes)
+    for part, distorted in (("train", True), ("validation", False), ("test", False)):
+        drawn = tasks.data.source_for(part, 2, training=part == "train").protocol()
+        assert ("distortions" in drawn) == distorted
+    for other in (
+        chosen(pictures, distort=False),
+        chosen(pictures, began),  # as of a run before this default
+        chosen(pictures, learner=PixelsSettings()),
+        chosen(f"npz:{tmp_path / 'features.npz'}"),
+        chosen("glyphs"),
+        chosen("sinusoid"),
+    ):
+        assert other.settings.tasks.distort is False
+        assert other.settings.to_json()["tasks"]["distort"] is False
 
 
 def test_a_split_with_one_class_in_a_part_is_refused_at_once(tmp_path, mistake):

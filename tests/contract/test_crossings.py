@@ -79,6 +79,8 @@ def data(tmp_path_factory) -> Path:
     count = CLASSES * EACH
     np.savez(folder / "features.npz", x=rng.normal(size=(count, 5)).astype(np.float32), y=names)
     np.savez(folder / "pictures.npz", x=np.zeros((count, SIDE, SIDE, 1), np.uint8), y=names)
+    rows = [f"all own{i % EACH},{name}" for i, name in enumerate(names)]
+    (folder / "texts.csv").write_text("\n".join(["text,label", *rows]))
     return folder
 
 
@@ -260,6 +262,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "sequences of more classes in training": {**FEATURES, "sequence": 12, "train_way": WAY + 1},
     "descriptions": {"zero_shot": True, "shot": 1, "image_size": SIDE},
     "no descriptions": {**FEATURES, "zero_shot": True, "shot": 1},
+    "texts": {"tasks": "text:texts.csv"},
     "words": WORDS,
     "words, any shot": {**WORDS, "shot": 2, "any_shot": True},
     "words, partly labelled": {**WORDS, "shot": 2, "labelled": 0.5},
@@ -299,6 +302,8 @@ def refused_tasks(name: str, tasks: str) -> bool:
         return True
     if "words" in tasks and name in READS_NUMBERS | {"tadam"}:
         return True
+    if tasks == "texts" and name in READS_NUMBERS | BY_LAYERS:
+        return True
     if tasks in OF_PICTURES and name == "in-context":  # of too many numbers
         return True
     if tasks == "in proportion" and name == "tadam":  # batches beside plain episodes
@@ -322,7 +327,7 @@ def test_a_learner_on_every_kind_of_tasks(name, data):
         kind: (LEARNERS[name](), located(tasks, data), refused_tasks(name, kind))
         for kind, tasks in TASKS.items()
     }
-    assert len(cases) == 43
+    assert len(cases) == 44
     crossed(name, cases)
 
 
@@ -334,10 +339,11 @@ def test_thousands_of_crossings_are_tried():
         if "network" in {f.name for f in dataclasses.fields(settings)}
     ]
     by_network = len(INPUTS) * (9 * len(with_network) + len(LEARNERS) - len(with_network))
-    assert (by_network, len(TASKS) * len(LEARNERS)) == (1245, 1419)
+    assert (by_network, len(TASKS) * len(LEARNERS)) == (1245, 1452)
 
 
 def located(tasks: dict[str, Any], data: Path) -> dict[str, Any]:
     """The options, with the path of the data set."""
     kind, _, name = tasks.get("tasks", "glyphs").partition(":")
-    return {**tasks, "tasks": f"npz:{data / name}.npz" if name else kind}
+    suffix = ".npz" if kind == "npz" else ""
+    return {**tasks, "tasks": f"{kind}:{data / name}{suffix}" if name else kind}

@@ -56,6 +56,35 @@ def test_the_posterior_is_that_of_the_normal_equations():
     np.testing.assert_allclose(found[1][:, 0], np.sqrt(variance), rtol=2e-3)
 
 
+def test_row_by_row_it_is_the_online_update_of_the_paper():
+    """Harrison, Sharma and Pavone (2018), algorithm 2, as in `incorporate_transition` of their
+    code (github.com/StanfordASL/ALPaCA): the recursion
+
+        Λ⁻¹ ← Λ⁻¹ - (Λ⁻¹ φ)(Λ⁻¹ φ)ᵀ / (1 + φᵀ Λ⁻¹ φ),   Q ← Q + φ yᵀ,   K̄ = Λ⁻¹ Q
+
+    from Λ₀⁻¹ and Q = Λ₀ K̄₀ gives the batch posterior after each row. By the chain rule, the
+    densities of the rows, each given those before it, have the marginal likelihood as their
+    product: Y ~ N(Φ K̄₀, σ² (I + Φ Λ₀⁻¹ Φᵀ)).
+    """
+    learner = some_alpaca()
+    factor = np.tril(np.asarray(learner.factor, float))
+    covariance, prior = factor @ factor.T, np.asarray(learner.mean, float)  # Λ₀⁻¹, K̄₀
+    noise = np.exp(2 * float(learner.log_noise))
+    phi = np.asarray(learner.features(jnp.asarray(X)), float)
+    after, q, predictive = covariance, np.linalg.solve(covariance, prior), 0.0
+    for i in range(N):
+        told = np.where(np.arange(N)[:, None] < i, Y, np.nan)
+        mean, scale = (of[i, 0] for of in answers(learner, X, told, new=X))
+        spread = after @ phi[i]
+        np.testing.assert_allclose(mean, phi[i] @ after @ q[:, 0], rtol=2e-3, atol=2e-3)
+        np.testing.assert_allclose(scale**2, noise * (1 + phi[i] @ spread), rtol=4e-3)
+        predictive -= ((Y[i, 0] - mean) / scale) ** 2 / 2 + np.log(2 * np.pi * scale**2) / 2
+        after = after - np.outer(spread, spread) / (1 + phi[i] @ spread)
+        q = q + np.outer(phi[i], Y[i])
+    whole = marginal(phi[None], Y[None], prior, noise * covariance, noise)
+    np.testing.assert_allclose(predictive, whole - N * np.log(2 * np.pi) / 2, rtol=1e-3)
+
+
 def test_unlabelled_rows_count_for_nothing_and_without_any_the_prior_answers():
     learner = some_alpaca()
     hidden = Y.copy()

@@ -161,7 +161,7 @@ def test_devices_share_the_moments_and_seeds_trained_together_keep_their_own():
         meta_gradient=ReptileGradient(),
         together=True,
     )
-    for expected, (_, found) in zip(alone, together, strict=True):
+    for expected, (_, found, _) in zip(alone, together, strict=True):
         np.testing.assert_allclose(theta_of(found), theta_of(expected), atol=1e-5)
     assert np.abs(theta_of(alone[0]) - theta_of(alone[1])).max() > 1e-3
 

@@ -150,6 +150,10 @@ def test_maml_is_swept_over_inner_steps(runs: dict[str, Path]) -> None:
     assert sweep.lines[0].x.tolist() == [0, 2]
     assert (sweep.lines[0].mean >= 0).all()
     assert list(collecting.other_mode(run, 5, 0)) == ["maml, support statistics"]
+    predicted = run.as_predicted()  # each query by itself
+    assert predicted.learner.normalised_by == "support"
+    assert predicted.having(test_steps=2).learner.normalised_by == "support"
+    assert list(collecting.other_mode(predicted, 5, 0)) == ["maml, batch statistics"]
     assert collecting.steps_sweep(OpenedRun.open(runs["pixels"]), seed=0) == []
     assert collecting.other_mode(OpenedRun.open(runs["pixels"]), 5, 0) == {}
 

@@ -89,6 +89,19 @@ def test_headline_and_results(text: str) -> None:
     assert "<td>−1.79 ± 0.49%</td>" in text
 
 
+def test_the_headline_is_what_predict_would_give() -> None:
+    """A better figure that looks at all queries together stands beside."""
+    rows = [
+        Row("maml", Estimate(0.8, 0.01, 600), mode="inductive"),
+        Row("maml, batch statistics", Estimate(0.9, 0.01, 600), mode="transductive"),
+        Row("ridge", Estimate(0.95, 0.01, 600), mode="no batch norm"),
+    ]
+    text = render(full_report(rows=rows, headline="maml"))
+    assert "<strong>80.00%</strong>" in text or "<strong>80.0%</strong>" in text
+    assert "The accuracy of maml, each query by itself, as predict answers (90" in text
+    assert "transductive): mean and 95% interval" in text
+
+
 @pytest.mark.parametrize(
     ("field", "empty", "heading"),
     [

@@ -30,7 +30,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Runs on a folder of doodles, 3-way, by the learner's name; and one on sinusoids."""
     root = tmp_path_factory.mktemp("runs")
     doodles = f"folder:{doodle_folder(root / 'doodles')}"
-    tasks = TaskSettings(doodles, way=3, query=2, train_way=3, train_query=2, image_size=16)
+    tasks = TaskSettings(
+        doodles, way=3, query=2, train_way=3, train_query=2, image_size=16, distort=False
+    )
     return {
         "pixels": trained(root / "pixels", PixelsSettings(), tasks, 0),
         "protonet": trained(root / "protonet", ProtoNetSettings(SMALL), tasks, 200),

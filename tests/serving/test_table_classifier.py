@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import make_blobs, make_classification
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import quickstudy
 from quickstudy.errors import UserError
@@ -96,6 +99,17 @@ def test_scikit_learn_takes_it_for_a_classifier(birds):
     assert clone(made).get_params() == {"run": "runs/own", "class_weight": None}
     assert made.set_params(run=None) is made
     assert cross_val_score(made, x, y, cv=3).mean() > 0.6
+
+
+EXPECTED = {
+    "check_supervised_y_2d": "a column of classes is refused with its shape, in fit as in score: "
+    "scikit-learn wants a warning, and the column read as a row"
+}
+
+
+@parametrize_with_checks([TableClassifier()], expected_failed_checks=lambda _: EXPECTED)
+def test_it_passes_the_checks_of_scikit_learn(estimator, check):
+    check(estimator)
 
 
 def test_missing_values_are_the_mean_and_constant_columns_nothing(birds, fitted):
@@ -208,6 +222,10 @@ X, Y = np.zeros((12, 3)), np.arange(12) % 2
         (X, Y[:5], "one class for each of the 12 rows"),
         (X, Y * 0, "one class"),
         (X, Y + 0.5, "not regression"),
+        (np.zeros((12, 0)), Y, "give it columns"),
+        (X + 1j, Y, "the real and the imaginary parts"),
+        (csr_array(X), Y, "sparse"),
+        (X, None, "y is None"),
         (X, np.where(Y == 0, np.nan, Y), r"no class in row 0 \(nan\)"),
         (X, [*map(str, Y[:-1]), None], r"no class in row 11 \(None\)"),
         (X, [*map(str, Y[:-1]), np.nan], r"no class in row 11 \(nan\)"),
@@ -225,10 +243,12 @@ def test_what_it_cannot_read_is_refused(x, y, says: str):
 
 
 def test_misuse_is_told(fitted):
-    with pytest.raises(UserError, match="call fit first"):
+    with pytest.raises(UserError, match="call fit first") as raised:
         TableClassifier().predict(X)
-    with pytest.raises(UserError, match="X has 3 features, but 4"):
+    assert isinstance(raised.value, NotFittedError)
+    with pytest.raises(UserError, match=r"X has 3 features, but .* 4 features") as raised:
         fitted.predict(X)
+    assert isinstance(raised.value, ValueError)
     with pytest.raises(UserError, match="has no 'deals'"):
         TableClassifier().set_params(deals=2)
     assert quickstudy.TableClassifier is TableClassifier

@@ -34,7 +34,8 @@ class Adapt:
     """Where the model of the run's features is now, if it has moved since."""
     best: bool = False
     """Write the method that is best on left-out examples: the run's learner, or nearest neighbour,
-    nearest mean, ridge or logistic regression on the inputs themselves."""
+    nearest mean, ridge or logistic regression on the inputs themselves. Of a function: the run's
+    learner, ridge regression, one regression for all tasks of the run, or the mean."""
     false_alarms: float = FALSE_ALARMS
     """The share of inputs of your classes that predict may call unknown."""
     forget: bool = False
@@ -101,7 +102,7 @@ def run_on_function(options: Adapt) -> int:
     """The command where the run has learned functions."""
     from quickstudy.serving.functions import adapt
 
-    adapted, errors = adapt(options.run, options.support, options.out)
+    adapted, errors = adapt(options.run, options.support, options.out, best=options.best)
     if errors:
         rows = [[name, f"{error:.4g}"] for name, error in errors.items()]
         show.table("left-out rows", ["method", "rmse"], rows, figures=True)
@@ -109,14 +110,25 @@ def run_on_function(options: Adapt) -> int:
         best = min(others, key=errors.__getitem__)
         if errors[best] < errors[own]:
             warn(
-                f"{own} is behind {best}, which needs no run: rmse {errors[own]:.4g} and "
+                f"{own} is behind {best}, which needs no training: rmse {errors[own]:.4g} and "
                 f"{errors[best]:.4g} on {adapted.rows} left-out rows"
+                + ("" if adapted.method != own else "; --best takes the better one")
             )
     else:
         warn("there is one row, so none can be left out: nothing was measured")
     show.line(f"adapted to {adapted.rows} rows of {adapted.inputs.target}")
+    if options.best:
+        show.line(f"method: {adapted.method}{OF_INTERVALS.get(adapted.method, '')}")
     show.line(f"written: {options.out}    next: quickstudy predict {options.out} FILE …")
     return 0
+
+
+OF_INTERVALS = {
+    "mean": "; its intervals are of the deviation of the support rows",
+    "ridge": "; its intervals are of its errors on left-out rows",
+    "one for all": "; its intervals are of its errors on the training tasks of the run",
+}
+"""What the intervals of the free opponents are made of."""
 
 
 def table_of_methods(adapted: Adapted) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +29,8 @@ class Data:
     processes need nothing."""
 
     name: tyro.conf.Positional[str] = ""
-    """omniglot, mnist, lake-runs, folder:PATH or packed:FOLDER; with --embed also npz:PATH."""
+    """omniglot, mnist, lake-runs, folder:PATH or packed:FOLDER; with --embed also npz:PATH and
+    text:PATH."""
     image_size: int = 28
     """Height and width to prepare, in pixels (not of mnist)."""
     color: bool = False
@@ -39,13 +40,17 @@ class Data:
     one, or what most of the images have at their border."""
     embed: str | None = None
     """A model, MODEL.onnx with MODEL.json beside it: write what it makes of your own data."""
+    text_column: str = "text"
+    """With --embed: the column of a table that holds your own texts …"""
+    label_column: str = "label"
+    """… and the column that holds the class."""
     out: Path | None = None
     """Where to put your own packed images: a folder that is not there yet; or features: an .npz."""
 
     def __post_init__(self):
         at_least(self, image_size=16)
         if self.embed is not None:
-            self._require_features()
+            self.features()
             return
         kind, _, path = self.name.partition(":")
         if self.name not in ("", *FETCHED) and not (kind in ("folder", "packed") and path):
@@ -56,13 +61,14 @@ class Data:
         if self.ink != "auto" and (self.color or kind != "folder"):
             raise UserError(f"--ink {self.ink} is for folder:PATH without --color")
 
-    def _require_features(self) -> None:
-        """Raise `UserError` unless features can be made of the data, and written to a file."""
-        DataOptions(
-            self.name, image_size=self.image_size, color=self.color, ink=self.ink, embed=self.embed
-        )
+    def features(self) -> DataOptions:
+        """Say which data features are made of. Raises `UserError` unless a model can make them, and
+        there is a file to write them to."""
+        names = [f.name for f in fields(self) if f.name not in ("name", "out")]
+        options = DataOptions(self.name, **{name: getattr(self, name) for name in names})
         if self.out is None or self.out.suffix != ".npz":
             raise UserError(f"--embed {self.embed} writes features: add --out FILE.npz")
+        return options
 
 
 def write_features(options: Data) -> None:
@@ -71,7 +77,7 @@ def write_features(options: Data) -> None:
 
     assert options.out is not None
     arrays.require_free(options.out)
-    data = data_of(DataOptions(options.name, embed=options.embed))
+    data = data_of(options.features())
     assert isinstance(data, Own)
     found = data.everything
     arrays.save(options.out, found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -72,19 +73,29 @@ def test_tasks(options: TestOptions, settings: RunSettings) -> TaskSettings:
     """The run's tasks with what the options change."""
     said = {name: getattr(options, name) for name in CHANGED}
     changed: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
-    other = changed.get("tasks", settings.tasks.tasks)
-    if other != settings.tasks.tasks:
-        changed = {"split": None, "classes": None, "rotations": None, "ink": "auto", **changed}
-        changed["skip_small_classes"] = False
-        if not kind_of(other).embeds:
-            changed = {"embed": None, **changed}
-        if not other.startswith("table:"):
-            changed = {"task_column": None, "target": None, "time_column": None, **changed}
-        if not kind_of(other).has_classes and not kind_of(other).test_only:
-            changed = {**defaults_of_classes(), **changed}
-    if "split" in changed and said["split"] is not None:
+    if (other := changed.get("tasks", settings.tasks.tasks)) != settings.tasks.tasks:
+        changed = {**not_of(other), **changed}
+    elif "split" in changed:
         changed["classes"] = None
     return dataclasses.replace(settings.tasks, **changed)
+
+
+OF_ONE_DATA_SET = ("split", "classes", "rotations", "ink", "skip_small_classes", "place")
+"""Options of tasks that say something of one data set alone."""
+OF_A_TABLE = ("task_column", "target", "time_column")
+
+
+def not_of(tasks: str) -> dict[str, Any]:
+    """The options that a run has of its own data and that do not suit other `tasks`, each with its
+    default."""
+    kind = kind_of(tasks)
+    names = (
+        *OF_ONE_DATA_SET,
+        *(() if kind.embeds else ("embed",)),
+        *(() if tasks.startswith("table:") else OF_A_TABLE),
+        *(() if kind.has_classes or kind.test_only else defaults_of_classes()),
+    )
+    return {f.name: f.default for f in dataclasses.fields(TaskSettings) if f.name in names}
 
 
 def asking_of(options: TestOptions) -> Asking | None:
@@ -139,6 +150,7 @@ def run(words: list[str]) -> int:
     """The command."""
     options = read(Evaluate, words, "quickstudy evaluate")
 
+    from quickstudy.runs.by_example import by_class
     from quickstudy.runs.evidence import command, provenance
     from quickstudy.runs.measure import measure_opponents, measure_seeds
     from quickstudy.runs.opponents import verdict
@@ -162,7 +174,7 @@ def run(words: list[str]) -> int:
     results: list[Result] = []
     shown: list[tuple[str, Result]] = []
     for variant in variants:
-        result, each = measure_seeds(saved, variant, asking=asking, **where)
+        result, each = measure_seeds(saved, variant, asking=asking, by_example=True, **where)
         results.append(result)
         name = settings.learner.name
         if len(each) > 1:
@@ -173,16 +185,45 @@ def run(words: list[str]) -> int:
     verdicts = {name: verdict(name, result, free) for name, result in shown if free}
     if options.json:
         evidence = {"command": command(), "run": str(options.run), **provenance()}
-        found = {**evidence, "results": [r.summary() for r in results]}
+        found = {
+            **evidence,
+            "results": [as_json(r, where["tasks"], where["part"]) for r in results],
+        }
         if free:
             found["opponents"] = {name: result.summary() for name, result in free.items()}
             found["verdicts"] = verdicts
         show.as_json(found)
         return 0
-    shown += free.items()
+    show_results(str(options.run), results, [*shown, *free.items()], verdicts)
+    classes = by_class(results[0], where["tasks"], where["part"])
+    show.hardest_classes(shown[0][0] if len(results) > 1 else "", classes)
+    show.protocol(results[0].protocol)
+    return 0
+
+
+def as_json(result: Result, tasks: TaskSettings, part: str) -> dict[str, Any]:
+    """The summary of a result; on the user's own classes with figures by class and predictions by
+    example."""
+    from quickstudy.runs.by_example import by_class, predictions
+
+    found = result.summary()
+    if classes := by_class(result, tasks, part):
+        found["by_class"] = [of._asdict() for of in classes]
+        found["predictions"] = predictions(result, tasks, part)
+    return found
+
+
+def show_results(
+    run: str,
+    results: Sequence[Result],
+    shown: Sequence[tuple[str, Result]],
+    verdicts: Mapping[str, str],
+) -> None:
+    """The tables of the results of a run and all that is `shown` beside, by name, and what the
+    figures mean."""
     columns = list(show.RESULT_COLUMNS)
     columns[1] = show.unit(results[0].headline)
-    show.table(str(options.run), columns, [show.result_row(*each) for each in shown], figures=True)
+    show.table(run, columns, [show.result_row(*each) for each in shown], figures=True)
     show.presentations(shown)
     show.open_set(shown)
     show.balanced(shown)
@@ -192,5 +233,3 @@ def run(words: list[str]) -> int:
         show.root_error(result)
     for sentence in verdicts.values():
         show.line(sentence)
-    show.protocol(results[0].protocol)
-    return 0

@@ -18,6 +18,7 @@ from quickstudy.terminal import printable
 if TYPE_CHECKING:
     from quickstudy.estimate import Estimate
     from quickstudy.evaluation import Result
+    from quickstudy.runs.by_example import OfClass
 
 LEAST_WORDS = 16
 """The narrowest column of words, in characters. Where a terminal has no room for all columns, the
@@ -136,6 +137,24 @@ def balanced(results: Sequence[tuple[str, Result]]) -> None:
     for name, result in results:
         if (metric := "balanced accuracy") in result.metrics:
             line(f"{name}: {metric} (mean over classes) {result.estimate(metric).percent()} %")
+
+
+HARDEST = 5
+
+
+def hardest_classes(name: str, classes: Sequence[OfClass]) -> None:
+    """The classes with the lowest accuracy, and what each is most often taken for; nothing where
+    no query was wrong."""
+    wrong = sorted((of for of in classes if of.taken_for is not None), key=lambda of: of.accuracy)
+    if not wrong:
+        return
+    rows = [
+        [of.name, str(of.queries), f"{100 * of.accuracy:.1f}", f"{of.taken_for} ({of.times})"]
+        for of in wrong[:HARDEST]
+    ]
+    title = f"the hardest of {len(classes)} classes{f' for {name}' if name else ''}"
+    columns = ["class", "queries", "accuracy, %", "most often taken for"]
+    table(title, columns, rows, figures=True)
 
 
 def ordinal(k: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -123,6 +124,18 @@ def length_of(folder: Path, metric: str) -> str:
     return f"{looks[-1]['step']} steps taken; the learner is that of step {best['step']}, the best"
 
 
+def files_to_name(name: str, settings: RunSettings | OptimizerRunSettings) -> str:
+    """The options that name the user's own files of code again: each later command needs them."""
+    named = {"--learner": name}
+    if isinstance(settings, RunSettings):
+        named["--tasks"] = settings.tasks.tasks
+    return "".join(
+        f" {option} {shlex.quote(file)}"
+        for option, file in named.items()
+        if file.partition(":")[0].endswith(".py")
+    )
+
+
 def run(words: list[str]) -> int:
     """The command."""
     if not words or words[0] in ("-h", "--help"):
@@ -176,7 +189,8 @@ def run(words: list[str]) -> int:
     if is_first_process():
         if name not in OPTIMIZERS:
             folders = [options.run] if options.seeds is None else list(runs.values())
-            show_standings(name, folders)
+            show_standings(settings.name, folders)
         then = "optimize" if name in OPTIMIZERS else "evaluate"
-        show.line(f"trained: {options.run}    next: quickstudy {then} {options.run}")
+        files = files_to_name(name, settings)
+        show.line(f"trained: {options.run}    next: quickstudy {then} {options.run}{files}")
     return 0

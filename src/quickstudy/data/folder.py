@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar, Literal
 
 from quickstudy.data.own import Own
@@ -34,6 +36,15 @@ class Folder(Own):
         if options.inputs is not None:
             ink = options.inputs.ink or "auto"
         return folder.load(self.path, image_format(options.image_size, options.color, ink))
+
+    @cached_property
+    def files(self) -> list[str]:
+        """Of all examples, as they were read."""
+        return folder.files_in_order(self.path)
+
+    def example_names(self, examples: Grouped, rows: Sequence[int]) -> list[str]:
+        assert examples.rows is not None
+        return [self.files[examples.rows[row]] for row in rows]
 
     def strokes(self, shape: tuple[int, ...]) -> bool:
         return not self.options.color and self.options.embed is None

@@ -131,8 +131,8 @@ class Inputs:
         return self.embedding and open_model(self.embedding.path, self.embedding)
 
     def model_for(self, x: np.ndarray) -> EmbeddingModel | None:
-        """Open the model for inputs `x` that are pictures; None for numbers, or without a model."""
-        return self.model() if x.ndim > 2 else None
+        """Open the model for pictures or texts `x`; None for numbers, or without a model."""
+        return self.model() if x.ndim > 2 or x.dtype == object else None
 
     @staticmethod
     def unscaled(shape: tuple[int, ...], encoding: Encoding | None = None) -> Inputs:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from quickstudy.data.inputs import Inputs, TokenShape
 from quickstudy.errors import UserError
+from quickstudy.terminal import say_once
 
 if TYPE_CHECKING:
     from quickstudy.data.options import DataOptions
@@ -63,7 +65,13 @@ class Data(abc.ABC):
         self.options = options
         self.said = options.tasks
         """The data as the user named it."""
-        self.path = Path(options.tasks.partition(":")[2])
+
+    @cached_property
+    def path(self) -> Path:
+        """Where the data is: at the path that the user named. Where there is nothing at it, as from
+        another working directory, where it lay when the run was trained; one line on standard error
+        says so."""
+        return found_at(Path(self.said.partition(":")[2]), self.options.place)
 
     def refuse_training(self, part: str) -> None:
         """Raise `UserError` where the data has no such part."""
@@ -118,6 +126,15 @@ class Data(abc.ABC):
     def fetch(cls, image_size: int) -> list[str]:
         """Download, check and prepare the data; say what there is, a line each."""
         raise UserError(f"{cls.name} needs nothing to be prepared")
+
+
+def found_at(given: Path, place: tuple[str, str] | None) -> Path:
+    """Give the path that the user named, or the absolute one that a run has kept of it (`place`),
+    if only the latter is there."""
+    if place is None or place[0] != str(given) or given.exists() or not Path(place[1]).exists():
+        return given
+    say_once(f"there is no {given} here: {place[1]} is read, where the run was trained on it")
+    return Path(place[1])
 
 
 class Made(Data):

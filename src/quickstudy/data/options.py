@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 import tyro
 
@@ -14,6 +15,23 @@ from quickstudy.data.registry import KINDS, kind_of
 from quickstudy.datasets.kept import ClassSplit
 from quickstudy.errors import UserError
 from quickstudy.numbers import at_least
+
+
+def switched(words: list[str]) -> bool:
+    """Read the value of a switch: on, where none is said."""
+    if words and words[0] not in ("True", "False"):
+        raise ValueError(f"{words[0]} is neither True nor False")
+    return words != ["False"]
+
+
+SWITCH = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=(0, 1),
+    metavar="[True|False]",
+    instance_from_str=switched,
+    is_instance=lambda value: isinstance(value, bool),
+    str_from_instance=lambda value: [str(value)],
+)
+"""An option that is on, off, or not said: --distort, --distort False, or nothing."""
 
 TASKS = f"{', '.join(KINDS)}, FILE.py. quickstudy list says what each of them is."
 
@@ -34,8 +52,9 @@ class DataOptions:
     each episode. By default classes on Omniglot, else none."""
     train_classes: int | None = None
     """Train on only so many of the training classes, a random choice; by default on all."""
-    distort: bool = False
-    """Train on pictures under random affine maps."""
+    distort: Annotated[bool | None, SWITCH] = None
+    """Train on pictures under random affine maps. By default on your own pictures, where there are
+    fewer than 50 classes to train on, else not."""
     image_size: int = 28
     """Images are brought to this height and width, in pixels."""
     color: bool = False
@@ -68,6 +87,11 @@ class DataOptions:
     classes: Annotated[ClassSplit | None, tyro.conf.Suppress] = None
     """The classes that a run has of the user's own data, by name; None where they are chosen by
     `split` and `split_seed`. A run keeps them in `split.json` and in the file of its learner."""
+    place: Annotated[tuple[str, str] | None, tyro.conf.Suppress] = field(
+        default=None, compare=False
+    )
+    """The path of the user's own data as a run names it, and its absolute path when the run was
+    trained; None of other data. A run keeps it beside its options in `config.json`."""
 
     def __post_init__(self):
         kind_of(self.tasks)
@@ -83,15 +107,15 @@ class DataOptions:
 
     def _require_embeddable(self) -> None:
         """Raise `UserError` where a model cannot make features of the data, or other options are
-        about pictures that the learner does not see."""
+        about inputs that the learner does not see."""
         if not kind_of(self.tasks).embeds:
             known = ", ".join(name for name, kind in KINDS.items() if kind.embeds)
             raise UserError(f"--embed makes features of {known}; not of {self.tasks}")
-        for word in ("image_size", "color", "ink", "rotations", "distort"):
-            if getattr(self, word) not in (default(word), "none"):
+        for word in ("image_size", "color", "ink", "rotations", "distort", "text_length"):
+            if getattr(self, word) not in (default(word), "none", False):
                 flag = f"--{word.replace('_', '-')}"
                 raise UserError(
-                    f"--embed reads pictures as the model's .json says: leave out {flag}"
+                    f"--embed reads pictures and texts as the model's .json says: leave out {flag}"
                 )
 
     def _require_columns(self) -> None:
@@ -117,6 +141,14 @@ class DataOptions:
     def kind(self) -> type[Data]:
         """The kind of the data."""
         return TableOfTasks if self.task_column is not None else kind_of(self.tasks)
+
+    @property
+    def placed(self) -> Self:
+        """The same with the absolute path of the user's own data, unless it is kept already."""
+        given = str(Path(self.tasks.partition(":")[2]))
+        if not self.kind.own or given == "." or (self.place or ("",))[0] == given:
+            return self
+        return replace(self, place=(given, str(Path(given).absolute())))
 
 
 def default(word: str) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from quickstudy.data.inputs import Inputs
 from quickstudy.data.kind import Data
 from quickstudy.data.real import Real, fewer
+from quickstudy.datasets.duplicates import Place, copies
 from quickstudy.datasets.encoding import Encoding
 from quickstudy.datasets.grouped import Grouped, standardise
 from quickstudy.datasets.kept import (
@@ -183,6 +184,41 @@ class Own(Divided, Real):
 
         given, inputs = self.options.embed, self.options.inputs
         return None if given is None else open_model(given, inputs and inputs.embedding)
+
+    def by_part(self, everything: Grouped) -> dict[str, Grouped]:
+        """Divide examples by part. Says in one line on standard error where identical ones are."""
+        from quickstudy.devices import is_first_process
+
+        parts = super().by_part(everything)
+        if is_first_process() and (said := self.said_of_copies(parts)):
+            say_once(said)
+        return parts
+
+    def said_of_copies(self, parts: dict[str, Grouped]) -> str:
+        """What to say where examples are identical: how many, and two of them; else nothing."""
+        train = parts.get("train")
+        kept = dict(parts)
+        if train and "validation" in kept and kept["validation"].names == train.names:
+            del kept["validation"]  # there are too few classes for others
+
+        def two(a: Place, b: Place) -> str:
+            return " and ".join(self.example_names(kept[at.part], [at.row])[0] for at in (a, b))
+
+        found = [
+            f"{len(pairs)} {words} ({two(*pairs[0])})" for words, pairs in copies(kept).items()
+        ]
+        if not found:
+            return ""
+        return (
+            f"{self.said} has inputs that come more than once: {', '.join(found)}. Figures are too "
+            "good where one stands in the support set and its copy among the queries, or one was "
+            "trained on: take the copies away"
+        )
+
+    def example_names(self, examples: Grouped, rows: Sequence[int]) -> list[str]:
+        """Name the examples in some rows of x: by their files, or by their rows in the file."""
+        numbers = rows if examples.rows is None else examples.rows[np.asarray(rows, int)]
+        return [f"{self.path}, row {number}" for number in numbers]
 
     def embedded(self, examples: Grouped, pictures: Sequence[np.ndarray] | None = None) -> Grouped:
         """The features of examples, of their `pictures` or of x, where `--embed` is given."""

@@ -37,7 +37,7 @@ ALL: tuple[type[Data], ...] = (
 KINDS = {f"{kind.name}:{kind.place}" if kind.place else kind.name: kind for kind in ALL}
 """By the name that `--tasks` takes, with what comes after a colon."""
 
-PAGE = "CONTRIBUTING.md"
+PAGE = "docs/own-parts.md"
 
 
 def kind_of(tasks: str) -> type[Data]:
@@ -79,9 +79,11 @@ def run_file_of_tasks(tasks: str) -> None:
 def data_of(options: DataOptions) -> Data:
     """Open the data that the options name. One object for equal options: what it has loaded
     stays loaded."""
-    return _data_of(options.kind, options, options.inputs)
+    return _data_of(options.kind, options, options.inputs, options.place)
 
 
 @functools.lru_cache(maxsize=4)
-def _data_of(kind: type[Data], options: DataOptions, inputs: Inputs | None) -> Data:
-    return kind(options)  # inputs count among the options, and are not compared with them
+def _data_of(
+    kind: type[Data], options: DataOptions, inputs: Inputs | None, place: tuple[str, str] | None
+) -> Data:
+    return kind(options)  # the last two count among the options, and are not compared with them

@@ -113,6 +113,22 @@ def typed(
     return Column(name, kind), values
 
 
+def numbers(where: str, name: str, cells: Sequence, rows: Sequence[int]) -> Float[np.ndarray, " n"]:
+    """Read the cells of a column of which none may be missing, such as targets. Raises `UserError`
+    naming row and column where one is no finite number.
+
+    >>> numbers("x.csv", "sales", ["310", 95.5], [2, 3])
+    array([310. ,  95.5])
+    """
+    if (found := _plain(cells)) is not None:
+        return found
+    cell, row = next(c for c in zip(cells, rows, strict=True) if _number(c[0]) is None)
+    raise UserError(
+        f"{where}, row {row}, column {name!r}: {cell!r} is not a finite number: "
+        "put one there, or leave out the row or the column"
+    )
+
+
 def _kind(where: str, name: str, cells: Sequence, rows: Sequence[int]) -> Kind:
     """What all cells of a column are. Raises `UserError` where this is not clear."""
     if _plain(cells) is not None:

@@ -24,18 +24,23 @@ from quickstudy.datasets.feature_cache import FeatureCache
 from quickstudy.datasets.grouped import Grouped
 from quickstudy.datasets.images import read_pixels
 from quickstudy.datasets.onnx_graph import Graph
+from quickstudy.datasets.pooling import pooled
 from quickstudy.datasets.preprocessing import (
     Declaration,
     Images,
-    Texts,
     image_input,
     read_declaration,
 )
+from quickstudy.datasets.text_inputs import TextInputs
 from quickstudy.errors import UserError
 from quickstudy.progress import progress
+from quickstudy.terminal import say_once
 
 BATCH = 32
 """Inputs that are run together, where the graph takes any number."""
+
+ALIKE = 0.1
+"""How far the features of a padded text may be from those of the text alone, of their length."""
 
 In = TypeVar("In")
 
@@ -94,10 +99,17 @@ class EmbeddingModel:
         self.file, self.declared, self.graph = file, declared, graph
         self.cache = cache
         """Features that it has given before."""
-        self._tokenizer = None
+        self._texts = None
         if declared.texts is not None:
             path = Path(file.path).parent / declared.texts.tokenizer
-            self._tokenizer = _tokenizer(path, declared.texts, graph.length)
+            self._texts = TextInputs(path, declared.texts, graph.length)
+            if graph.length is None:  # else the padding is always the same
+                self._require_mask()
+
+    @property
+    def takes_texts(self) -> bool:
+        """Whether it is a model of texts, and not of images."""
+        return self._texts is not None
 
     def of_files(self, paths: Sequence[Path]) -> Float[np.ndarray, "n features"]:
         """Features of image files. Raises `UserError` that names the file where one cannot be
@@ -136,14 +148,38 @@ class EmbeddingModel:
 
         return self._features(names, content, prepared, self._of_images)
 
-    def of_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "n features"]:
-        """Features of texts. Raises `UserError` where the model is one of images."""
-        if self.declared.texts is None:
+    def of_texts(self, texts: Sequence[str] | np.ndarray) -> Float[np.ndarray, "n features"]:
+        """Features of texts. Says in one line on standard error how many of those that are computed
+        are longer than the model takes. Raises `UserError` where a text has no tokens, or the model
+        is one of images."""
+        inputs = self._texts
+        if inputs is None:
             raise UserError(f"{self.file.path} is a model of images: --embed one of texts")
-        names = [f"text {i}" for i in range(len(texts))]
-        return self._features(
-            names, lambda i: texts[i].encode(), texts.__getitem__, self._of_tokens
-        )
+        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))  # little padding
+        texts = [texts[i] for i in order]
+        names = [f"the text {text if len(text) < 40 else text[:40] + ' …'!r}" for text in texts]
+        cut: set[int] = set()
+
+        def tokens(i: int) -> Any:
+            try:
+                found = inputs.tokens(texts[i])
+            except ValueError as error:
+                raise UserError(f"{names[i]}: {error}") from None
+            if found.overflowing:
+                cut.add(i)
+            return found
+
+        def vectors(rows: Sequence[Any]) -> np.ndarray:
+            return self._of_tokens(inputs.feed(rows))
+
+        x = self._features(names, lambda i: texts[i].encode(), tokens, vectors)
+        if cut:
+            most = inputs.declared.max_length
+            say_once(
+                f"{len(cut)} of {len(texts)} texts are longer than {most} tokens, the max_length "
+                f"of {Path(self.file.path).name}: the rest of them is left out"
+            )
+        return x[np.argsort(order)]
 
     @property
     def images(self) -> Images:
@@ -154,25 +190,33 @@ class EmbeddingModel:
 
     def _of_images(self, images: Sequence[np.ndarray]) -> np.ndarray:
         (name,) = self.graph.inputs
-        return self._vectors(self.graph.run({name: np.stack(images)}))
+        return pooled(self.graph.run({name: np.stack(images)}), self.declared)
 
-    def _of_tokens(self, texts: Sequence[str]) -> np.ndarray:
-        declared, tokenizer = self.declared.texts, self._tokenizer
-        assert declared is not None
-        assert tokenizer is not None
-        rows = tokenizer.encode_batch(list(texts))
-        mask = np.array([row.attention_mask for row in rows])
-        feed = {
-            declared.ids: np.array([row.ids for row in rows]),
-            declared.mask: mask,
-            declared.types: np.array([row.type_ids for row in rows]),
-        }
+    def _of_tokens(self, feed: dict[str, np.ndarray]) -> np.ndarray:
+        assert self.declared.texts is not None
         x = self.graph.run({name: feed[name] for name in self.graph.inputs})
-        return self._vectors(x, mask)
+        return pooled(x, self.declared, feed[self.declared.texts.mask])
 
-    def _vectors(self, output: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        x = pooled(output, self.declared, mask)
-        return x / np.linalg.norm(x, axis=1, keepdims=True) if self.declared.unit_length else x
+    def _require_mask(self) -> None:
+        """Raise `UserError` where padding changes the features of a text by more than rounding
+        does, as in a graph that was exported without its mask. Each text would then depend on the
+        texts beside it."""
+        declared, rows = self.declared.texts, self.graph.batch or 1
+        assert declared is not None
+        longest = min(16, declared.max_length)
+        ones = np.ones((rows, -(-longest // 4)), int)
+        padding = np.zeros((rows, longest - ones.shape[1]), int)
+
+        def of(tokens: np.ndarray) -> np.ndarray:
+            feed = {declared.ids: tokens, declared.mask: tokens, declared.types: 0 * tokens}
+            return self._of_tokens(feed)[0]
+
+        alone, padded = of(ones), of(np.concatenate([ones, padding], axis=1))
+        if np.linalg.norm(padded - alone) > ALIKE * np.linalg.norm(alone):
+            raise UserError(
+                f"{self.file.path}: padding changes the features of a text, so the graph does not "
+                f"use {declared.mask!r} as it should: export the model anew"
+            )
 
     def _features(
         self,
@@ -217,8 +261,8 @@ class EmbeddingModel:
 def embedded(
     examples: Grouped, model: EmbeddingModel, pictures: Sequence[np.ndarray] | None = None
 ) -> Grouped:
-    """The features of examples by a model: of their `pictures`, which are x by default. Features
-    of the same model stay as they are; those of another one are refused (`UserError`)."""
+    """The features of examples by a model: of texts, or of `pictures`, which are x by default.
+    Features of the same model stay as they are; those of another one are refused (`UserError`)."""
     if examples.embedding is not None:
         if not examples.embedding.same_model(model.file):
             raise UserError(
@@ -226,37 +270,11 @@ def embedded(
                 f"{model.file.path} is another model: leave out --embed"
             )
         return examples
-    x = model.of_pictures(examples.x if pictures is None else pictures)
+    if examples.x.dtype == object:
+        x = model.of_texts(examples.x)
+    else:
+        x = model.of_pictures(examples.x if pictures is None else pictures)
     return replace(examples, x=x, embedding=model.file, ink=None)
-
-
-def pooled(
-    x: np.ndarray, declared: Declaration, mask: np.ndarray | None = None
-) -> Float[np.ndarray, "n features"]:
-    """One vector for each input, of an output (N, features), (N, tokens, features) or, of images,
-    a map of features. `mask` (N, tokens) is 1 where there is a token.
-
-    Raises `UserError` where the shape does not go with the declared pooling.
-
-    >>> declared = Declaration(images=Images(8, "pad", "grey", (0, 1), (0,), (1,), "NCHW"))
-    >>> pooled(np.ones((2, 5, 1, 1), np.float32), declared).shape
-    (2, 5)
-    """
-    match declared.pooling, x.ndim:
-        case "none", rank if rank >= 2 and all(length == 1 for length in x.shape[2:]):
-            return x.reshape(x.shape[:2])
-        case "first", 3:
-            return x[:, 0]
-        case "mean", 3:
-            weights = np.ones(x.shape[:2]) if mask is None else mask
-            weights = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-            return np.einsum("ntf,nt->nf", x, weights)
-        case "mean", 4 if declared.images is not None:
-            return x.mean((2, 3) if declared.images.layout == "NCHW" else (1, 2))
-    raise UserError(
-        f'the model\'s output has the shape {x.shape}, which does not go with "pooling": '
-        f'"{declared.pooling}" in its .json'
-    )
 
 
 def _image_input(name: str, pixels: np.ndarray, declared: Images) -> np.ndarray:
@@ -265,21 +283,3 @@ def _image_input(name: str, pixels: np.ndarray, declared: Images) -> np.ndarray:
         return image_input(pixels, declared)
     except ValueError as error:
         raise UserError(f"{name}: {error}") from None
-
-
-def _tokenizer(path: Path, declared: Texts, length: int | None) -> Any:
-    """Read a tokenizer that cuts texts off and pads them: to `length`, or to the longest."""
-    try:
-        from tokenizers import Tokenizer
-    except ImportError:
-        raise UserError(
-            "a model of texts needs tokenizers: pip install 'quickstudy[onnx-text]'"
-        ) from None
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # it raises the base class
-        raise UserError(f"cannot read the tokenizer {path}: {error}") from None
-    tokenizer.enable_truncation(declared.max_length)
-    padding = {**(tokenizer.padding or {}), "length": length, "pad_to_multiple_of": None}
-    tokenizer.enable_padding(**padding)
-    return tokenizer

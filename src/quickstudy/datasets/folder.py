@@ -114,6 +114,12 @@ def classes_of(
     return found
 
 
+def files_in_order(path: Path, files_in: Callable[[Path], list[Path]] = image_files) -> list[str]:
+    """The files of all classes in the order that `load` reads them: example i lies in file number
+    `Grouped.rows[i]`."""
+    return [str(file) for files in classes_of(path, files_in).values() for file in files]
+
+
 def _require_apart(path: Path, folders: list[Path], what: str) -> None:
     """Raise `UserError` where a class folder is a link that makes its files those of another class
     as well."""

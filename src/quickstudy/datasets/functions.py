@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quickstudy.datasets import table
+from quickstudy.datasets import columns, table
 from quickstudy.datasets.columns import Column, typed
 from quickstudy.datasets.encoding import Encoding, in_words
 from quickstudy.datasets.grouped import Grouped
@@ -75,7 +75,7 @@ def load(path: Path, task_column: str, target: str, time_column: str | None = No
         place = place_of(time_column, rows)
         x[:, place] -= np.repeat(x[grouped.first, place], grouped.count)
     say_once(f"{path} has {in_words(rows.columns, rows.x)} beside {target!r}")
-    return replace(grouped, x=x, columns=rows.columns)
+    return replace(grouped, x=x, columns=rows.columns, rows=np.asarray(rows.numbers)[grouped.rows])
 
 
 def place_of(column: str, rows: Rows) -> int:
@@ -126,8 +126,8 @@ def rows_of(
     tasks = None if task_column is None else cells.pop(task_column)
     y = None
     if target in cells:
-        y = table.numbers(path, target, cells.pop(target), numbers) if targets else None
-        cells.pop(target, None)
+        given = cells.pop(target)
+        y = columns.numbers(str(path), target, given, numbers) if targets else None
     if not cells:
         raise UserError(f"{path} has no column of inputs: add one beside {target!r}")
     typed_columns = [
@@ -138,7 +138,7 @@ def rows_of(
         if like is None or name not in like.left_out
     ]
     x = np.stack([values for _, values in typed_columns], axis=1, dtype=np.float64)
-    y = None if y is None else y[:, None].astype(float)
+    y = None if y is None else y[:, None]
     rows = Rows(tuple(column for column, _ in typed_columns), x, y, tasks, numbers)
     if time_column is None:
         return rows

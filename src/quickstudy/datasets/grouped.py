@@ -65,7 +65,7 @@ class Grouped:
 
     rows: np.ndarray | None = None
     """(N,) Where each example stands in its file, or among the files of its folder; None where that
-    is not known, as of a selection of classes."""
+    is not known."""
 
     @classmethod
     def from_labels(
@@ -95,11 +95,12 @@ class Grouped:
         count = self.count[indices]
         if isinstance(self.x, np.memmap):
             first = self.first[indices]
-            return replace(self, first=first, count=count, names=names, rows=None)
+            return replace(self, first=first, count=count, names=names)
         first = np.cumsum(count) - count
         rows = np.arange(count.sum()) + np.repeat(self.first[indices] - first, count)
-        chosen = replace(self, first=first.astype(np.int32), count=count, names=names, rows=None)
-        return replace(chosen, x=self.x[rows])
+        chosen = replace(self, first=first.astype(np.int32), count=count, names=names)
+        there = None if self.rows is None else self.rows[rows]
+        return replace(chosen, x=self.x[rows], rows=there)
 
     def encoded(self, where: str, encoding: Encoding) -> "Grouped":
         """The features of the columns of a table; `where` names it in messages."""

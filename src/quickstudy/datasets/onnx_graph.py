@@ -64,7 +64,10 @@ class Graph:
             (found,) = self._session.run([self._output], feed)
         except Exception as error:  # its exceptions have no class in common
             shapes = ", ".join(f"{name} {x.shape}" for name, x in feed.items())
-            raise UserError(f"{self.path} cannot be run on {shapes}: {error}") from None
+            said = " ".join(str(error).split())
+            raise UserError(
+                f"{self.path} cannot be run on {shapes}, as {self._json} declares: {said}"
+            ) from None
         return np.asarray(found, np.float32)
 
     def _fit_images(self, declared: Images) -> None:

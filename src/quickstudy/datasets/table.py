@@ -145,32 +145,6 @@ def cells(path: Path) -> Cells:
     return Cells(dict(zip(header, columns, strict=True)), rows)
 
 
-def numbers(path: Path, name: str, cells: Sequence, rows: Sequence[int]) -> np.ndarray:
-    """The cells of a column as float32 (N,). Raises `UserError` where one is no finite number."""
-    found = _parse(cells)
-    if found is None:
-        row, cell = next(
-            pair for pair in zip(rows, cells, strict=True) if _parse([pair[1]]) is None
-        )
-        raise UserError(
-            f"{path}, row {row}, column {name!r}: {cell!r} is not a finite number: "
-            "put one there, or leave out the row or the column"
-        )
-    return found
-
-
-def _parse(cells: Sequence) -> np.ndarray | None:
-    """Strings or numbers as float32 (N,); None if any of them is not a finite number."""
-    try:
-        if any(isinstance(cell, str) for cell in cells):  # NumPy would cut a NUL off
-            cells = [float(cell) for cell in cells]
-        with np.errstate(over="ignore"):
-            numbers = np.asarray(cells).astype(np.float32)
-    except (ValueError, TypeError):
-        return None
-    return numbers if numbers.ndim == 1 and np.isfinite(numbers).all() else None
-
-
 LONGEST_CELL = 2**31 - 1
 """Characters of a cell: a text may be long."""
 

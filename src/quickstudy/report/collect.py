@@ -54,13 +54,15 @@ def write_comparison(runs: Mapping[str, Path], comparison: Comparison, out: Path
 def collect(
     run: Path, *, episodes: int = 200, seed: int = 0, show_progress: bool = True
 ) -> ReportData:
-    """All that a report shows of one run, measured on `episodes` test episodes. Of several seeds,
-    figures are means over them, and what is drawn is the first one's.
+    """All that a report shows of one run, measured on `episodes` test episodes. The learner answers
+    as in `predict`, each query by itself where it can; the figure with the queries' own batch
+    statistics stands beside. Of several seeds, figures are means over them, and what is drawn is
+    the first one's.
 
     >>> collect(Path("runs/omniglot")).title
     'protonet on omniglot, 5-way 1-shot'
     """
-    opened = OpenedRun.open(run)
+    opened = OpenedRun.open(run).as_predicted()
     with progress("report", 5, show=show_progress) as reporter:
         result = opened.measure(episodes, seed)
         results = {opened.name: result, **other_mode(opened, episodes, seed)}
@@ -83,6 +85,7 @@ def collect(
         higher_is_better=result.higher_is_better,
         chance=chance(opened),
         rows=rows(Comparison({**results, **free})),
+        headline=opened.name,
         verdict=verdict(opened.name, result, free) if free else "",
         protocol=protocol(opened, result),
         curves=curves(trainings(opened), result.headline),

@@ -179,6 +179,8 @@ class ReportData:
     chance: float | None = None
     """The metric of guessing, in the metric's units."""
     rows: Sequence[Row] = ()
+    headline: str = ""
+    """The name of the row whose figure stands at the top of the page; by default the best."""
     verdict: str = ""
     """Whether the learner is ahead of what needs no training, in one sentence."""
     protocol: Mapping[str, Any] | None = None

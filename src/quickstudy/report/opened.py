@@ -64,8 +64,15 @@ class OpenedRun:
         return self.first.learner(**self.options)
 
     def having(self, **options: Any) -> OpenedRun:
-        """The same with other options of the learner."""
-        return replace(self, options=options)
+        """The same with further options of the learner."""
+        return replace(self, options={**self.options, **options})
+
+    def as_predicted(self) -> OpenedRun:
+        """The same as `predict` uses it: queries are not normalised by their own batch statistics,
+        where the learner has the choice."""
+        if self.learner.normalised_by == "batch" and self.offers("normalisation"):
+            return self.having(normalisation="support")
+        return self
 
     def offers(self, option: str) -> bool:
         """Whether its learner has such an option."""

@@ -43,13 +43,25 @@ def sections(data: ReportData) -> list[Section]:
 
 
 def headline(data: ReportData) -> str:
-    """The best figure, large, and what it means."""
+    """One figure, large, and what it means: that of the best, or of the row that is named. Where
+    this is inductive, the transductive one stands beside."""
     if not data.rows:
         return ""
-    best = _best(data)
+    best = next((row for row in data.rows if row.name == data.headline), _best(data))
     mean, _, half = number(best.headline, data.metric).partition(" ± ")
     unit = "%" if half.endswith("%") else ""
     among = f", the best of {len(data.rows)}" if len(data.rows) > 1 else ""
+    if data.headline:
+        among = {
+            "inductive": ", each query by itself, as predict answers",
+            "transductive": ", whose queries are normalised together (transductive)",
+        }.get(best.mode, "")
+        among += "".join(
+            f" ({number(row.headline, data.metric)} where all queries of an episode are normalised "
+            "together: transductive)"
+            for row in data.rows
+            if row.mode == "transductive" and row is not best
+        )
     chance = "" if data.chance is None else f" Guessing gives {level(data.chance, data.metric)}."
     return (
         f'<p class="headline"><strong>{mean}{unit}</strong> <span>± {half}</span></p>\n'

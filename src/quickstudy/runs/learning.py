@@ -34,6 +34,7 @@ from quickstudy.terminal import say_once
 def prepared(settings: RunSettings, folders: Collection[Path]) -> Prepared:
     """Resolve the settings for a training in these folders. All processes take the classes of the
     first. Raises `UserError` where the runs there have kept other classes."""
+    settings = dataclasses.replace(settings, tasks=settings.tasks.placed)
     tasks = settings.tasks
     split, notes = None, []
     if tasks.kind.keeps_classes:

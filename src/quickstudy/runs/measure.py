@@ -17,6 +17,7 @@ from quickstudy.evaluation import Met, Result, average, evaluate, has_parameters
 from quickstudy.learner import Learner
 from quickstudy.networks.network import Network
 from quickstudy.open_set import OpenSetLearner
+from quickstudy.runs.by_example import rows_of
 from quickstudy.runs.known import knows_unknown, with_unknown
 from quickstudy.runs.opponents import opponents_of
 from quickstudy.runs.saved import SavedRun
@@ -130,11 +131,13 @@ def measure(
     asking: Asking | None = None,
     open_set: float | None = None,
     called: str = "the run",
+    by_example: bool = False,
     show_progress: bool = True,
 ) -> Result:
     """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in; once
     labels have been asked for, if `asking` says so; with queries of other classes as well, which
-    may be called unknown at the rate of false alarms `open_set`. The tasks' inputs are brought to
+    may be called unknown at the rate of false alarms `open_set`. `by_example` keeps the answer to
+    each query of the user's own classes. The tasks' inputs are brought to
     those of the training, but for a learner that reads any table. Warns on standard error where
     classes that are tested on have names of classes that the run, `called` so, was trained on, and
     where inputs may be others than in training.
@@ -161,22 +164,25 @@ def measure(
         distribution = asked_tasks(distribution, asking, learner)
     if open_set is not None and isinstance(distribution, OpenSet):
         measured = knows_unknown(settings, learner, distribution, open_set)
+    rows = rows_of(t, measured, distribution, task) if by_example and asking is None else None
+    sample = {"episodes": episodes, "seed": seed, "show_progress": show_progress}
     try:
-        result = evaluate(
-            measured, distribution, episodes=episodes, seed=seed, show_progress=show_progress
-        )
+        result = evaluate(measured, distribution, rows=rows, **sample)
     except ValueError as error:
         raise UserError(str(error)) from error
     words = {**result.learner, **learner_protocol(settings.learner, measured)}
     result = dataclasses.replace(result, learner=words, trained=has_parameters(learner))
-    of_any_learner = t.inputs and t.inputs.of_any_learner
+    plain = dataclasses.replace(t, inputs=inputs_of_any_learner(t, task))
+    if t.inputs == plain.inputs:
+        return result
+    counts = {word: result.tasks.protocol[word] for word in ("episodes", "seed")}
+    return dataclasses.replace(result, tasks=Met.of(cut(plain), **counts))
+
+
+def inputs_of_any_learner(t: TaskSettings, task: Episode) -> Inputs | None:
+    """Give the inputs of tasks without what each training decides for itself: learners that scale
+    the same features differently have met the same tasks."""
     shape = task.query.x.shape[2:] if t.verify else task.query.x.shape[1:]
     if t.inputs is None and len(shape) == 1 and t.kind.own:
-        of_any_learner = Inputs.unscaled(shape, t.data.inputs(shape).encoding)
-    if t.inputs == of_any_learner:
-        return result
-    # Learners that scale the same features differently have met the same tasks.
-    plain = dataclasses.replace(t, inputs=of_any_learner)
-    counts = {word: result.tasks.protocol[word] for word in ("episodes", "seed")}
-    met = Met.of(cut(plain), **counts)
-    return dataclasses.replace(result, tasks=met)
+        return Inputs.unscaled(shape, t.data.inputs(shape).encoding)
+    return t.inputs and t.inputs.of_any_learner

@@ -85,7 +85,7 @@ def verdict(name: str, result: Result, free: Mapping[str, Result]) -> str:
     by = f"{abs(lead) * 100:.1f} ± {difference.half_width * 100:.1f} points"
     if not points:
         by = f"{abs(lead):.3g} ± {difference.half_width:.2g} in {result.headline}"
-    advice = ". quickstudy adapt --best takes the better one" if points else ""
+    advice = ". quickstudy adapt --best takes the better one"
     if lead > difference.half_width:
         return f"{name} is ahead of what needs no training: of the best of it, {best}, by {by}"
     if lead < -difference.half_width:

@@ -32,13 +32,15 @@ from quickstudy.settings.training import filled
 MOST_STEPS_BETWEEN_LOOKS = 100
 PATIENCE = 10
 """Of training on the user's own data, where nothing else is said."""
+FEW_CLASSES = 50
+"""Pictures of fewer training classes are distorted, where nothing is said."""
 
 
 def for_own_data(settings: RunSettings, folders: Collection[Path]) -> tuple[RunSettings, list[str]]:
     """Fill in the defaults that suit data of the user's own, and give what to say of them: ways and
-    queries for what is there, early stopping, and a network that begins as its inputs where these
-    are features that are compared. A run that was begun in one of these folders keeps what it
-    began with. Other data are left alone."""
+    queries for what is there, early stopping, distortions of pictures of few classes, and a network
+    that begins as its inputs where these are features that are compared. A run that was begun in
+    one of these folders keeps what it began with. Other data are left alone."""
     if not settings.tasks.kind.own:
         return settings, []
     written = [path for folder in folders if (path := folder / CONFIG_FILE).exists()]
@@ -47,14 +49,20 @@ def for_own_data(settings: RunSettings, folders: Collection[Path]) -> tuple[RunS
     if begun is not None:
         settings = as_begun(settings, begun)
     settings, said = for_what_is_there(settings)
-    options, learner = settings.training, settings.learner
+    tasks, options, learner = settings.tasks, settings.training, settings.learner
     if begun is None:
-        steps = learner.defaults["steps"] if options.steps is None else options.steps
-        every = min(max(1, steps // 20), MOST_STEPS_BETWEEN_LOOKS)
+        tasks = filled(tasks, {"distort": has_few_pictures(settings)})
+        every = min(max(1, steps_of(settings) // 20), MOST_STEPS_BETWEEN_LOOKS)
         options = filled(options, {"validate_every": every, "patience": PATIENCE})
         if compares_features(settings):
             learner = with_network(learner, "residual")
-    return dataclasses.replace(settings, learner=learner, training=options), said
+    return dataclasses.replace(settings, learner=learner, tasks=tasks, training=options), said
+
+
+def steps_of(settings: RunSettings) -> int:
+    """Count the steps of a training, by default those that suit the learner."""
+    steps = settings.training.steps
+    return settings.learner.defaults["steps"] if steps is None else steps
 
 
 def as_begun(settings: RunSettings, begun: dict[str, Any]) -> RunSettings:
@@ -69,7 +77,7 @@ def as_begun(settings: RunSettings, begun: dict[str, Any]) -> RunSettings:
     return dataclasses.replace(settings, learner=learner, tasks=tasks, training=training)
 
 
-COUNTED = ("way", "train_way", "query", "train_query")
+COUNTED = ("way", "train_way", "query", "train_query", "distort")
 """The options that follow from how much there is, where nothing is said."""
 
 
@@ -87,6 +95,20 @@ def compares_features(settings: RunSettings) -> bool:
         return False
     shape = input_shape(data.source("train")) if isinstance(data, Classes) else ()
     return len(shape) == 1 and not isinstance(shape, TokenShape)
+
+
+def has_few_pictures(settings: RunSettings) -> bool:
+    """Whether the learner is trained on pictures of fewer than `FEW_CLASSES` classes, in episodes
+    whose pictures can be distorted."""
+    t, learner = settings.tasks, settings.learner
+    steps = (
+        learner.defaults["steps"] if settings.training.steps is None else settings.training.steps
+    )
+    if not steps or t.proportional or not isinstance(t.data, Own):
+        return False
+    examples = t.data.grouped("train")
+    pictures = examples.x.dtype == np.uint8 and examples.x.ndim == 4
+    return pictures and len(examples.names) < FEW_CLASSES
 
 
 def for_what_is_there(settings: RunSettings) -> tuple[RunSettings, list[str]]:
@@ -235,5 +257,10 @@ def overview(settings: RunSettings, problem: TaskSpec) -> tuple[str, ...]:
     tested = f"tested on {t.way}-way, {t.shot}-shot episodes with {t.query} queries of each class"
     if not options.steps:
         return (*lines, tested)
+    if t.distort:
+        lines.append(
+            "training pictures are turned, sheared, scaled and moved a little at random "
+            "(--distort False leaves them as they are)"
+        )
     each = "1 task" if options.meta_batch == 1 else f"{options.meta_batch} tasks"
     return (*lines, f"{options.steps:,} steps of {each}; {tested}")

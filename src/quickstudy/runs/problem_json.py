@@ -94,5 +94,5 @@ def kinds_of(kind: type) -> Iterator[type]:
 
 def full_name(kind: type[Likelihood]) -> str:
     """The name of a class, with its module where that is not the project's."""
-    own = kind.__module__ == Likelihood.__module__
+    own = kind.__module__.startswith("quickstudy.likelihood.")
     return kind.__qualname__ if own else f"{kind.__module__}.{kind.__qualname__}"

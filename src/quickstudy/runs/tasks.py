@@ -77,7 +77,7 @@ def asked_of_classes(tasks: TaskSettings) -> str:
     if tasks.kind.keeps_classes:  # tasks are divided as classes are
         for option in ("split", "split_seed", "train_classes"):
             del usual[option]
-    asked = [name for name, value in usual.items() if getattr(tasks, name) != value]
+    asked = [name for name, value in usual.items() if getattr(tasks, name) not in (value, False)]
     return ", ".join(f"--{name.replace('_', '-')}" for name in asked)
 
 

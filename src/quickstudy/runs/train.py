@@ -142,7 +142,7 @@ def _train(
             show_progress=show_progress,
         )
         learners = []
-        for run, learner in trained:
+        for run, learner, look in trained:
             learners.append(learner)
             if not is_first_process():
                 continue
@@ -151,7 +151,7 @@ def _train(
             header = {
                 "configuration": run.configuration,
                 **training.header,
-                **beside_opponents(settings.name, learner, training, free),
+                **beside_opponents(settings.name, learner, look, training, free),
                 "provenance": evidence,
                 "seconds": Record(run.folder, run.configuration).seconds(),
             }
@@ -181,14 +181,20 @@ def on_validation(learner: Learnable, validation: Validation, show_progress: boo
 
 
 def beside_opponents(
-    name: str, learner: Learnable, training: Training, free: Mapping[str, Result]
+    name: str,
+    learner: Learnable,
+    look: Result | None,
+    training: Training,
+    free: Mapping[str, Result],
 ) -> dict[str, Any]:
-    """What the header says of a trained learner on the validation tasks beside its free opponents;
-    nothing where it has none."""
+    """What the header says of a trained learner on the validation tasks beside its free opponents:
+    its best `look` there, which is taken again where there is none. Nothing of a learner without
+    opponents."""
     if not free or training.validation is None:
         return {}
-    result = on_validation(learner, training.validation, show_progress=False)
-    return {"validation": standing(name, result, free)}
+    if look is None:
+        look = on_validation(learner, training.validation, show_progress=False)
+    return {"validation": standing(name, look, free)}
 
 
 def started(settings: Run, beside: Path, devices: int | None, show_progress: bool) -> Start | None:

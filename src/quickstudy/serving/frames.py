@@ -26,14 +26,25 @@ def names_of(X: Any) -> list[str] | None:
 
 
 def shape_of(X: Any) -> tuple[int, int]:
-    """Rows and columns. Raises `UserError` where it has none of one of the two."""
+    """Rows and columns. Raises `UserError` where it has none of one of the two, or is sparse."""
+    if hasattr(X, "tocsr"):
+        raise UserError("X is sparse, which is not supported: give X.toarray()")
     try:
-        shape = np.shape(X)
+        shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
     except ValueError:  # rows of different lengths
         shape = ()
-    if len(shape) != 2 or 0 in shape:
-        raise UserError(f"X has shape {shape}: give it rows and columns, one of each at least")
-    return shape
+    if len(shape) == 2 and 0 not in shape:
+        return tuple(shape)
+    if len(shape) == 2 and shape[1] == 0:  # in the words that scikit-learn looks for
+        raise UserError(
+            f"X has 0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is required: give it "
+            "columns"
+        )
+    one = ". Reshape your data: X.reshape(-1, 1) is one column, X.reshape(1, -1) one row"
+    raise UserError(
+        f"X has shape {tuple(shape)}: give it rows and columns, one of each at least"
+        f"{one if len(shape) == 1 else ''}"
+    )
 
 
 def columns_of(
@@ -51,6 +62,10 @@ def columns_of(
     order = range(count) if order is None else order
     names = [str(name) for name in getattr(X, "columns", range(count))]
     x = np.asarray(X)
+    if x.dtype.kind == "c":
+        raise UserError(
+            "Complex data not supported: give the real and the imaginary parts of X as columns"
+        )
     if x.dtype.kind == "f" and np.isinf(x).any():
         raise UserError("X holds an infinite value: put a number there, or NaN where it is missing")
     if x.dtype.kind in "biuf" and all(column.kind == "number" for column in like or ()):

@@ -9,7 +9,6 @@ the run nor the support set.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,22 +29,22 @@ from quickstudy.datasets import functions
 from quickstudy.errors import UserError
 from quickstudy.files import require_place
 from quickstudy.learner import Learner, Predictor
-from quickstudy.learners.baseline.regression import SupportMean
-from quickstudy.learners.baseline.ridge import Ridge
 from quickstudy.likelihood import Gaussian, RealTargets
 from quickstudy.runs import learning
+from quickstudy.runs.opponents import free_opponents
 from quickstudy.runs.problem_json import problem_from_json, problem_to_json
 from quickstudy.runs.saved import SavedRun
 from quickstudy.serving.adapted import AT_LEAST
+from quickstudy.serving.left_out_rows import SEED, left_out_rmse, settled_opponents
 from quickstudy.serving.table_rows import brought, read_rows, rows_of
 from quickstudy.serving.values import table_of
 from quickstudy.settings.run import RunSettings
 from quickstudy.settings.task_spec import TaskSpec
 from quickstudy.task import Examples
+from quickstudy.terminal import warn
 
 KIND = "adapted function"
 """What the header calls such a file."""
-SEED = 0
 NORMAL_95 = 1.959964
 """Standard deviations to either side of the mean that hold 95 % of a normal distribution."""
 
@@ -55,6 +54,8 @@ class AdaptedFunction:
     """A predictor of one function, and what is known of it."""
 
     predictor: Predictor
+    method: str
+    """What adapted: the run's learner, or a free opponent."""
     settings: RunSettings
     problem: TaskSpec
     rows: int
@@ -62,7 +63,7 @@ class AdaptedFunction:
     start: float
     """The time of its first row, from which time is counted; 0 where there is no time."""
     intervals: bool
-    """Whether the learner says how sure of a prediction it is."""
+    """Whether the method says how sure of a prediction it is."""
 
     @property
     def inputs(self) -> Inputs:
@@ -76,7 +77,7 @@ class AdaptedFunction:
         Raises `UserError` where rows do not fit, or the learner does not say how sure it is."""
         mean, deviation = self._moments_of(X)
         if return_std and not self.intervals:
-            raise UserError(f"{self.settings.learner.name} gives no standard deviation")
+            raise UserError(f"{self.method} gives no standard deviation")
         return (mean, deviation) if return_std else mean
 
     def predict_interval(
@@ -92,12 +93,12 @@ class AdaptedFunction:
 
     def _moments_of(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Moments for rows in any form, in their order."""
+        path = Path(X if isinstance(X, str | Path) else "X")
         if isinstance(X, str | Path):
-            return self.moments_of_rows(Path(X), read_rows(self.settings, Path(X), targets=False))
+            return self.moments_of_rows(path, read_rows(self.settings, path, targets=False))
         if (cells := table_of(self.inputs, X)) is None:
             raise UserError("X is no table: give a data frame, a list of mappings, or a path")
-        rows = rows_of(self.settings, Path("X"), cells, targets=False)
-        return self.moments_of_rows(Path("X"), rows)
+        return self.moments_of_rows(path, rows_of(self.settings, path, cells, targets=False))
 
     def moments_of_rows(
         self, where: Path, rows: functions.Rows
@@ -117,7 +118,7 @@ class AdaptedFunction:
 
     def moments_of(self, x: Float[Array, "n d"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
         """`moments`, as JAX traces them."""
-        answers = _answers(self.settings, self.problem)
+        answers = _answers(self.settings, self.problem, self.method)
         mean, scale = answers.moments(_predict(self.predictor, x))
         unit, middle = self.inputs.target_deviation, self.inputs.target_mean
         return middle + unit * mean[:, 0], unit * scale[:, 0]
@@ -131,7 +132,7 @@ class Forecast:
     """Its file and row."""
     mean: float
     low: float | None
-    """The lower end of the interval of 95 %; None where the learner gives no interval."""
+    """The lower end of the interval of 95 %; None where the method gives no interval."""
     high: float | None
 
 
@@ -143,20 +144,6 @@ def _predict(predictor: Predictor, x: Array) -> Array:
 @eqx.filter_jit
 def _adapt(learner: Learner, support: Examples, likelihood: RealTargets) -> Predictor:
     return learner.adapt(support, likelihood, key=jax.random.key(SEED))
-
-
-@eqx.filter_jit
-def _left_out(learner: Learner, support: Examples, likelihood: RealTargets) -> Float[Array, " n"]:
-    """The errors of the means, each example predicted from the others."""
-    answers = learner.answers(likelihood)
-    assert isinstance(answers, RealTargets)
-
-    def error(i: Array) -> Array:
-        others = Examples(support.x, support.y.at[i].set(jnp.nan))
-        predictor = learner.adapt(others, likelihood, key=jax.random.key(SEED))
-        return (answers.moments(predictor(support.x[i][None]))[0] - support.y[i])[0, 0]
-
-    return jax.lax.map(error, jnp.arange(len(support.y)))
 
 
 def learns_functions(run: Path) -> bool:
@@ -173,11 +160,14 @@ def holds_function(file: Path) -> bool:
         return False
 
 
-def adapt(run: Path, support: Path, out: Path) -> tuple[AdaptedFunction, dict[str, float]]:
+def adapt(
+    run: Path, support: Path, out: Path, *, best: bool = False
+) -> tuple[AdaptedFunction, dict[str, float]]:
     """Adapt the learner of a run to the rows of one new task, and write it to `out`. `support` is a
     table with the inputs and the target of the run's. Also gives the root of the mean squared error
-    of left-out rows, in units of the target: of the learner, of ridge regression and of the mean;
-    nothing for a single row.
+    of left-out rows, in units of the target, of the learner and of its free opponents; nothing for
+    a single row. With `best`, the method with the least error is written, the learner where none
+    has less.
 
     Raises `UserError`, before anything is written, where the run or the table cannot be read or do
     not fit each other, and where `out` is another file than an adapted function.
@@ -209,18 +199,20 @@ def adapt(run: Path, support: Path, out: Path) -> tuple[AdaptedFunction, dict[st
     examples = Examples(jnp.asarray(x), jnp.asarray(inputs.standardised(y)))
     likelihood = problem.likelihood
     assert isinstance(likelihood, RealTargets)
-    predictor = _adapt(learner, examples, likelihood)
-    intervals = not isinstance(learner.answers(likelihood), Gaussian)
-    adapted = AdaptedFunction(predictor, settings, problem, len(y), start, intervals)
+    own = settings.learner.name
+    opponents, said = settled_opponents(saved)
+    if said:
+        warn(said)
+    methods = {own: learner, **opponents}
+    errors = left_out_rmse(methods, examples, likelihood)
+    method = min(errors, key=errors.__getitem__) if best and errors else own
+    predictor = _adapt(methods[method], examples, likelihood)
+    intervals = not isinstance(methods[method].answers(likelihood), Gaussian)
+    adapted = AdaptedFunction(predictor, method, settings, problem, len(y), start, intervals)
     if not np.isfinite(adapted.moments(x)).all():
         raise UserError(f"adapting {run} to {support} gave no numbers: it diverged")
-    methods = {settings.learner.name: learner, "ridge": Ridge(), "mean": SupportMean()}
-    errors = {}
-    for name, method in methods.items() if len(y) > 1 else ():
-        squared = np.square(np.asarray(_left_out(method, examples, likelihood), np.float64))
-        errors[name] = inputs.target_deviation * math.sqrt(float(squared.mean()))
     checkpoint.save(out, predictor, _header(adapted))
-    return adapted, errors
+    return adapted, {name: inputs.target_deviation * e for name, e in errors.items()}
 
 
 def load(path: Path) -> AdaptedFunction:
@@ -236,19 +228,18 @@ def load(path: Path) -> AdaptedFunction:
         settings = learning.from_header(path, header)
         rows, problem = header["rows"], problem_from_json(header["problem"])
         start, intervals = float(header["start"]), bool(header["intervals"])
-        like = _blank(settings, header, problem, rows)
+        method = str(header.get("method", settings.learner.name))  # older files are the learner's
+        like = _blank(settings, header, problem, rows, method)
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFile(f"{path} is damaged: its header makes no sense ({error})") from error
     predictor: Any = checkpoint.fitted(path, header, arrays, like)
-    return AdaptedFunction(predictor, settings, problem, rows, start, intervals)
+    return AdaptedFunction(predictor, method, settings, problem, rows, start, intervals)
 
 
 def predict(path: Path, tables: Sequence[Path]) -> list[Forecast]:
     """What the adapted function in the file `path` says of the rows of tables, in the order in
-    which they stand; a column of targets is not read.
-
-    Raises `UserError` where one of them cannot be read or does not fit.
-    """
+    which they stand; a column of targets is not read. Raises `UserError` where one of them cannot
+    be read or does not fit."""
     adapted = load(path)
     return [row for file in tables for row in predict_table(adapted, file)]
 
@@ -263,11 +254,15 @@ def predict_table(adapted: AdaptedFunction, file: Path) -> list[Forecast]:
     return found
 
 
-def _answers(settings: RunSettings, problem: TaskSpec) -> RealTargets:
-    """How predictions of the run's learner are read."""
-    learner: Any = eqx.filter_eval_shape(
-        lambda: settings.learner.build(problem, jax.random.key(SEED))
-    )
+def _answers(settings: RunSettings, problem: TaskSpec, method: str) -> RealTargets:
+    """How predictions of a method are read."""
+
+    def built() -> Learner:
+        if method == settings.learner.name:
+            return settings.learner.build(problem, jax.random.key(SEED))
+        return free_opponents(problem)[method]
+
+    learner: Any = eqx.filter_eval_shape(built)
     answers = learner.answers(problem.likelihood)
     assert isinstance(answers, RealTargets)
     return answers
@@ -277,6 +272,7 @@ def _header(adapted: AdaptedFunction) -> dict[str, Any]:
     """All that `load` needs, as plain JSON values."""
     return {
         "kind": KIND,
+        "method": adapted.method,
         "configuration": adapted.settings.to_json(),
         "problem": problem_to_json(adapted.problem),
         "inputs": adapted.inputs.to_json(),
@@ -287,7 +283,9 @@ def _header(adapted: AdaptedFunction) -> dict[str, Any]:
     }
 
 
-def _blank(settings: RunSettings, header: dict[str, Any], problem: TaskSpec, rows: int) -> Any:
+def _blank(
+    settings: RunSettings, header: dict[str, Any], problem: TaskSpec, rows: int, method: str
+) -> Any:
     """The structure of a predictor, with shapes for arrays."""
     likelihood = problem.likelihood
     if not isinstance(likelihood, RealTargets):
@@ -297,4 +295,6 @@ def _blank(settings: RunSettings, header: dict[str, Any], problem: TaskSpec, row
         support = Examples(jnp.zeros((rows, *problem.shape)), jnp.zeros((rows, likelihood.targets)))
         return learner.adapt(support, likelihood, key=jax.random.key(SEED))
 
-    return eqx.filter_eval_shape(adapted, learning.structure(settings, header))
+    own = method == settings.learner.name
+    learner = learning.structure(settings, header) if own else free_opponents(problem)[method]
+    return eqx.filter_eval_shape(adapted, learner)

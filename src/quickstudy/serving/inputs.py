@@ -31,18 +31,18 @@ def read_support(inputs: Inputs, path: Path) -> tuple[Grouped, Inputs]:
     >>> read_support(settings.tasks.inputs, Path("new_symbols"))[0].names
     ('alpha', 'beta', 'gamma')
     """
-    if inputs.tokenizer is not None:
+    if takes_texts(inputs, path):
         read = texts.load(path, inputs.text_column, inputs.label_column)
     elif path.suffix in TABLES:
         read = table.load(path, inputs.label_column, inputs.encoding)
     elif path.suffix == ".npz":
         read = arrays.load(path)
-        if (model := inputs.model_for(read.x)) is not None:
-            read = embedded(read, model)
     elif (model := inputs.model()) is not None:
         read = folder.embedded(path, model)
     else:
         read = folder.load(path, image_format(inputs, path))
+    if read.embedding is None and (model := inputs.model_for(read.x)) is not None:
+        read = embedded(read, model)
     inputs.require_model(str(path), read.embedding)
     x = as_numbers(inputs.brought(str(path), read.x, read.columns))
     if read.ink is not None:
@@ -56,8 +56,8 @@ def example_names(inputs: Inputs, path: Path, read: Grouped) -> tuple[str, ...]:
     """Name each example of a set that was read from `path`: by its file, or by its row."""
     assert read.rows is not None
     if path.is_dir():
-        kind = folder.image_files if inputs.tokenizer is None else texts.text_files
-        files = [str(file) for some in folder.classes_of(path, kind).values() for file in some]
+        kind = texts.text_files if takes_texts(inputs, path) else folder.image_files
+        files = folder.files_in_order(path, kind)
         return tuple(files[row] for row in read.rows)
     return tuple(f"{path}, row {row}" for row in read.rows)
 
@@ -74,8 +74,10 @@ def read_queries(
     parts = [np.empty((0, *inputs.shape), np.float32 if inputs.tokenizer is None else np.int32)]
     for path in paths:
         columns, embedding = None, inputs.embedding
-        if inputs.tokenizer is not None:
+        if takes_texts(inputs, path):
             found, x = texts.read(path, inputs.text_column)
+            if (model := inputs.model_for(x)) is not None:
+                x = model.of_texts(x)
         elif path.suffix in TABLES:
             rows = table.read(path, inputs.label_column, like=inputs.encoding)
             columns, x, embedding = rows.columns, rows.x, None
@@ -110,7 +112,16 @@ def files_in(inputs: Inputs, path: Path) -> list[Path]:
     """The files of a folder that the learner takes, at all depths; or the file itself."""
     if not path.is_dir():
         return [path]
-    return (folder.image_files if inputs.tokenizer is None else texts.text_files)(path)
+    return (texts.text_files if takes_texts(inputs, path) else folder.image_files)(path)
+
+
+def takes_texts(inputs: Inputs, path: Path) -> bool:
+    """Whether `path` holds texts, for a tokenizer or for a model of texts, and not features."""
+    if inputs.tokenizer is not None:
+        return True
+    if path.suffix == ".npz":
+        return False
+    return (model := inputs.model()) is not None and model.takes_texts
 
 
 def image_format(inputs: Inputs, path: Path) -> ImageFormat:

@@ -137,7 +137,7 @@ def temperature(left: LeftOut) -> float:
 
     So n right answers claim a probability of about 1 - ε, and never 1.
     """
-    from scipy.optimize import minimize_scalar  # predict, which reads `Measured`, starts without
+    from scipy.optimize import minimize_scalar  # a quarter of a second, which predict saves
     from scipy.special import log_softmax
 
     n, ways = left.logits.shape

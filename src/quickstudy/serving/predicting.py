@@ -77,8 +77,8 @@ def predict_each(
     taken does not depend on their number. A file that cannot be read is told as such in its place.
     Shows progress with the time to go.
 
-    Raises `UserError` where the model of its features cannot be read, and where each prediction
-    depends on the others.
+    Raises `UserError` where the model of its features cannot be read, each prediction depends on
+    the others, or dark or light ink would have to be decided from all pictures.
     """
     if adapted.transductive:
         raise UserError(
@@ -86,6 +86,11 @@ def predict_each(
             "many cannot be made in parts: leave out --out"
         )
     taken = adapted.inputs.with_model(embed)
+    if taken.ink == "auto":
+        raise UserError(
+            f"{taken.learner} does not say what is ink in its pictures (an older quickstudy wrote "
+            "it): make it again with quickstudy adapt"
+        )
     taken.model()  # a model that is missing is no fault of any file
     enable_compilation_cache(AT_LEAST)
     files = [file for path in inputs for file in files_in(taken, path)]

@@ -72,13 +72,24 @@ def opponents() -> dict[str, Fitted]:
     return {name: fitted(make) for name, make in made.items()}
 
 
+def not_fitted(said: str) -> UserError:
+    """Make the error of an estimator that is used before `fit`: also scikit-learn's
+    `NotFittedError`, where it is installed."""
+    try:
+        from sklearn.exceptions import NotFittedError
+    except ImportError:
+        return UserError(said)
+    return type("NotFitted", (UserError, NotFittedError), {})(said)
+
+
 def classifier_tags() -> Any:
-    """What scikit-learn wants to know of an estimator that classifies and takes missing values."""
+    """What scikit-learn wants to know of an estimator that classifies rows of numbers and words, of
+    which some are missing."""
     from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
 
     return Tags(
         estimator_type="classifier",
         target_tags=TargetTags(required=True),
         classifier_tags=ClassifierTags(),
-        input_tags=InputTags(allow_nan=True),
+        input_tags=InputTags(allow_nan=True, string=True),
     )

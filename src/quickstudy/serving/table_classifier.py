@@ -9,7 +9,8 @@ serve all tables.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from quickstudy.learners.memory.in_context import InContext
 from quickstudy.likelihood import Categorical
 from quickstudy.runs.saved import SavedRun
 from quickstudy.serving.frames import columns_of, names_of, shape_of
+from quickstudy.serving.scikit_learn import classifier_tags, not_fitted
 from quickstudy.settings.learners.memory.in_context import MOST_FEATURES
 from quickstudy.task import Examples
 from quickstudy.terminal import warn
@@ -41,6 +43,25 @@ AT_ONCE = 64
 
 LEAST = (16, 4, 4)
 """Rows, columns and classes of the smallest table that a program is compiled for."""
+
+
+class InvalidTable(UserError, ValueError):
+    """What a classifier cannot read: scikit-learn wants a `ValueError`."""
+
+
+def told_as_value_error(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Raise the `UserError` of a method as an `InvalidTable`."""
+
+    @functools.wraps(method)
+    def told(*given: Any, **named: Any) -> Any:
+        try:
+            return method(*given, **named)
+        except ValueError:
+            raise
+        except UserError as error:
+            raise InvalidTable(str(error)) from error
+
+    return told
 
 
 class TableClassifier:
@@ -72,6 +93,7 @@ class TableClassifier:
     ):
         self.run, self.class_weight = run, class_weight
 
+    @told_as_value_error
     def fit(self, X: Any, y: Any) -> TableClassifier:
         """Read n labelled rows: `X` (n, columns), a data frame or an array; `y` (n,), their
         classes. Says on standard error which columns are left out, if any.
@@ -124,6 +146,7 @@ class TableClassifier:
         self._predictor = _read(learner, support, Categorical(ways))
         return self
 
+    @told_as_value_error
     def predict_proba(self, X: Any) -> Float[np.ndarray, "n classes"]:
         """The probability of each class, in the order of `classes_`, for each row. Columns with
         names are taken by name, whatever their order; those without, in the order of `fit`.
@@ -131,7 +154,7 @@ class TableClassifier:
         Raises `UserError` before `fit`, and where rows have other features.
         """
         if not hasattr(self, "classes_"):
-            raise UserError("the classifier has read no table: call fit first")
+            raise not_fitted("the classifier has read no table: call fit first")
         names, known = names_of(X), getattr(self, "feature_names_in_", None)
         order = list(range(shape_of(X)[1]))
         if names is not None and known is not None:
@@ -144,7 +167,8 @@ class TableClassifier:
             )
         if len(order) != self.n_features_in_:
             raise UserError(
-                f"X has {len(order)} features, but {self.n_features_in_} were there in fit"
+                f"X has {len(order)} features, but TableClassifier is expecting "
+                f"{self.n_features_in_} features as input"
             )
         columns, x = columns_of(X, [order[i] for i in self._kept], self._used)
         x = x if self._encoding is None else self._encoding("X", columns, x)
@@ -158,6 +182,7 @@ class TableClassifier:
         best = np.argmax(self.predict_proba(X), axis=1)
         return self.classes_[best]
 
+    @told_as_value_error
     def score(self, X: Any, y: Any) -> float:
         """The share of rows whose class is `y`. Raises as `predict_proba` does, and where there is
         not one class for each row."""
@@ -189,8 +214,6 @@ class TableClassifier:
         return hasattr(self, "classes_")
 
     def __sklearn_tags__(self) -> Any:
-        from quickstudy.serving.scikit_learn import classifier_tags
-
         return classifier_tags()
 
 
@@ -236,6 +259,11 @@ def weighted(
 def _classes(y: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """The names of the classes, and the place of each row's among them. Raises `UserError` where
     these are not the classes of so many rows."""
+    if y is None:
+        raise UserError(
+            "fit requires y to be passed, but the target y is None: give the class of each row"
+        )
+    y = np.asarray(y) if hasattr(y, "__array__") else y
     given = list(y) if np.ndim(y) == 1 else []  # NumPy would make strings of all
     if (missing := first_missing(given)) is not None:
         raise UserError(
@@ -249,7 +277,7 @@ def _classes(y: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
             f"y has shape {y.shape}: give it one class for each of the {rows} rows of X"
         )
     if y.dtype.kind == "f" and not (np.isfinite(y) & (y == np.round(y))).all():
-        raise UserError("y holds fractions: it must name classes; this is not regression")
+        raise UserError("y is continuous: it must name classes; this is not regression")
     names, codes = np.unique(y, return_inverse=True)
     if len(names) < 2:
         raise UserError("y has one class: there is nothing to tell apart")

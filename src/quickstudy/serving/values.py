@@ -15,7 +15,7 @@ from quickstudy.datasets import table, texts
 from quickstudy.datasets.images import ImageFormat, pixels_of, squared
 from quickstudy.errors import UserError
 from quickstudy.serving.frames import cells_of
-from quickstudy.serving.inputs import as_numbers, image_format, read_queries
+from quickstudy.serving.inputs import as_numbers, image_format, read_queries, takes_texts
 
 
 def read_values(inputs: Inputs, X: Any) -> Shaped[np.ndarray, "n ..."]:
@@ -34,7 +34,7 @@ def read_values(inputs: Inputs, X: Any) -> Shaped[np.ndarray, "n ..."]:
     >>> read_values(Inputs((2, 2, 1)), np.full((5, 2, 2), 255, np.uint8)).shape
     (5, 2, 2, 1)
     """
-    of_texts = takes_texts(inputs)
+    of_texts = takes_texts(inputs, Path("X"))
     if isinstance(X, str | Path | Image.Image):
         X = [X]
     if (cells := table_of(inputs, X)) is not None:
@@ -52,15 +52,6 @@ def read_values(inputs: Inputs, X: Any) -> Shaped[np.ndarray, "n ..."]:
     if items and all(isinstance(item, str | Path) for item in items):
         return read_queries(inputs, [Path(item) for item in items])[1]
     return _of_array(inputs, np.asarray(X))
-
-
-def takes_texts(inputs: Inputs) -> bool:
-    """Whether inputs are texts: for a tokenizer, or for a model whose features the learner
-    takes."""
-    if inputs.tokenizer is not None:
-        return True
-    model = inputs.model()
-    return model is not None and model.declared.texts is not None
 
 
 def table_of(inputs: Inputs, X: Any) -> table.Cells | None:

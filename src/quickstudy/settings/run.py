@@ -170,6 +170,7 @@ class RunSettings:
         fill["query"] = QUERIES if tasks.query is None else tasks.query
         fill.setdefault("train_way", fill["way"])
         fill["train_shot"] = tasks.shot
+        fill["distort"] = False
         fill.setdefault("train_query", fill["query"])
         steps = fill["steps"] if training.steps is None else training.steps
         fill["steps"] = steps
@@ -192,11 +193,12 @@ class RunSettings:
         """Plain JSON values, from which `from_json` makes the settings again."""
         source = source_of(type(self.learner))
         tasks = saved.to_json(self.tasks, LATER)
-        del tasks["inputs"], tasks["classes"]
+        del tasks["inputs"], tasks["classes"], tasks["place"]
         own = source_of(self.tasks.kind)
         return {
             **({"tasks_source": saved.to_json(own)} if own else {}),
             **self._model_of_features(),
+            **({"place": list(self.tasks.place)} if self.tasks.place else {}),
             "learner": saved.to_json(self.learner),
             "tasks": tasks,
             "training": saved.to_json(self.training, LATER_IN_TRAINING),
@@ -230,9 +232,13 @@ class RunSettings:
             kind = saved_learner_settings(name, saved.source_in(found, "source"))
             if (own := saved.source_in(found, "tasks_source")) is not None:
                 class_from(own, "--tasks")  # refuses a file that is not named, or has changed
+            tasks = saved.from_json(found, "tasks", TaskSettings)
+            if "place" in found:
+                place = saved.from_json(found, "place", tuple[str, str])
+                tasks = dataclasses.replace(tasks, place=place)
             return RunSettings(
                 saved.from_json(found, "learner", kind),
-                saved.from_json(found, "tasks", TaskSettings),
+                tasks,
                 saved.from_json(found, "training", TrainingSettings),
             )
         except ValueError as error:

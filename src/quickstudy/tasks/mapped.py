@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from quickstudy.datasets.packed import Rows
 from quickstudy.task import Episode, TaskDistribution
-from quickstudy.tasks.arrays import shares
+from quickstudy.tasks.arrays import ArraySource, shares
 from quickstudy.tasks.source import ClassSource, distinct
 
 TASKS_AT_ONCE = 16
@@ -87,6 +87,29 @@ def is_mapped(node: Any) -> bool:
     return isinstance(node, MappedSource)
 
 
+def row_numbers(tasks: TaskDistribution[Episode]) -> TaskDistribution[Episode]:
+    """The same tasks with the number of its row in the place of each example, as a picture of one
+    pixel or one feature: the same key draws the same examples.
+
+    >>> row_numbers(FewShot(source, way=5, shot=1, query=15)).sample(key).query.x.reshape(-1).shape
+    (75,)
+    """
+
+    def numbered(source: Any) -> Any:
+        if is_mapped(source):
+            return RowNumbers(source)
+        if not isinstance(source, ArraySource):
+            return source
+        x = source.x
+        rows = jnp.arange(len(x)).reshape(-1, *(1,) * (x.ndim - 1))
+        return eqx.tree_at(lambda of: of.x, source, rows)
+
+    def is_source(node: Any) -> bool:
+        return isinstance(node, MappedSource | ArraySource)
+
+    return jax.tree.map(numbered, tasks, is_leaf=is_source)
+
+
 Fetch = Callable[[int, int], None]
 """fetch(now, stop): tasks from number `now` on are taken now; those before `stop` will be."""
 
@@ -109,10 +132,7 @@ def read_ahead(
     ):
         yield lambda now, stop: None
         return
-    numbered = jax.tree.map(
-        lambda x: RowNumbers(x) if is_mapped(x) else x, tasks, is_leaf=is_mapped
-    )
-    rows: Rows = sources[0].rows
+    numbered, rows = row_numbers(tasks), sources[0].rows
 
     @jax.jit
     def numbers_of(tasks: Int[Array, " n"]) -> Int[Array, "n rows"]:

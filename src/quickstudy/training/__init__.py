@@ -20,6 +20,7 @@ import optax
 
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.devices import from_first_process, is_first_process
+from quickstudy.evaluation import Result
 from quickstudy.learner import Learnable
 from quickstudy.metagradients import Backpropagation, MetaGradient
 from quickstudy.record import Record
@@ -74,7 +75,7 @@ def meta_train(
 
     >>> trained = meta_train(learner, tasks, optax.adam(1e-3), steps=1000)
     """
-    [(_, trained)] = meta_train_seeds(
+    [(_, trained, _)] = meta_train_seeds(
         [SeedRun(seed, learner, folder, configuration)],
         tasks,
         optimizer,
@@ -106,8 +107,9 @@ def meta_train_seeds(
     seconds: float | None = None,
     show_progress: bool = False,
     together: bool | None = None,
-) -> Iterator[tuple[SeedRun, Learnable]]:
-    """`meta_train` each of `runs`; yields each with its learner once that is trained.
+) -> Iterator[tuple[SeedRun, Learnable, Result | None]]:
+    """`meta_train` each of `runs`; yields each with its learner once that is trained, and what
+    validation found of this learner, where it was this process that looked.
 
     Runs trained `together` share one compiled program with a further axis of seeds, and differ
     from each run alone by rounding error. Runs trained one after the other share the program for
@@ -139,4 +141,4 @@ def meta_train_seeds(
         )
         for places in groups([int(run.state.step) for run in resumed], together):
             for run in loop.trained([resumed[i] for i in places]):
-                yield run.of, program.settled(run.of, loop.result(run))
+                yield run.of, program.settled(run.of, loop.result(run)), run.best

@@ -15,7 +15,7 @@ from jaxtyping import Float, PyTree
 
 from quickstudy.devices import is_first_process, largest_of_all, replicate
 from quickstudy.errors import UserError
-from quickstudy.evaluation import evaluate
+from quickstudy.evaluation import Result, evaluate
 from quickstudy.progress import Reporter, progress
 from quickstudy.record import Record
 from quickstudy.signals import Signals
@@ -76,6 +76,8 @@ class Underway:
     state: State
     validated: str = ""
     """The newest figure of validation, for progress."""
+    best: Result | None = None
+    """What validation found where it was best; None where an earlier process looked."""
 
 
 class Pace:
@@ -257,6 +259,7 @@ class Loop:
             run.state = state = state._replace(
                 best=state.trained, best_score=np.asarray(score), best_step=state.step
             )
+            run.best = result
         run.record.log_validation(step, result.headline, score)
         best_words = f"{float(state.best_score):.3f} at {int(state.best_step)}"
         beside = f"; {validation.beside}" if validation.beside else ""
