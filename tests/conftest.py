@@ -34,6 +34,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from quickstudy.compilation import enable_compilation_cache  # noqa: E402
+from quickstudy.learners.baseline import logistic  # noqa: E402
 from quickstudy.tasks.arrays import ArraySource  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 2)  # computations stay on the first unless told
@@ -85,6 +86,18 @@ def pytest_runtest_teardown() -> None:
     it takes longer than many a test, so every tenth test looks."""
     if next(ENDED) % 10 == 0 and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
         jax.clear_caches()
+
+
+FEW_OPPONENTS = ("cli", "runs", "serving")
+
+
+@pytest.fixture(autouse=True)
+def without_logistic_regression(request: pytest.FixtureRequest, monkeypatch) -> None:
+    """In tests of commands, free opponents are those of a machine without scikit-learn: to fit a
+    model to each episode took longer than all the rest. `report/` and the pages' commands have
+    it."""
+    if request.path.relative_to(TESTS).as_posix().startswith(FEW_OPPONENTS):
+        monkeypatch.setattr(logistic, "is_there", lambda: False)
 
 
 def make_clusters(

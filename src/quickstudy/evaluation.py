@@ -136,6 +136,7 @@ class Result:
     """Whether the learner has anything to train."""
 
     seconds: float = math.nan
+    """How long the episodes took, together with other learners that met them at the same time."""
 
     each: tuple["Result", ...] = ()
     """Of several trainings: the result of each."""
@@ -200,23 +201,28 @@ class Result:
 
 @eqx.filter_jit
 def _some_tasks(
-    learner: Learnable,
+    learners: Mapping[str, Learnable],
     tasks: TaskDistribution,
     key: PRNGKeyArray,
     indices: Int[Array, " n"],
     at_once: int,
     rows: TaskDistribution[Episode] | None,
-) -> tuple[Figures, Answers | None]:
+) -> dict[str, tuple[Figures, Answers | None]]:
     """Of the tasks with these numbers, along a leading axis; `at_once` side by side."""
 
-    def one(index: Int[Array, ""]) -> tuple[Figures, Answers | None]:
+    def one(index: Int[Array, ""]) -> dict[str, tuple[Figures, Answers | None]]:
         for_task, for_learner = task_keys(key, index)
         task = tasks.numbered(for_task, index)
-        if rows is None:
-            return learner.figures(task, key=for_learner), None
+        example = None if rows is None else rows.numbered(for_task, index).query.x.reshape(-1)
+        return {name: of(learner, task, for_learner, example) for name, learner in learners.items()}
+
+    def of(
+        learner: Learnable, task: Any, key: PRNGKeyArray, example: Array | None
+    ) -> tuple[Figures, Answers | None]:
+        if example is None:
+            return learner.figures(task, key=key), None
         assert isinstance(learner, Learner)
-        predictions = learner.predictions(task, key=for_learner)
-        example = rows.numbered(for_task, index).query.x.reshape(-1)
+        predictions = learner.predictions(task, key=key)
         answers = Answers(example, task.query.y, jnp.argmax(predictions, -1))
         return learner.figures_of(predictions, task), answers
 
@@ -247,36 +253,63 @@ def evaluate(
     >>> result.estimate("accuracy").percent()
     '98.12 ± 0.21'
     """
+    options = {"episodes": episodes, "seed": seed, "show_progress": show_progress, "rows": rows}
+    return evaluate_all({"": learner}, tasks, **options)[""]
+
+
+def evaluate_all(
+    learners: Mapping[str, Learnable],
+    tasks: TaskDistribution,
+    *,
+    episodes: int = 1000,
+    seed: int = 0,
+    show_progress: bool = False,
+    rows: TaskDistribution[Episode] | None = None,
+) -> dict[str, Result]:
+    """`evaluate` several learners in one program, which draws each task once.
+
+    >>> list(evaluate_all({"pixels": NearestNeighbour(), "protonet": learner}, tasks))
+    ['pixels', 'protonet']
+    """
     if episodes < 1:
         raise ValueError(f"{episodes} episodes: at least 1")
+    if not learners:
+        return {}
     enable_compilation_cache()
+    learners = dict(learners)
     episodes = min(episodes, tasks.listed or episodes)
     met = Met.of(tasks, episodes=episodes, seed=seed)
     per_call = min(EPISODES_PER_CALL, episodes)
-    at_once = min(per_call, learner.tasks_at_once(tasks))
+    at_once = min(per_call, *(learner.tasks_at_once(tasks) for learner in learners.values()))
     started, parts = time.monotonic(), []
     with progress("evaluating", episodes, show=show_progress) as reporter:
         for start in range(0, episodes, per_call):
             count = min(per_call, episodes - start)
             numbers = start + jnp.arange(per_call)
-            found = _some_tasks(learner, tasks, jax.random.key(seed), numbers, at_once, rows)
+            found = _some_tasks(learners, tasks, jax.random.key(seed), numbers, at_once, rows)
             parts.append(jax.tree.map(lambda x, n=count: np.asarray(x)[:n], found))
             reporter.at(start + count)
-    first: Figures = parts[0][0]
-    whole, answers = jax.tree.map(lambda *x: np.concatenate(x), *parts)
-    return Result(
-        metrics=whole.metrics,
-        bins=None
-        if first.bins is None
-        else np.sum([part.bins.sum(0, dtype=np.float64) for part, _ in parts], axis=0),
-        headline=first.headline,
-        higher_is_better=first.higher_is_better,
-        tasks=met,
-        learner={w: v for w, v in tasks.protocol().items() if w not in met.protocol},
-        trained=has_parameters(learner),
-        seconds=time.monotonic() - started,
-        answers=answers,
-    )
+    seconds = time.monotonic() - started
+
+    def result(name: str, learner: Learnable) -> Result:
+        mine = [part[name] for part in parts]
+        first: Figures = mine[0][0]
+        whole, answers = jax.tree.map(lambda *x: np.concatenate(x), *mine)
+        return Result(
+            metrics=whole.metrics,
+            bins=None
+            if first.bins is None
+            else np.sum([part.bins.sum(0, dtype=np.float64) for part, _ in mine], axis=0),
+            headline=first.headline,
+            higher_is_better=first.higher_is_better,
+            tasks=met,
+            learner={w: v for w, v in tasks.protocol().items() if w not in met.protocol},
+            trained=has_parameters(learner),
+            seconds=seconds,
+            answers=answers,
+        )
+
+    return {name: result(name, learner) for name, learner in learners.items()}
 
 
 def has_parameters(learner: Learnable) -> bool:
@@ -361,4 +394,4 @@ def compare(
     'protonet'
     """
     options = {"episodes": episodes, "seed": seed, "show_progress": show_progress}
-    return Comparison({name: evaluate(x, tasks, **options) for name, x in learners.items()})
+    return Comparison(evaluate_all(learners, tasks, **options))

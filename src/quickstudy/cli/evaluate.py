@@ -152,7 +152,7 @@ def run(words: list[str]) -> int:
 
     from quickstudy.runs.by_example import by_class
     from quickstudy.runs.evidence import command, provenance
-    from quickstudy.runs.measure import measure_opponents, measure_seeds
+    from quickstudy.runs.measure import as_read, measure_opponents, measure_seeds
     from quickstudy.runs.opponents import verdict
     from quickstudy.runs.saved import open_seeds
     from quickstudy.runs.search import best_options
@@ -183,11 +183,12 @@ def run(words: list[str]) -> int:
         shown.append((name, result))
     free = {} if asking else measure_opponents(next(iter(saved.values())), **where)
     verdicts = {name: verdict(name, result, free) for name, result in shown if free}
+    tasks = as_read(settings, where["tasks"])
     if options.json:
         evidence = {"command": command(), "run": str(options.run), **provenance()}
         found = {
             **evidence,
-            "results": [as_json(r, where["tasks"], where["part"]) for r in results],
+            "results": [as_json(r, tasks, where["part"]) for r in results],
         }
         if free:
             found["opponents"] = {name: result.summary() for name, result in free.items()}
@@ -195,7 +196,7 @@ def run(words: list[str]) -> int:
         show.as_json(found)
         return 0
     show_results(str(options.run), results, [*shown, *free.items()], verdicts)
-    classes = by_class(results[0], where["tasks"], where["part"])
+    classes = by_class(results[0], tasks, where["part"])
     show.hardest_classes(shown[0][0] if len(results) > 1 else "", classes)
     show.protocol(results[0].protocol)
     return 0

@@ -13,7 +13,7 @@ from quickstudy.data.inputs import Inputs, TokenShape
 from quickstudy.data.kind import Classes, input_shape
 from quickstudy.data.seen import warn_of_seen_classes
 from quickstudy.errors import UserError
-from quickstudy.evaluation import Met, Result, average, evaluate, has_parameters
+from quickstudy.evaluation import Met, Result, average, evaluate_all, has_parameters
 from quickstudy.learner import Learner
 from quickstudy.networks.network import Network
 from quickstudy.open_set import OpenSetLearner
@@ -50,11 +50,11 @@ def measure_opponents(
     """`measure` what needs no training on the same episodes, by name; nothing where a run has no
     free opponents (see `opponents_of`)."""
     free = opponents_of(saved.settings, saved.problem, tasks or saved.settings.tasks)
-    found = {}
-    for name, opponent in free.items():
-        result = measure(saved.settings, opponent, tasks=tasks, **protocol)
-        found[name] = dataclasses.replace(result, learner={**result.learner, "learner": name})
-    return found
+    found = measure_all(saved.settings, free, tasks=tasks, **protocol) if free else {}
+    return {
+        name: dataclasses.replace(result, learner={**result.learner, "learner": name})
+        for name, result in found.items()
+    }
 
 
 def of_seeds(each: dict[int, Result]) -> Result:
@@ -119,10 +119,15 @@ def require_numbers(settings: RunSettings, tasks: TaskSettings, part: str) -> No
 IN_TRAINING = ", as in training"
 
 
+def measure(settings: RunSettings, learner: Learner, **protocol: Any) -> Result:
+    """`measure_all` of one learner."""
+    return measure_all(settings, {"": learner}, **protocol)[""]
+
+
 @memory.named(EPISODE_SIZES)
-def measure(
+def measure_all(
     settings: RunSettings,
-    learner: Learner,
+    learners: Mapping[str, Learner],
     *,
     tasks: TaskSettings | None = None,
     part: str = "test",
@@ -133,19 +138,18 @@ def measure(
     called: str = "the run",
     by_example: bool = False,
     show_progress: bool = True,
-) -> Result:
-    """`evaluate` on one split of `tasks` (by default the run's own), protocol filled in; once
-    labels have been asked for, if `asking` says so; with queries of other classes as well, which
-    may be called unknown at the rate of false alarms `open_set`. `by_example` keeps the answer to
-    each query of the user's own classes. The tasks' inputs are brought to
-    those of the training, but for a learner that reads any table. Warns on standard error where
-    classes that are tested on have names of classes that the run, `called` so, was trained on, and
-    where inputs may be others than in training.
+) -> dict[str, Result]:
+    """`evaluate_all` on one split of `tasks` (by default the run's own), protocol filled in; once
+    labels have been asked for by a single learner, if `asking` says so; with queries of other
+    classes as well, which may be called unknown at the rate of false alarms `open_set`.
+    `by_example` keeps the answer to each query of the user's own classes. The tasks' inputs are
+    brought to those of the training, but for a learner that reads any table. Warns on standard
+    error where classes that are tested on have names of classes that the run, `called` so, was
+    trained on, and where inputs may be others than in training.
 
-    Raises `UserError` where the learner cannot serve those tasks.
+    Raises `UserError` where a learner cannot serve those tasks.
     """
-    inputs = None if settings.learner.reads_any_table else settings.tasks.inputs
-    t = dataclasses.replace(tasks or settings.tasks, inputs=inputs)
+    t = as_read(settings, tasks or settings.tasks)
     require_kind(settings.learner, t)
     if settings.learner.reads_any_table:
         require_numbers(settings, t, part)
@@ -155,28 +159,46 @@ def measure(
         made = episode_tasks(t, part, t.way, t.shot, t.query)
         return made if open_set is None else with_unknown(made)
 
-    distribution, measured = cut(t), learner
+    distribution, measured, rows = cut(t), dict(learners), None
     task = jax.eval_shape(distribution.sample, jax.random.key(0))
     memory.require_room(task, EPISODE_SIZES)
     if t.inputs is not None:
         require_inputs(t, part, t.inputs, distribution)
-    if asking is not None:
-        distribution = asked_tasks(distribution, asking, learner)
     if open_set is not None and isinstance(distribution, OpenSet):
-        measured = knows_unknown(settings, learner, distribution, open_set)
-    rows = rows_of(t, measured, distribution, task) if by_example and asking is None else None
+        for name, learner in learners.items():
+            measured[name] = knows_unknown(settings, learner, distribution, open_set)
+    if asking is not None:
+        (learner,) = learners.values()
+        distribution = asked_tasks(distribution, asking, learner)
+    elif by_example:
+        (learner,) = measured.values()
+        rows = rows_of(t, learner, distribution, task)
     sample = {"episodes": episodes, "seed": seed, "show_progress": show_progress}
     try:
-        result = evaluate(measured, distribution, rows=rows, **sample)
+        found = evaluate_all(measured, distribution, rows=rows, **sample)
     except ValueError as error:
         raise UserError(str(error)) from error
-    words = {**result.learner, **learner_protocol(settings.learner, measured)}
-    result = dataclasses.replace(result, learner=words, trained=has_parameters(learner))
+    met = next(iter(found.values())).tasks
     plain = dataclasses.replace(t, inputs=inputs_of_any_learner(t, task))
-    if t.inputs == plain.inputs:
-        return result
-    counts = {word: result.tasks.protocol[word] for word in ("episodes", "seed")}
-    return dataclasses.replace(result, tasks=Met.of(cut(plain), **counts))
+    if t.inputs != plain.inputs:
+        counts = {word: met.protocol[word] for word in ("episodes", "seed")}
+        met = Met.of(cut(plain), **counts)
+    return {
+        name: dataclasses.replace(
+            result,
+            learner={**result.learner, **learner_protocol(settings.learner, measured[name])},
+            trained=has_parameters(learners[name]),
+            tasks=met,
+        )
+        for name, result in found.items()
+    }
+
+
+def as_read(settings: RunSettings, tasks: TaskSettings) -> TaskSettings:
+    """Give tasks with the inputs that the learner of a run takes; as they are to a learner that
+    reads any table."""
+    inputs = None if settings.learner.reads_any_table else settings.tasks.inputs
+    return dataclasses.replace(tasks, inputs=inputs)
 
 
 def inputs_of_any_learner(t: TaskSettings, task: Episode) -> Inputs | None:

@@ -13,7 +13,7 @@ import numpy as np
 from quickstudy import checkpoint, memory
 from quickstudy.datasets.kept import ClassSplit
 from quickstudy.devices import from_first_process, is_first_process
-from quickstudy.evaluation import Comparison, Result, evaluate
+from quickstudy.evaluation import Comparison, Result, evaluate_all
 from quickstudy.learner import Learnable
 from quickstudy.record import Record
 from quickstudy.runs.evidence import provenance, run_folder
@@ -163,16 +163,15 @@ def opponents_on(training: Training, show_progress: bool) -> dict[str, Result]:
     """Measure what needs no training on the validation tasks, once."""
     if training.validation is None:
         return {}
-    return {
-        name: on_validation(opponent, training.validation, show_progress)
-        for name, opponent in training.opponents.items()
-    }
+    return on_validation(training.opponents, training.validation, show_progress)
 
 
-def on_validation(learner: Learnable, validation: Validation, show_progress: bool) -> Result:
-    """Measure a learner on the tasks that validation takes."""
-    return evaluate(
-        learner,
+def on_validation(
+    learners: Mapping[str, Learnable], validation: Validation, show_progress: bool
+) -> dict[str, Result]:
+    """Measure learners on the tasks that validation takes."""
+    return evaluate_all(
+        learners,
         validation.tasks,
         episodes=validation.episodes,
         seed=VALIDATION_SEED,
@@ -193,7 +192,7 @@ def beside_opponents(
     if not free or training.validation is None:
         return {}
     if look is None:
-        look = on_validation(learner, training.validation, show_progress=False)
+        look = on_validation({name: learner}, training.validation, show_progress=False)[name]
     return {"validation": standing(name, look, free)}
 
 
