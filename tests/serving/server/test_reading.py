@@ -1,7 +1,10 @@
 """Numbers, rows with names and texts, as requests bring them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from quickstudy.data.inputs import Inputs
 from quickstudy.datasets.columns import Column
@@ -9,6 +12,8 @@ from quickstudy.datasets.encoding import Encoding
 from quickstudy.datasets.tokens import Tokenizer
 from quickstudy.serving.server.limits import Limits
 from quickstudy.serving.server.reading import BadInput, Item, TooMuch, read, takes
+
+from .conftest import bytes_of, in_base64
 
 LIMITS = Limits(most_inputs=10)
 PLAIN = Inputs((2,), mean=(1.0, 2.0), deviation=(2.0, 4.0))
@@ -100,3 +105,29 @@ def test_limits():
     with pytest.raises(TooMuch, match="at most 10"):
         read(PLAIN, items(*[[1, 2]] * 11), LIMITS)
     assert read(PLAIN, [], LIMITS).shape == (0, 2)
+
+
+def test_pictures_and_texts_become_features_of_a_model(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("tokenizers")
+    from quickstudy.datasets.embedding import open_model
+    from tests.embedding_models import features, image_model, text_model
+
+    image_model(tmp_path / "i.onnx")
+    model = open_model(tmp_path / "i.onnx")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    count = features(pixels).shape[1]
+    inputs = replace(Inputs.unscaled((count,)), embedding=model.file)
+    files = [bytes_of(Image.fromarray(one)) for one in pixels]
+    x = read(inputs, items(files[0], in_base64(files[1])), LIMITS)
+    np.testing.assert_allclose(x, features(pixels), rtol=1e-4, atol=1e-5)
+    assert takes(inputs).kind == "pictures"
+    with pytest.raises(BadInput, match="strokes"):
+        read(inputs, items({"strokes": [[[0, 0], [1, 1]]]}), LIMITS)
+    vectors = np.arange(12.0).reshape(4, 3).astype(np.float32)
+    text_model(tmp_path / "t.onnx", vectors, ["[pad]", "[unk]", "red", "kite"])
+    model = open_model(tmp_path / "t.onnx")
+    inputs = replace(Inputs.unscaled((3,)), embedding=model.file)
+    x = read(inputs, items("red kite", "red"), LIMITS)
+    np.testing.assert_allclose(x, model.of_texts(["red kite", "red"]), rtol=1e-6)
+    assert takes(inputs).kind == "texts"

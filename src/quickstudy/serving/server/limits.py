@@ -30,7 +30,7 @@ class Limits:
 
     def __post_init__(self):
         above(self, most_megabytes=0, most_megapixels=0, most_seconds=0)
-        at_least(self, most_inputs=1, most_waiting=1, most_examples=2, most_classes=2)
+        at_least(self, most_inputs=1, most_waiting=1, most_examples=6, most_classes=2)
         at_least(self, most_models=0)
 
     @property
