@@ -57,7 +57,7 @@ class Process:
 def test_a_life_of_a_server(symbols_file: Path, tmp_path: Path):
     model, keep = tmp_path / "symbols.qs", tmp_path / "kept"
     model.write_bytes(symbols_file.read_bytes())
-    server = Process(str(model), "--keep", str(keep))
+    server = Process(str(model), "--keep", str(keep), "--most-examples", "20")
     try:
         (ready,) = until(lambda: server.events("ready") or server.child.poll())
         assert "the playground: http://127.0.0.1:" in server.child.stdout.readline()
