@@ -159,7 +159,8 @@ def measure_all(
         made = episode_tasks(t, part, t.way, t.shot, t.query)
         return made if open_set is None else with_unknown(made)
 
-    distribution, measured, rows = cut(t), dict(learners), None
+    distribution, rows = cut(t), None
+    measured: dict[str, Learner | OpenSetLearner] = {**learners}
     task = jax.eval_shape(distribution.sample, jax.random.key(0))
     memory.require_room(task, EPISODE_SIZES)
     if t.inputs is not None:
