@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,9 @@ class Page:
         ]
         self("Emulation.setEmulatedMedia", features=named)
 
-    def draw(self, where: str, stroke: Sequence[tuple[float, float]], *, touch: bool = False) -> None:
+    def draw(
+        self, where: str, stroke: Sequence[tuple[float, float]], *, touch: bool = False
+    ) -> None:
         """Draw a stroke on an element with a mouse or a finger; points are from 0 to 1 in it."""
         box = self.eval(
             f"(() => {{ const b = document.querySelector({where!r}).getBoundingClientRect();"
@@ -192,7 +194,3 @@ class Page:
         """The page as PNG: what the window shows, or the whole of it."""
         shot = self("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         return base64.b64decode(shot["data"])
-
-
-Stroke = list[tuple[float, float]]
-Hand = Callable[[int], Stroke]

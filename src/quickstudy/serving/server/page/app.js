@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { askWheneverItChanges } from "./asker.js";
 import * as board from "./board.js";
-import { SUGGESTIONS } from "./drawing.js";
+import { squiggle, star } from "./drawing.js";
 import { evidence } from "./evidence.js";
 import { keep } from "./keep.js";
 import { learners } from "./learners.js";
@@ -22,7 +22,7 @@ const store = new Store();
 const at = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
 /** Drawing on the pad: in place of the dealt query among unseen characters. */
-function drawn(/** @type {api.Point[]} */ stroke, /** @type {boolean} */ begun) {
+function drawn(/** @type {api.Point[]} */ stroke, /** @type {boolean} */ begun, /** @type {boolean} */ ended) {
   const { mode, unseen } = store.state;
   if (mode === "unseen") {
     const { query } = board.drawn({ things: [], query: unseen.own }, stroke, begun);
@@ -32,6 +32,19 @@ function drawn(/** @type {api.Point[]} */ stroke, /** @type {boolean} */ begun) 
   } else {
     store.change({ board: board.drawn(store.state.board, stroke, false) });
   }
+  if (ended && mode === "draw" && store.state.board.things.length === 0) readyToName();
+}
+
+/** With a mouse, the first drawing is named at once; a phone would show its keyboard over the pad. */
+function readyToName() {
+  if (matchMedia("(pointer: fine)").matches) at("new-name").focus({ preventScroll: true });
+}
+
+function undo() {
+  const { mode, unseen } = store.state;
+  if (mode === "draw") return store.undo();
+  const strokes = unseen.own && "strokes" in unseen.own ? unseen.own.strokes.slice(0, -1) : [];
+  store.unseen({ own: strokes.length ? { strokes } : null });
 }
 
 function clear() {
@@ -118,7 +131,7 @@ async function addFiles(/** @type {string} */ name, /** @type {File[]} */ files)
 function suggestion() {
   const { things } = store.state.board;
   if (store.state.mode === "unseen" || things.length > 1) return null;
-  return things.length === 0 ? SUGGESTIONS.squiggle : SUGGESTIONS.star;
+  return things.length === 0 ? squiggle() : star();
 }
 
 async function start() {
@@ -128,7 +141,7 @@ async function start() {
   store.listen((state) => pad.show(at("pad"), shown(state).query, suggestion()));
   store.listen(modes(at("modes"), toMode));
   store.listen(tools(at("tools"), {
-    undo: () => store.undo(),
+    undo,
     clear,
     ask,
     next: () => moveOn(1),
@@ -154,7 +167,7 @@ async function start() {
   });
   addEventListener("keydown", (event) => {
     const writes = event.target instanceof HTMLInputElement && event.target.type === "text";
-    if (!writes && (event.ctrlKey || event.metaKey) && event.key === "z") store.undo();
+    if (!writes && (event.ctrlKey || event.metaKey) && event.key === "z") undo();
   });
   await restore(store);
   askWheneverItChanges(store);

@@ -5,7 +5,7 @@
 
 /** @typedef {import("./api.js").Drawing} Drawing */
 /** @typedef {import("./api.js").Point} Point */
-/** @typedef {{name: string, colour: number, examples: Drawing[]}} Thing */
+/** @typedef {{name: string, colour: number, examples: Drawing[], note?: string}} Thing */
 /** @typedef {{things: Thing[], query: Drawing | null}} Board */
 
 /** @type {Board} */

@@ -48,21 +48,32 @@ export function thumbnail(drawing, words) {
   );
 }
 
-/** @type {Record<string, Point[][]>} What an empty pad suggests. */
-export const SUGGESTIONS = { squiggle: [squiggle()], star: [star()] };
-
-/** @returns {Point[]} */
-function squiggle() {
-  return Array.from({ length: 41 }, (_, i) => [
-    Math.round(180 + 16 * i),
-    Math.round(500 - 150 * Math.sin((i / 40) * 5 * Math.PI)),
-  ]);
+/**
+ * A squiggle, as an empty pad suggests it; numbers from 0 on give different ones.
+ * @param {number} which
+ * @returns {Point[][]}
+ */
+export function squiggle(which = 0) {
+  const [height, waves] = [150 + 25 * which, 2.5 - 0.25 * which];
+  const point = (/** @type {number} */ i) => 500 - height * Math.sin((i / 40) * waves * 2 * Math.PI);
+  return [Array.from({ length: 41 }, (_, i) => [180 + 16 * i, Math.round(point(i))])];
 }
 
-/** @returns {Point[]} */
-function star() {
-  return Array.from({ length: 6 }, (_, i) => {
-    const angle = (i * 4 * Math.PI) / 5 - Math.PI / 2;
-    return [Math.round(500 + 330 * Math.cos(angle)), Math.round(530 + 330 * Math.sin(angle))];
-  });
+/**
+ * A star of five corners, in one stroke.
+ * @param {number} which
+ * @returns {Point[][]}
+ */
+export function star(which = 0) {
+  const corner = (/** @type {number} */ i) => {
+    const angle = (i * 4 * Math.PI) / 5 - Math.PI / 2 + 0.12 * which;
+    return [500 + 330 * Math.cos(angle), 530 + (330 - 20 * which) * Math.sin(angle)];
+  };
+  return [
+    Array.from({ length: 41 }, (_, i) => {
+      const [[a, b], [c, d]] = [corner(Math.floor(i / 8)), corner(Math.floor(i / 8) + 1)];
+      const along = (i % 8) / 8;
+      return [Math.round(a + along * (c - a)), Math.round(b + along * (d - b))];
+    }),
+  ];
 }

@@ -115,6 +115,7 @@ function steps(steps, at, colours, classes, toStep) {
       "aria-valuetext": `${label}: ${words}`,
       oninput: (/** @type {Event} */ event) => toStep(Number(/** @type {HTMLInputElement} */ (event.target).value)),
     }),
+    h("p", { class: "note" }, words),
   );
 }
 
@@ -131,11 +132,10 @@ function familiar(said, threshold) {
   const score = said.score ?? 0;
   const bar = h("span", { class: "scale", "aria-hidden": "true" }, h("i"));
   setVars(bar, { share: score, threshold: threshold ?? 0 });
-  const words = said.unknown ? "none of these" : "one of these";
   return panel(
-    `Familiar enough? ${words[0].toUpperCase()}${words.slice(1)}.`,
+    said.unknown ? "Is it one of these? No." : "Is it one of these? Yes.",
     bar,
-    h("span", { class: "note" }, `More familiar than ${percent(score)} of what it knows; below ${percent(threshold ?? 0)} it is none of these.`),
+    h("span", { class: "note" }, `As familiar as ${percent(score)} of known drawings are, or more. At ${percent(threshold ?? 0)} or less, it is none of these.`),
   );
 }
 

@@ -33,22 +33,23 @@ export function explained(learner) {
 export function learners(element, actions) {
   return (state) => {
     const { things } = shown(state);
-    element.hidden = things.length === 0;
+    const known = things.filter((thing) => thing.examples.length > 0);
+    element.hidden = known.length < 2;
     if (element.hidden) return;
-    const twice = things.some((thing) => thing.examples.length > 1);
+    const twice = known.some((thing) => thing.examples.length > 1);
     fill(
       element,
       h(
         "div",
         { class: "line" },
-        h("h2", {}, "The same examples, other learners"),
+        h("h2", {}, "Learners side by side"),
         h("button", {
           class: "quiet",
           "data-key": "measure",
-          disabled: !twice || things.length < 2,
+          disabled: !twice,
           title: "Leave out each example in turn, and ask about it",
           onclick: actions.measure,
-        }, "Test on own examples"),
+        }, "Leave-one-out test"),
       ),
       h(
         "div",
@@ -80,14 +81,14 @@ function card(learner, state, choose) {
     }),
     h("span", { class: "who" }, called(learner)),
     verdict(state, name),
-    ...figures(state, name).map((words) => h("span", { class: "note" }, words)),
+    ...figures(state, name),
   );
 }
 
 /** @param {State} state @param {string} learner */
 function verdict(state, learner) {
   const heard = answer(state, learner);
-  if (!heard) return h("span", { class: "verdict" }, "–");
+  if (!heard) return h("span", { class: "note" }, "–");
   const { said, classes, refused } = heard;
   if (!said) return h("span", { class: "note" }, refused ?? "");
   const place = most(said.probabilities);
@@ -105,11 +106,11 @@ function verdict(state, learner) {
 function figures(state, learner) {
   const found = [];
   const score = state.mode === "unseen" && allScores(state)[learner];
-  if (score) found.push(`right ${score.right} of ${score.of}`);
+  if (score) found.push(h("span", { class: "score" }, `right ${score.right} of ${score.of}`));
   if (state.measured?.things === shown(state).things) {
     const answer = state.measured.learnt.answers.find((answer) => answer.learner === learner);
     const left = answer?.left_out;
-    if (left) found.push(`${left.right} of ${left.of} left-out examples right`);
+    if (left) found.push(h("span", { class: "note" }, `${left.right} of ${left.of} left-out examples right`));
   }
   return found;
 }

@@ -25,8 +25,8 @@ export function headline(says, hint, live) {
     const share = now.share === undefined ? null : percent(now.share);
     fill(
       says,
-      h("span", { class: now.colour === undefined ? null : "class", vars: { place: now.colour ?? 0 } }, now.says),
-      share && h("span", { class: "share" }, ` ${share}`),
+      h("span", { class: now.colour === undefined ? "name" : "name class", vars: { place: now.colour ?? 0 } }, now.says),
+      share && h("span", { class: "share" }, share),
     );
     fill(hint, now.hint);
     const spoken = [now.says, share, now.hint].filter(Boolean).join(" ");
@@ -50,14 +50,14 @@ function words(state) {
   return next(things.map((thing) => thing.name), state);
 }
 
-const NAME_IT = { says: "What is it?", hint: "Give it a name. That is the first example." };
+const NAME_IT = { says: "What is it?", hint: "Its name, and it is the first example." };
 
 /** What to do with an empty pad. @param {string[]} names @param {State} state @returns {Words} */
 function next(names, state) {
   const taught = state.board.things.filter((thing) => thing.examples.length > 0);
   if (names.length === 0) return { says: "Draw something.", hint: "A squiggle, a star, a letter: anything." };
   if (taught.length === 1) {
-    return { says: "Now something else.", hint: `Or one more ${taught[0].name}: it learns from a few.` };
+    return { says: "Something else.", hint: `Or one more ${taught[0].name}.` };
   }
   return { says: "Draw one more.", hint: "It answers while you draw." };
 }
@@ -79,10 +79,10 @@ function answered(state, classes, said) {
     return { says: name, colour, share, hint: said.unknown ? `${hint} It took it for none of these.` : hint };
   }
   if (said.unknown) {
-    return { says: "None of these.", hint: `The nearest is ${name}. Give it a new name, or teach it.` };
+    return { says: "None of these.", hint: "Something new? Teach it its name." };
   }
   if (classes.length === 1) {
     return { says: name, colour, hint: "The one thing it knows. Teach it another." };
   }
-  return { says: name, colour, share, hint: "Right or wrong, teach it, and it knows one more." };
+  return { says: name, colour, share, hint: "Wrong? Teach it the right name." };
 }

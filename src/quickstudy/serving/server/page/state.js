@@ -109,6 +109,6 @@ export function allScores(state) {
 /** Percent, in whole numbers, and never 100 or 0 by rounding alone. @param {number} share */
 export function percent(share) {
   const rounded = Math.round(100 * share);
-  if (rounded === 100 && share < 0.9995) return "> 99 %";
-  return rounded === 0 && share > 0.0005 ? "< 1 %" : `${rounded} %`;
+  if (rounded === 100 && share < 0.9995) return "> 99\u00a0%";
+  return rounded === 0 && share > 0.0005 ? "< 1\u00a0%" : `${rounded}\u00a0%`;
 }

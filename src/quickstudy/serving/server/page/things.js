@@ -1,11 +1,12 @@
 /** What was taught: a row for each thing, with its examples and how probable it is now. */
 
 import { fill, h, setVars } from "./dom.js";
-import { SUGGESTIONS, thumbnail } from "./drawing.js";
+import { squiggle, star, thumbnail } from "./drawing.js";
 import { answer, chosen, percent, shown, truth } from "./state.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./board.js").Thing} Thing */
+/** @typedef {import("./api.js").Point} Point */
 
 /**
  * @typedef {object} Actions
@@ -32,9 +33,9 @@ export function taught(element, actions) {
       const own = state.mode === "draw";
       fill(
         element,
-        h("ul", { class: "things" }, ...things.map((thing) => row(thing, own && actions, query !== null))),
-        own && newName(actions, query !== null),
-        own && things.length === 0 && story(),
+        h("ul", { class: own ? "things" : "things fixed" }, ...things.map((thing) => row(thing, own && actions, query !== null))),
+        own && things.length === 0 && query === null && story(),
+        own && newName(actions, query !== null, things.length === 0),
       );
     }
     showShares(element, state);
@@ -71,7 +72,7 @@ function row(thing, actions, drawn) {
     h(
       "div",
       { class: "line" },
-      actions ? nameField(thing, actions) : h("span", { class: "name" }, thing.name),
+      actions ? nameField(thing, actions) : fixedName(thing),
       h("span", { class: "figure" }),
       actions && h(
         "button",
@@ -79,8 +80,8 @@ function row(thing, actions, drawn) {
           class: "teach",
           "data-key": `teach ${thing.name}`,
           "aria-label": `Teach the drawing as ${thing.name}`,
-          disabled: !drawn,
-          onclick: () => actions.teach(thing.name),
+          "aria-disabled": drawn ? "false" : "true",
+          onclick: () => drawn && actions.teach(thing.name),
         },
         "Teach",
       ),
@@ -93,6 +94,11 @@ function row(thing, actions, drawn) {
       actions && h("li", {}, morePictures(thing, actions)),
     ),
   );
+}
+
+/** @param {Thing} thing */
+function fixedName({ name, note }) {
+  return h("span", {}, h("span", { class: "name" }, name), h("span", { class: "note" }, ` ${note ?? ""}`));
 }
 
 /** @param {Thing} thing @param {Actions} actions */
@@ -155,14 +161,14 @@ function morePictures(thing, actions) {
     "aria-label": `Remove ${thing.name} and its examples`,
     onclick: () => actions.remove(thing.name),
   }, "Remove");
-  return h("span", { class: "more" }, h("label", { class: "quiet" }, files, "Add pictures"), remove);
+  return h("span", { class: "more" }, h("label", { class: "thumb plus", title: "Add pictures" }, files, "+"), remove);
 }
 
-/** @param {Actions} actions @param {boolean} drawn */
-function newName(actions, drawn) {
+/** @param {Actions} actions @param {boolean} drawn @param {boolean} first */
+function newName(actions, drawn, first) {
   const field = h("input", {
     id: "new-name",
-    placeholder: "Something new",
+    placeholder: first ? (drawn ? "Its name" : "Or a name, and pictures of it") : "Something new",
     maxlength: 60,
     autocomplete: "off",
     "aria-label": "Name of something new",
@@ -180,20 +186,20 @@ function newName(actions, drawn) {
       },
     },
     field,
-    h("button", { class: drawn ? "main" : "quiet", "data-key": "new" }, drawn ? "Name it" : "Add"),
+    h("button", { class: drawn && first ? "main" : "soft", "data-key": "new" }, drawn ? "Teach" : "Add"),
   );
 }
 
 /** What happens here, in pictures, for who has just come. */
 function story() {
-  const { squiggle, star } = SUGGESTIONS;
-  const step = (/** @type {import("./api.js").Point[][]} */ strokes, /** @type {string} */ words, /** @type {number} */ place) =>
-    h("li", { class: "class", vars: { place } }, thumbnail({ strokes }, ""), h("span", {}, words));
+  const picture = (/** @type {Point[][]} */ strokes) => thumbnail({ strokes }, "");
+  const three = (/** @type {(which: number) => Point[][]} */ drawn) => [0, 1, 2].map((i) => picture(drawn(i)));
   return h(
     "ol",
-    { class: "story", "aria-label": "How it goes" },
-    step(squiggle, "“squiggle”", 0),
-    step(star, "“star”", 1),
-    step(star, "star, 98 %", 1),
+    { class: "story" },
+    h("li", { class: "class", vars: { place: 0 } }, h("span", {}, ...three(squiggle)), "Draw a few. Name them."),
+    h("li", { class: "class", vars: { place: 1 } }, h("span", {}, ...three(star)), "Then a few of something else."),
+    h("li", { class: "class", vars: { place: 1 } }, h("span", {}, picture(star(-1))),
+      h("p", {}, "It names the next: ", h("b", {}, "star"), " 98\u00a0%")),
   );
 }

@@ -1,7 +1,6 @@
 /** What stands under the pad: undo, clear and pictures, or the next unseen character. */
 
 import { fill, h } from "./dom.js";
-import { shown } from "./state.js";
 
 /** @typedef {import("./state.js").State} State */
 
@@ -41,6 +40,7 @@ function forUnseen(state, actions) {
     next,
     left > 0 && button(`All ${left}`, actions.all, !own),
     button("New characters", () => actions.deal(way, shot), true, left > 0 ? "quiet" : "main"),
+    own && button("Undo", actions.undo, true),
     own && button("Clear", actions.clear, true),
     h(
       "span",
@@ -111,8 +111,3 @@ export function modes(element, choose) {
   return (state) => fill(element, tab("draw", "Draw", state), tab("unseen", "Unseen characters", state));
 }
 
-/** Whether a name still has to be given to a first drawing. @param {State} state */
-export function needsAName(state) {
-  const { things, query } = shown(state);
-  return state.mode === "draw" && query !== null && things.length === 0;
-}

@@ -29,12 +29,13 @@ export async function deal(way, shot) {
   const each = Math.max(1, Math.round(QUERIES / way));
   const dealt = await characters(way, shot + each);
   const things = dealt.characters.map(({ name, pictures }, colour) => ({
-    name: spoken(name),
+    name: letter(colour),
     colour,
+    note: spoken(name),
     examples: pictures.slice(0, shot).map(picture),
   }));
-  const asked = dealt.characters.flatMap(({ name, pictures }) =>
-    pictures.slice(shot).map((bytes) => ({ query: picture(bytes), truth: spoken(name) })),
+  const asked = dealt.characters.flatMap(({ pictures }, place) =>
+    pictures.slice(shot).map((bytes) => ({ query: picture(bytes), truth: letter(place) })),
   );
   const shuffled = inRandomOrder(asked);
   return {
@@ -76,6 +77,11 @@ export function most(numbers) {
 /** @param {string} bytes PNG in base64 @returns {Drawing} */
 function picture(bytes) {
   return { picture: `data:image/png;base64,${bytes}` };
+}
+
+/** "A" for the first character. @param {number} place */
+function letter(place) {
+  return String.fromCharCode("A".charCodeAt(0) + place);
 }
 
 /** "Angelic/character01" -> "Angelic 1". @param {string} name */
