@@ -11,8 +11,9 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,16 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 ]
+WITH_PIPES = """
+import os, sys
+pipes = [os.dup(int(pipe)) for pipe in sys.argv[1:3]]
+for pipe, number in zip(pipes, (3, 4)):
+    os.dup2(pipe, number)
+    os.set_inheritable(number, True)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Chromium reads commands from file 3, and writes answers to file 4."""
+Place = tuple[float, float]
 PATIENCE = 20.0
 """Seconds until something that a page should show counts as missing."""
 
@@ -35,9 +46,9 @@ def chromium(profile: Path) -> Iterator[Page]:
     answers, from_browser = os.pipe()
 
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe"]
-    with_pipes = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'  # the two that Chromium talks by
+    pipes = [str(to_browser), str(from_browser)]
     process = subprocess.Popen(
-        ["sh", "-c", with_pipes, "sh", *command],
+        [sys.executable, "-I", "-S", "-c", WITH_PIPES, *pipes, *command],
         pass_fds=(to_browser, from_browser),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -70,15 +81,21 @@ class Page:
 
     def __call__(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send a command of the protocol, and wait for its answer."""
+        return self._answer(self._send(method, parameters))
+
+    def _send(self, method: str, parameters: Mapping[str, Any]) -> int:
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
         os.write(self._commands, json.dumps(message).encode() + b"\0")
-        while (answer := self._next()).get("id") != self._number:
+        return self._number
+
+    def _answer(self, number: int) -> dict[str, Any]:
+        while (answer := self._next()).get("id") != number:
             self._note(answer)
         if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']}")
+            raise RuntimeError(f"Chromium refuses: {answer['error']}")
         return answer["result"]
 
     def _next(self) -> dict[str, Any]:
@@ -142,32 +159,18 @@ class Page:
         ]
         self("Emulation.setEmulatedMedia", features=named)
 
-    def draw(
-        self, where: str, stroke: Sequence[tuple[float, float]], *, touch: bool = False
-    ) -> None:
-        """Draw a stroke on an element with a mouse or a finger; points are from 0 to 1 in it."""
-        box = self.eval(
-            f"(() => {{ const b = document.querySelector({where!r}).getBoundingClientRect();"
-            "return [b.x, b.y, b.width, b.height] })()"
+    def draw(self, where: str, stroke: Sequence[Place], *, touch: bool = False) -> None:
+        """Draw a stroke on an element with a mouse or a finger; places are from 0 to 1 in it."""
+        x, y, width, height = self.eval(
+            f"(() => {{ const box = document.querySelector({where!r}).getBoundingClientRect();"
+            " return [box.x, box.y, box.width, box.height] })()"
         )
-        points = [(box[0] + x * box[2], box[1] + y * box[3]) for x, y in stroke]
-        send = self._touch if touch else self._mouse
-        send("Start", *points[0])
-        for x, y in points[1:]:
-            send("Move", x, y)
-        send("End", *points[-1])
-
-    def _mouse(self, what: str, x: float, y: float) -> None:
-        kinds = {"Start": "mousePressed", "Move": "mouseMoved", "End": "mouseReleased"}
-        self(
-            "Input.dispatchMouseEvent",
-            type=kinds[what],
-            **{"x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1},
-        )
-
-    def _touch(self, what: str, x: float, y: float) -> None:
-        points = [] if what == "End" else [{"x": x, "y": y}]
-        self("Input.dispatchTouchEvent", type=f"touch{what}", touchPoints=points)
+        path = [(x + along * width, y + down * height) for along, down in stroke]
+        parts = [("Start", path[0]), *(("Move", place) for place in path[1:]), ("End", path[-1])]
+        event = finger if touch else mouse
+        sent = [self._send(*event(what, *place)) for what, place in parts]
+        for number in sent:
+            self._answer(number)
 
     def click(self, where: str) -> None:
         """Click in the middle of an element."""
@@ -179,9 +182,10 @@ class Page:
         self("Input.insertText", text=text)
 
     def press(self, key: str, code: int, *, text: str = "", modifiers: int = 0) -> None:
-        """Press a key; `code` is its number in Windows, modifiers are 2 for Ctrl and 8 for Shift."""
+        """Press a key; `code` is its number in Windows; of modifiers, 2 is Ctrl and 8 is Shift."""
         about = {"key": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
-        self("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **about)
+        down = {"type": "keyDown" if text else "rawKeyDown", "text": text}
+        self("Input.dispatchKeyEvent", **down, **about)
         self("Input.dispatchKeyEvent", type="keyUp", **about)
 
     def choose_file(self, where: str, *files: Path) -> None:
@@ -194,3 +198,16 @@ class Page:
         """The page as PNG: what the window shows, or the whole of it."""
         shot = self("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         return base64.b64decode(shot["data"])
+
+
+def mouse(what: str, x: float, y: float) -> tuple[str, dict[str, Any]]:
+    """The command for an event of a mouse."""
+    kinds = {"Start": "mousePressed", "Move": "mouseMoved", "End": "mouseReleased"}
+    held = {"button": "left", "buttons": 1, "clickCount": 1}
+    return "Input.dispatchMouseEvent", {"type": kinds[what], "x": x, "y": y, **held}
+
+
+def finger(what: str, x: float, y: float) -> tuple[str, dict[str, Any]]:
+    """The command for an event of a finger."""
+    points = [] if what == "End" else [{"x": x, "y": y}]
+    return "Input.dispatchTouchEvent", {"type": f"touch{what}", "touchPoints": points}

@@ -1,7 +1,8 @@
-"""Squiggles, stars and houses, as a hand draws them: in one stroke, each time a little different."""
+"""Squiggles, stars and houses in one stroke, as a hand draws them: each a little different."""
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,7 +14,7 @@ def squiggle(seed: int) -> Stroke:
     """A wave along a line."""
     hand = np.random.default_rng(seed)
     height, waves = hand.uniform(0.15, 0.24), hand.uniform(1.8, 2.6)
-    wave = [(i / 60, height * math.sin(waves * 2 * math.pi * i / 60)) for i in range(61)]
+    wave = [(i / 30, height * math.sin(waves * 2 * math.pi * i / 30)) for i in range(31)]
     return [(0.15 + 0.7 * along, 0.5 - up) for along, up in wave]
 
 
@@ -40,8 +41,8 @@ def _shaken(points: Sequence[tuple[float, float]], hand: np.random.Generator) ->
 def _through(corners: Stroke) -> Stroke:
     """Straight lines from corner to corner."""
     between = [
-        ((1 - t / 9) * x + t / 9 * u, (1 - t / 9) * y + t / 9 * v)
-        for (x, y), (u, v) in zip(corners, corners[1:], strict=False)
-        for t in range(9)
+        ((1 - t) * x + t * u, (1 - t) * y + t * v)
+        for (x, y), (u, v) in pairwise(corners)
+        for t in (0, 0.25, 0.5, 0.75)
     ]
     return [*between, corners[-1]]

@@ -22,7 +22,7 @@ const store = new Store();
 const at = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
 /** Drawing on the pad: in place of the dealt query among unseen characters. */
-function drawn(/** @type {api.Point[]} */ stroke, /** @type {boolean} */ begun, /** @type {boolean} */ ended) {
+function drawn(/** @type {pad.Drawn} */ { stroke, begun, ended, by }) {
   const { mode, unseen } = store.state;
   if (mode === "unseen") {
     const { query } = board.drawn({ things: [], query: unseen.own }, stroke, begun);
@@ -32,12 +32,9 @@ function drawn(/** @type {api.Point[]} */ stroke, /** @type {boolean} */ begun, 
   } else {
     store.change({ board: board.drawn(store.state.board, stroke, false) });
   }
-  if (ended && mode === "draw" && store.state.board.things.length === 0) readyToName();
-}
-
-/** With a mouse, the first drawing is named at once; a phone would show its keyboard over the pad. */
-function readyToName() {
-  if (matchMedia("(pointer: fine)").matches) at("new-name").focus({ preventScroll: true });
+  // With a mouse, the first drawing is named at once; a phone would show its keyboard over the pad.
+  const first = ended && mode === "draw" && store.state.board.things.length === 0;
+  if (first && by === "mouse") at("new-name").focus({ preventScroll: true });
 }
 
 function undo() {
@@ -60,13 +57,17 @@ async function ask(/** @type {File[]} */ [file]) {
   else store.board({ ...store.state.board, query });
 }
 
+/** Whether all learners take ink on paper, and nothing else. */
+function ofInk() {
+  return store.state.learners.every((learner) => learner.takes.strokes);
+}
+
 /** Pictures from files; where one cannot be read, the headline says so. */
 async function pictures(/** @type {File[]} */ files) {
-  const ink = store.state.learners.every((learner) => learner.takes.strokes);
   try {
     /** @type {Drawing[]} */
     const found = [];
-    for (const file of files) found.push({ picture: await read(file, ink) });
+    for (const file of files) found.push({ picture: await read(file, ofInk()) });
     return found;
   } catch (error) {
     store.change({ trouble: /** @type {Error} */ (error).message });
@@ -91,15 +92,16 @@ function toMode(/** @type {"draw" | "unseen"} */ mode) {
   if (mode === "unseen" && !store.state.unseen.deal) dealAnew();
 }
 
+/** Leaves examples out, with all learners. */
 async function measure() {
-  const { learners, ...state } = store.state;
   const { things } = shown(store.state);
+  store.change({ measured: { things, learnt: null } });
+  /** @type {api.Learnt | null} */
+  let learnt = null;
   await orSay(async () => {
-    const learnt = await api.learn(learners, examples(things), [], { measure: true });
-    if (shown(state.mode === store.state.mode ? store.state : { ...state, learners }).things === things) {
-      store.change({ measured: { things, learnt } });
-    }
+    learnt = await api.learn(store.state.learners, examples(things), [], { measure: true });
   });
+  if (store.state.measured?.things === things) store.change({ measured: learnt && { things, learnt } });
 }
 
 /** Does something with the server; where that fails, the headline says why. */
@@ -169,9 +171,10 @@ async function start() {
     const writes = event.target instanceof HTMLInputElement && event.target.type === "text";
     if (!writes && (event.ctrlKey || event.metaKey) && event.key === "z") undo();
   });
-  await restore(store);
+  restore(store);
   askWheneverItChanges(store);
   await orSay(async () => store.change({ learners: await api.learners() }));
+  document.documentElement.toggleAttribute("data-ink", ofInk());
 }
 
 start();

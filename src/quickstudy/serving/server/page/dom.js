@@ -28,18 +28,19 @@ export function svg(tag, properties = {}, ...children) {
 
 /**
  * Replaces what an element holds. The focus stays at the element with the same `data-key`; where
- * that is gone, it moves to the first one that takes it.
+ * that is gone, it moves to the one that takes its place.
  * @param {Element} element
  * @param {...Child} children
  */
 export function fill(element, ...children) {
-  const focused = element.contains(document.activeElement) && document.activeElement;
-  const key = focused && focused.getAttribute("data-key");
+  const keyed = () => /** @type {HTMLElement[]} */ ([...element.querySelectorAll("[data-key]:enabled")]);
+  const place = keyed().findIndex((each) => each === document.activeElement);
+  const key = keyed()[place]?.dataset.key;
   element.replaceChildren(...children.filter(isThere));
-  if (!key) return;
-  const again = element.querySelector(`[data-key="${CSS.escape(key)}"]:not(:disabled)`);
-  const next = again ?? element.querySelector("input:not(:disabled), button:not(:disabled)");
-  if (next instanceof HTMLElement) next.focus({ preventScroll: true });
+  if (place < 0) return;
+  const after = keyed();
+  const next = after.find((each) => each.dataset.key === key) ?? after[Math.min(place, after.length - 1)];
+  next?.focus({ preventScroll: true });
 }
 
 /**

@@ -4,6 +4,7 @@ import { fill, h, setVars, svg } from "./dom.js";
 import { thumbnail } from "./drawing.js";
 import { explained } from "./learners.js";
 import { answer, chosen, examples, percent, shown } from "./state.js";
+import { whenChanged } from "./store.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./board.js").Thing} Thing */
@@ -17,28 +18,31 @@ const [WIDTH, HEIGHT] = [320, 120];
  * @returns {(state: State) => void}
  */
 export function evidence(element, toStep) {
-  return (state) => {
-    const learner = chosen(state);
-    const heard = learner && answer(state, learner.name);
-    element.hidden = !heard?.said;
-    if (!learner || !heard?.said) return;
-    const { things } = shown(state);
-    const { said, classes } = heard;
-    const colours = classes.map((name) => things.find((thing) => thing.name === name)?.colour ?? 0);
-    fill(
-      element,
-      h("h2", {}, "How it decides"),
-      h("p", { class: "lead" }, explained(learner)),
-      h(
-        "div",
-        { class: "panels" },
-        said.steps && steps(said.steps, state.step, colours, classes, toStep),
-        said.attention ? attention(said.attention, things) : nearest(said, things),
-        seen(state),
-        said.score !== null && familiar(said, heard.threshold),
-      ),
-    );
-  };
+  return whenChanged(
+    ({ mode, learners, learner, answered, unseen, board }) => [mode, learners, learner, answered, unseen, !board.query],
+    (state) => {
+      const learner = chosen(state);
+      const heard = learner && answer(state, learner.name);
+      element.hidden = !heard?.said;
+      if (!learner || !heard?.said) return;
+      const { things } = shown(state);
+      const { said, classes, threshold } = heard;
+      const colours = classes.map((name) => things.find((thing) => thing.name === name)?.colour ?? 0);
+      fill(
+        element,
+        h("h2", {}, "How it decides"),
+        h("p", { class: "lead" }, explained(learner)),
+        h(
+          "div",
+          { class: "panels" },
+          said.steps && steps(said.steps, state.step, colours, classes, toStep),
+          said.attention ? attention(said.attention, things) : nearest(said, things),
+          seen(state),
+          said.score !== null && familiar(said, threshold),
+        ),
+      );
+    },
+  );
 }
 
 /** @param {Said} said @param {Thing[]} things */
@@ -78,7 +82,7 @@ function pictured({ name, drawing }, things, share) {
 }
 
 /**
- * The probabilities before the first gradient step and after each.
+ * The probabilities before the first gradient step and after each, and a slider along them.
  * @param {number[][]} steps
  * @param {number | null} at
  * @param {number[]} colours
@@ -87,36 +91,34 @@ function pictured({ name, drawing }, things, share) {
  */
 function steps(steps, at, colours, classes, toStep) {
   const last = steps.length - 1;
-  const step = Math.min(at ?? last, last);
-  const x = (/** @type {number} */ i) => (WIDTH * i) / Math.max(1, last);
-  const y = (/** @type {number} */ share) => HEIGHT * (1 - share);
+  const x = (/** @type {number} */ step) => (WIDTH * step) / Math.max(1, last);
   const lines = colours.map((colour, k) => {
-    const points = steps.map((shares, i) => `${x(i).toFixed(1)},${y(shares[k]).toFixed(1)}`);
+    const points = steps.map((shares, i) => `${x(i).toFixed(1)},${(HEIGHT * (1 - shares[k])).toFixed(1)}`);
     return svg("polyline", { class: "class", vars: { place: colour }, points: points.join(" ") });
   });
-  const words = classes.map((name, k) => `${name} ${percent(steps[step][k])}`).join(", ");
-  const label = step === 0 ? "Before the first gradient step" : `After gradient step ${step} of ${last}`;
-  return panel(
-    label,
-    svg(
-      "svg",
-      { class: "chart", viewBox: `-4 -4 ${WIDTH + 8} ${HEIGHT + 8}`, role: "img", "aria-label": `${label}: ${words}` },
-      svg("path", { class: "frame", d: `M0 0V${HEIGHT}H${WIDTH}` }),
-      svg("path", { class: "at", d: `M${x(step)} 0V${HEIGHT}` }),
-      ...lines,
-    ),
-    h("input", {
-      type: "range",
-      min: 0,
-      max: last,
-      value: step,
-      "data-key": "step",
-      "aria-label": "Gradient step",
-      "aria-valuetext": `${label}: ${words}`,
-      oninput: (/** @type {Event} */ event) => toStep(Number(/** @type {HTMLInputElement} */ (event.target).value)),
-    }),
-    h("p", { class: "note" }, words),
+  const mark = svg("path", { class: "at" });
+  const title = h("h3");
+  const note = h("p", { class: "note" });
+  const slider = /** @type {HTMLInputElement} */ (
+    h("input", { type: "range", min: 0, max: last, value: Math.min(at ?? last, last), "data-key": "step", "aria-label": "Gradient step" })
   );
+  const show = () => {
+    const step = Number(slider.value);
+    const words = classes.map((name, k) => `${name} ${percent(steps[step][k])}`).join(", ");
+    title.textContent = step === 0 ? "Before the first gradient step" : `After gradient step ${step} of ${last}`;
+    note.textContent = words;
+    slider.setAttribute("aria-valuetext", `${title.textContent}: ${words}`);
+    mark.setAttribute("d", `M${x(step)} 0V${HEIGHT}`);
+  };
+  slider.addEventListener("input", () => {
+    show();
+    toStep(Number(slider.value));
+  });
+  show();
+  const view = `-4 -4 ${WIDTH + 8} ${HEIGHT + 8}`;
+  const frame = svg("path", { class: "frame", d: `M0 0V${HEIGHT}H${WIDTH}` });
+  const chart = svg("svg", { class: "chart", viewBox: view, "aria-hidden": "true" }, frame, mark, ...lines);
+  return h("div", { class: "panel" }, title, chart, slider, note);
 }
 
 /** The query as learners see it. @param {State} state */

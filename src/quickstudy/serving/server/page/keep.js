@@ -3,7 +3,8 @@
 import { keep as put } from "./api.js";
 import { fill, h } from "./dom.js";
 import { called } from "./learners.js";
-import { chosen, shown } from "./state.js";
+import { chosen } from "./state.js";
+import { whenChanged } from "./store.js";
 
 /** @typedef {import("./state.js").State} State */
 
@@ -12,32 +13,34 @@ import { chosen, shown } from "./state.js";
  * @returns {(state: State) => void}
  */
 export function keep(element) {
-  /** @type {unknown[]} */
-  let last = [];
-  return (state) => {
-    const learner = chosen(state);
-    const { things } = shown(state);
-    const taught = things.filter((thing) => thing.examples.length > 0);
-    element.hidden = state.mode !== "draw" || taught.length < 2;
-    if (element.hidden || !learner || (last[0] === things && last[1] === learner)) return;
-    last = [things, learner];
-    const result = h("div", { class: "result", role: "status" });
-    const save = async (/** @type {string} */ name) => {
-      try {
-        await put(name, learner.name, taught);
-        fill(result, ...uses(name));
-      } catch (error) {
-        fill(result, h("p", {}, /** @type {Error} */ (error).message));
-      }
-    };
-    fill(
-      element,
-      h("h2", {}, "Keep it"),
-      h("p", { class: "lead" }, `What was taught, with ${called(learner)}, becomes a model that programs can ask.`),
-      form(save),
-      result,
-    );
+  return whenChanged(
+    (state) => [state.mode, state.board.things, state.learner, state.learners],
+    (state) => {
+      const taught = state.board.things.filter((thing) => thing.examples.length > 0);
+      const learner = chosen(state);
+      element.hidden = state.mode !== "draw" || taught.length < 2;
+      if (learner) fill(element, ...offer(learner, called(learner, state.learners), taught));
+    },
+  );
+}
+
+/**
+ * @param {import("./api.js").Learner} learner
+ * @param {string} name
+ * @param {import("./board.js").Thing[]} taught
+ */
+function offer(learner, name, taught) {
+  const result = h("div", { class: "result", role: "status" });
+  const save = async (/** @type {string} */ model) => {
+    try {
+      await put(model, learner.name, taught);
+      fill(result, ...uses(model));
+    } catch (error) {
+      fill(result, h("p", {}, /** @type {Error} */ (error).message));
+    }
   };
+  const lead = `What was taught becomes a model that programs can ask. Learner: ${name}.`;
+  return [h("h2", {}, "Keep it"), h("p", { class: "lead" }, lead), form(save), result];
 }
 
 /** @param {(name: string) => void} save */

@@ -2,6 +2,7 @@
 
 import { fill, h } from "./dom.js";
 import { allScores, answer, chosen, percent, shown } from "./state.js";
+import { whenChanged } from "./store.js";
 import { most } from "./unseen.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -9,15 +10,17 @@ import { most } from "./unseen.js";
 
 /** @type {Record<string, [string, string]>} What methods are called, and how they decide. */
 const METHODS = {
-  protonet: ["Prototypical network", "The nearest class mean, in a space that was learned from other characters."],
-  maml: ["MAML", "A few gradient steps on your examples, from a start that was learned for this."],
-  matching: ["Matching network", "Attention to each example, in a space that was learned from other characters."],
+  protonet: ["Prototypical network", "The nearest class mean, in a space that was learned on other characters."],
+  maml: ["MAML", "A few gradient steps on your examples, from a start that was learned on other characters."],
+  matching: ["Matching network", "Attention to each example, in a space that was learned on other characters."],
   pixels: ["Nearest neighbour", "The example with the most similar pixels. It has learned nothing before."],
 };
 
-/** @param {Learner} learner */
-export function called(learner) {
-  return METHODS[learner.method]?.[0] ?? learner.name;
+/** @param {Learner} learner @param {Learner[]} all */
+export function called(learner, all) {
+  const method = METHODS[learner.method]?.[0];
+  const twins = all.filter(({ method }) => method === learner.method).length > 1;
+  return method && !twins ? method : learner.name;
 }
 
 /** @param {Learner} learner */
@@ -31,33 +34,39 @@ export function explained(learner) {
  * @returns {(state: State) => void}
  */
 export function learners(element, actions) {
-  return (state) => {
-    const { things } = shown(state);
-    const known = things.filter((thing) => thing.examples.length > 0);
-    element.hidden = known.length < 2;
-    if (element.hidden) return;
-    const twice = known.some((thing) => thing.examples.length > 1);
-    fill(
-      element,
-      h(
-        "div",
-        { class: "line" },
-        h("h2", {}, "Learners side by side"),
-        h("button", {
-          class: "quiet",
-          "data-key": "measure",
-          disabled: !twice,
-          title: "Leave out each example in turn, and ask about it",
-          onclick: actions.measure,
-        }, "Leave-one-out test"),
-      ),
-      h(
-        "div",
-        { class: "cards", role: "radiogroup", "aria-label": "The learner that is shown in full" },
-        ...state.learners.map((learner) => card(learner, state, actions.choose)),
-      ),
-    );
+  return whenChanged(
+    (state) => [
+      ...[state.mode, state.learners, state.learner, state.answered, state.measured, state.unseen.deal],
+      ...[shown(state).things, shown(state).query === null],
+    ],
+    (state) => {
+      const known = shown(state).things.filter((thing) => thing.examples.length > 0);
+      element.hidden = known.length < 2;
+      fill(
+        element,
+        h("div", { class: "line" }, h("h2", {}, "Learners side by side"), test(state, actions.measure)),
+        h(
+          "div",
+          { class: "cards", role: "radiogroup", "aria-label": "The learner that is shown in full" },
+          ...state.learners.map((learner) => card(learner, state, actions.choose)),
+        ),
+      );
+    },
+  );
+}
+
+/** @param {State} state @param {() => void} measure */
+function test(state, measure) {
+  const { things } = shown(state);
+  const runs = state.measured?.things === things && !state.measured.learnt;
+  const about = {
+    class: "quiet",
+    "data-key": "measure",
+    disabled: runs || !things.some((thing) => thing.examples.length > 1),
+    title: "Leave out each example in turn, and ask about it",
+    onclick: measure,
   };
+  return h("button", about, runs ? "Testing …" : "Leave-one-out test");
 }
 
 /**
@@ -79,7 +88,7 @@ function card(learner, state, choose) {
       "data-key": `learner ${name}`,
       onchange: () => choose(name),
     }),
-    h("span", { class: "who" }, called(learner)),
+    h("span", { class: "who" }, called(learner, state.learners)),
     verdict(state, name),
     ...figures(state, name),
   );
@@ -108,7 +117,7 @@ function figures(state, learner) {
   const score = state.mode === "unseen" && allScores(state)[learner];
   if (score) found.push(h("span", { class: "score" }, `right ${score.right} of ${score.of}`));
   if (state.measured?.things === shown(state).things) {
-    const answer = state.measured.learnt.answers.find((answer) => answer.learner === learner);
+    const answer = state.measured.learnt?.answers.find((answer) => answer.learner === learner);
     const left = answer?.left_out;
     if (left) found.push(h("span", { class: "note" }, `${left.right} of ${left.of} left-out examples right`));
   }

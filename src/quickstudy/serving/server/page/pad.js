@@ -7,12 +7,17 @@ import { SIDE, path } from "./drawing.js";
 /** @typedef {import("./api.js").Drawing} Drawing */
 
 /**
- * Listens to the pen. Each stroke is told whenever it grows: `begun` is true for its first point,
- * `ended` for its last one.
- * @param {HTMLElement} element
- * @param {(stroke: Point[], begun: boolean, ended: boolean) => void} drawn
+ * A stroke so far: `begun` is true at its first point, `ended` at its last one; `by` is "mouse",
+ * "touch" or "pen".
+ * @typedef {{stroke: Point[], begun: boolean, ended: boolean, by: string}} Drawn
  */
-export function listen(element, drawn) {
+
+/**
+ * Listens to the pen, and tells each stroke whenever it grows.
+ * @param {HTMLElement} element
+ * @param {(drawn: Drawn) => void} tell
+ */
+export function listen(element, tell) {
   /** @type {Point[] | null} */
   let stroke = null;
   /** @type {number | null} */
@@ -31,18 +36,19 @@ export function listen(element, drawn) {
     element.setPointerCapture(event.pointerId);
     pen = event.pointerId;
     stroke = [point(event)];
-    drawn(stroke, true, false);
+    tell({ stroke, begun: true, ended: false, by: event.pointerType });
   });
   element.addEventListener("pointermove", (event) => {
     if (event.pointerId !== pen || stroke === null) return;
     const events = event.getCoalescedEvents?.() ?? [];
     stroke = [...stroke, ...(events.length ? events : [event]).map(point)];
-    drawn(stroke, false, false);
+    tell({ stroke, begun: false, ended: false, by: event.pointerType });
   });
   for (const kind of ["pointerup", "pointercancel"]) {
-    element.addEventListener(kind, (event) => {
-      if (/** @type {PointerEvent} */ (event).pointerId !== pen || stroke === null) return;
-      drawn(stroke, false, true);
+    element.addEventListener(kind, (any) => {
+      const event = /** @type {PointerEvent} */ (any);
+      if (event.pointerId !== pen || stroke === null) return;
+      tell({ stroke, begun: false, ended: true, by: event.pointerType });
       pen = stroke = null;
     });
   }

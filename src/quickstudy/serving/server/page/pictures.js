@@ -8,6 +8,9 @@ const SURROUNDINGS = 1 / 8;
 /** How much darker than its surroundings ink is. */
 const DARKER = 0.82;
 
+/** The longer side of the ink as a share of the picture's side: as the server draws strokes. */
+const EXTENT = 0.64;
+
 /**
  * Reads a picture, and gives it as a `data:` address of at most 128 × 128 pixels.
  * @param {Blob} file
@@ -61,7 +64,7 @@ function cleaned(photograph) {
   }
   if (right < 0) return canvas(photograph, SMALL);
   context2d(photograph).putImageData(pixels, 0, 0);
-  const side = 1.25 * Math.max(right - left + 1, bottom - top + 1, 16);
+  const side = Math.max(right - left + 1, bottom - top + 1, 16) / EXTENT;
   const square = document.createElement("canvas");
   square.width = square.height = Math.ceil(side);
   const context = context2d(square);

@@ -25,7 +25,8 @@ import { scores } from "./unseen.js";
  * @property {string | null} learner the one whose answer is shown in full
  * @property {number | null} step of its gradient steps; null is the last one
  * @property {Answered | null} answered
- * @property {{things: Thing[], learnt: Learnt} | null} measured with examples left out
+ * @property {{things: Thing[], learnt: Learnt | null} | null} measured
+ *   with examples left out; learnt is null while this goes on
  * @property {string | null} trouble
  */
 

@@ -1,12 +1,16 @@
-/** Holds the state, tells who listens, and keeps what was drawn in the browser's database. */
+/** Holds the state, tells who listens, and keeps what was drawn for the next visit. */
 
 import { START } from "./state.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./board.js").Board} Board */
 
-const DATABASE = "quickstudy";
-const TABLE = "playground";
+/** Where the browser keeps it, with a number for its form. */
+const KEPT = "quickstudy playground 1";
+
+/** How long nothing changes before it is kept, in milliseconds. */
+const AFTER = 500;
+
 const MOST_PAST = 200;
 
 export class Store {
@@ -45,49 +49,47 @@ export class Store {
 }
 
 /**
- * Goes on with what was kept here before. Where the browser keeps nothing (a private window, say),
- * the page works all the same.
- * @param {Store} store
+ * A listener that acts when one of these parts of the state has changed.
+ * @param {(state: State) => unknown[]} parts
+ * @param {(state: State) => void} act
+ * @returns {(state: State) => void}
  */
-export async function restore(store) {
-  try {
-    const database = await opened();
-    const kept = await done(database.transaction(TABLE).objectStore(TABLE).get("state"));
-    if (kept) store.change(kept);
-    keepFrom(store, database);
-  } catch (error) {
-    console.info("Nothing is kept for the next visit:", error);
-  }
-}
-
-/** @param {Store} store @param {IDBDatabase} database */
-function keepFrom(store, database) {
-  /** @type {unknown[]} */
-  let last = [];
-  store.listen(({ mode, board, unseen, learner }) => {
-    const parts = [mode, board, unseen, learner];
-    if (parts.every((part, i) => part === last[i])) return;
-    last = parts;
-    const table = database.transaction(TABLE, "readwrite").objectStore(TABLE);
-    table.put({ mode, board, unseen, learner }, "state");
-  });
-}
-
-/** @returns {Promise<IDBDatabase>} */
-function opened() {
-  const request = indexedDB.open(DATABASE, 1);
-  request.onupgradeneeded = () => request.result.createObjectStore(TABLE);
-  return done(request);
+export function whenChanged(parts, act) {
+  /** @type {unknown[] | null} */
+  let last = null;
+  return (state) => {
+    const now = parts(state);
+    if (last && now.every((part, i) => part === /** @type {unknown[]} */ (last)[i])) return;
+    last = now;
+    act(state);
+  };
 }
 
 /**
- * @template T
- * @param {IDBRequest<T>} request
- * @returns {Promise<T>}
+ * Goes on with what was kept here before, and keeps what comes. Where the browser keeps nothing (a
+ * private window, say), the page works all the same.
+ * @param {Store} store
  */
-function done(request) {
-  return new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
+export function restore(store) {
+  const orNot = (/** @type {() => void} */ work) => {
+    try {
+      work();
+    } catch (error) {
+      console.info("The browser keeps nothing for the next visit:", error);
+    }
+  };
+  const keep = () => {
+    const { mode, board, unseen, learner } = store.state;
+    orNot(() => localStorage.setItem(KEPT, JSON.stringify({ mode, board, unseen, learner })));
+  };
+  orNot(() => store.change(JSON.parse(localStorage.getItem(KEPT) ?? "{}")));
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  store.listen(
+    whenChanged(({ mode, board, unseen, learner }) => [mode, board, unseen, learner], () => {
+      clearTimeout(timer);
+      timer = setTimeout(keep, AFTER);
+    }),
+  );
+  addEventListener("pagehide", keep);
 }

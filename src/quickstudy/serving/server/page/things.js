@@ -3,6 +3,7 @@
 import { fill, h, setVars } from "./dom.js";
 import { squiggle, star, thumbnail } from "./drawing.js";
 import { answer, chosen, percent, shown, truth } from "./state.js";
+import { whenChanged } from "./store.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./board.js").Thing} Thing */
@@ -23,23 +24,29 @@ import { answer, chosen, percent, shown, truth } from "./state.js";
  * @returns {(state: State) => void}
  */
 export function taught(element, actions) {
-  /** @type {unknown[]} */
-  let last = [];
+  const showRows = whenChanged(
+    (state) => [state.mode, shown(state).things, shown(state).query === null],
+    (state) => fill(element, ...rows(state, actions)),
+  );
   return (state) => {
-    const { things, query } = shown(state);
-    const parts = [things, state.mode, query === null];
-    if (parts.some((part, i) => part !== last[i])) {
-      last = parts;
-      const own = state.mode === "draw";
-      fill(
-        element,
-        h("ul", { class: own ? "things" : "things fixed" }, ...things.map((thing) => row(thing, own && actions, query !== null))),
-        own && things.length === 0 && query === null && story(),
-        own && newName(actions, query !== null, things.length === 0),
-      );
-    }
+    showRows(state);
     showShares(element, state);
   };
+}
+
+/** @param {State} state @param {Actions} actions */
+function rows(state, actions) {
+  const { things, query } = shown(state);
+  const [first, drawn] = [things.length === 0, query !== null];
+  if (state.mode === "unseen") {
+    const look = things.length > 6 ? "things fixed many" : "things fixed";
+    return [h("ul", { class: look }, ...things.map((thing) => row(thing, null, drawn)))];
+  }
+  return [
+    h("ul", { class: "things" }, ...things.map((thing) => row(thing, actions, drawn))),
+    first && !drawn && story(),
+    newName(actions, drawn, first),
+  ];
 }
 
 /** Widths of bars, and figures. @param {HTMLElement} element @param {State} state */
@@ -62,7 +69,7 @@ function showShares(element, state) {
 
 /**
  * @param {Thing} thing
- * @param {Actions | false} actions false for things that stay as they are
+ * @param {Actions | null} actions null for things that stay as they are
  * @param {boolean} drawn
  */
 function row(thing, actions, drawn) {
@@ -122,7 +129,7 @@ function nameField(thing, actions) {
   });
 }
 
-/** @param {Thing} thing @param {number} place @param {Actions | false} actions */
+/** @param {Thing} thing @param {number} place @param {Actions | null} actions */
 function example(thing, place, actions) {
   const words = `Example ${place + 1} of ${thing.name}`;
   const picture = thumbnail(thing.examples[place], words);

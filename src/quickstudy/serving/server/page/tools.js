@@ -1,6 +1,7 @@
 /** What stands under the pad: undo, clear and pictures, or the next unseen character. */
 
 import { fill, h } from "./dom.js";
+import { whenChanged } from "./store.js";
 
 /** @typedef {import("./state.js").State} State */
 
@@ -16,9 +17,10 @@ import { fill, h } from "./dom.js";
 
 /** @param {HTMLElement} element @param {Actions} actions @returns {(state: State) => void} */
 export function tools(element, actions) {
-  return (state) => {
-    fill(element, ...(state.mode === "draw" ? forDrawing(state, actions) : forUnseen(state, actions)));
-  };
+  return whenChanged(
+    ({ mode, past, board, unseen }) => [mode, past.length > 0, board.query === null, unseen.deal, !unseen.own],
+    (state) => fill(element, ...(state.mode === "draw" ? forDrawing : forUnseen)(state, actions)),
+  );
 }
 
 /** @param {State} state @param {Actions} actions */
@@ -48,6 +50,7 @@ function forUnseen(state, actions) {
       choice("Characters", [2, 3, 5, 10, 20], way, (value) => actions.deal(value, shot)),
       choice("Examples of each", [1, 2, 5], shot, (value) => actions.deal(way, value)),
     ),
+    deal && h("p", { class: "note" }, `These are ${deal.words}. Draw one of them, too.`),
   ];
 }
 
@@ -108,6 +111,9 @@ export function modes(element, choose) {
       "aria-pressed": state.mode === mode ? "true" : "false",
       onclick: () => choose(mode),
     }, words);
-  return (state) => fill(element, tab("draw", "Draw", state), tab("unseen", "Unseen characters", state));
+  return whenChanged(
+    ({ mode }) => [mode],
+    (state) => fill(element, tab("draw", "Draw", state), tab("unseen", "Unseen characters", state)),
+  );
 }
 
