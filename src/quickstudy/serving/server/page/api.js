@@ -1,5 +1,7 @@
 /** The server's interface, as far as the page uses it: docs/serving.md. */
 
+import { fromStrokes } from "./pictures.js";
+
 /** @typedef {[number, number]} Point */
 /** @typedef {{strokes: Point[][]} | {picture: string}} Drawing  A picture is a `data:` address. */
 /** @typedef {{name: string, drawing: Drawing}} Example */
@@ -58,6 +60,7 @@ export async function learners() {
  * @returns {Promise<Learnt>}
  */
 export function learn(learners, examples, queries, { measure = false } = {}) {
+  const input = inputFor(learners);
   return request("POST", "v1/learn", {
     learners: learners.map((learner) => learner.name),
     examples: examples.map(({ name, drawing }) => ({ class: name, input: input(drawing) })),
@@ -80,19 +83,24 @@ export function characters(count, drawings) {
 /**
  * Adapts a learner, and keeps what comes of it as a model of the server.
  * @param {string} name
- * @param {string} learner
+ * @param {Learner} learner
  * @param {{name: string, examples: Drawing[]}[]} things
  */
 export function keep(name, learner, things) {
+  const input = inputFor([learner]);
   const classes = Object.fromEntries(
     things.map((thing) => [thing.name, thing.examples.map(input)]),
   );
-  return request("PUT", `v1/models/${encodeURIComponent(name)}`, { learner, classes });
+  return request("PUT", `v1/models/${encodeURIComponent(name)}`, { learner: learner.name, classes });
 }
 
-/** @param {Drawing} drawing */
-function input(drawing) {
-  return "strokes" in drawing ? drawing : drawing.picture;
+/** How inputs are sent: as strokes where all learners take these. @param {Learner[]} learners */
+function inputFor(learners) {
+  const strokes = learners.every((learner) => learner.takes.strokes);
+  return (/** @type {Drawing} */ drawing) => {
+    if ("picture" in drawing) return drawing.picture;
+    return strokes ? drawing : fromStrokes(drawing);
+  };
 }
 
 /**

@@ -28,6 +28,14 @@ function curve(stroke) {
   return `M${x} ${y}${between.join("")}L${endX} ${endY}`;
 }
 
+/** The smallest rectangle around strokes. @param {Point[][]} strokes */
+export function bounds(strokes) {
+  const xs = strokes.flat().map(([x]) => x);
+  const ys = strokes.flat().map(([, y]) => y);
+  const [left, top] = [Math.min(...xs), Math.min(...ys)];
+  return { left, top, width: Math.max(...xs) - left, height: Math.max(...ys) - top };
+}
+
 /**
  * A small picture of a drawing; its ink fills it, whatever part of the pad it took.
  * @param {Drawing} drawing
@@ -35,17 +43,19 @@ function curve(stroke) {
  */
 export function thumbnail(drawing, words) {
   if ("picture" in drawing) return h("img", { class: "thumb", src: drawing.picture, alt: words });
-  const xs = drawing.strokes.flat().map(([x]) => x);
-  const ys = drawing.strokes.flat().map(([, y]) => y);
-  const [left, top] = [Math.min(...xs), Math.min(...ys)];
-  const [width, height] = [Math.max(...xs) - left, Math.max(...ys) - top];
+  const { left, top, width, height } = bounds(drawing.strokes);
   const side = 1.35 * Math.max(width, height, 60);
   const corner = [left + width / 2 - side / 2, top + height / 2 - side / 2];
   return svg(
     "svg",
-    { class: "thumb", viewBox: `${corner[0]} ${corner[1]} ${side} ${side}`, role: "img", "aria-label": words },
+    { class: "thumb", viewBox: [...corner, side, side].join(" "), ...named(words) },
     svg("path", { d: path(drawing.strokes), "stroke-width": 0.065 * side }),
   );
+}
+
+/** What screen readers say of a picture; without words, they pass it over. @param {string} words */
+function named(words) {
+  return words ? { role: "img", "aria-label": words } : { "aria-hidden": "true" };
 }
 
 /**

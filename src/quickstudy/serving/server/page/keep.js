@@ -33,7 +33,7 @@ function offer(learner, name, taught) {
   const result = h("div", { class: "result", role: "status" });
   const save = async (/** @type {string} */ model) => {
     try {
-      await put(model, learner.name, taught);
+      await put(model, learner, taught);
       fill(result, ...uses(model));
     } catch (error) {
       fill(result, h("p", {}, /** @type {Error} */ (error).message));

@@ -8,12 +8,16 @@ import { most } from "./unseen.js";
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./api.js").Learner} Learner */
 
+/** @type {[string, string]} */
+const NEIGHBOUR = ["Nearest neighbour", "The example with the most similar pixels. It has learned nothing before."];
+
 /** @type {Record<string, [string, string]>} What methods are called, and how they decide. */
 const METHODS = {
   protonet: ["Prototypical network", "The nearest class mean, in a space that was learned on other characters."],
   maml: ["MAML", "A few gradient steps on your examples, from a start that was learned on other characters."],
   matching: ["Matching network", "Attention to each example, in a space that was learned on other characters."],
-  pixels: ["Nearest neighbour", "The example with the most similar pixels. It has learned nothing before."],
+  pixels: NEIGHBOUR,
+  "nearest neighbour": NEIGHBOUR,
 };
 
 /** @param {Learner} learner @param {Learner[]} all */

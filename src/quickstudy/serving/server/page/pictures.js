@@ -1,6 +1,9 @@
 /** Pictures from files: made small, and photographs of ink on paper made clean. */
 
-const SMALL = 128;
+import { bounds, path } from "./drawing.js";
+
+/** The longer side of pictures of ink, and of other pictures, in pixels. */
+const [SMALL, LARGER] = [128, 224];
 
 /** How far, in sides of the picture, paper is compared with its surroundings. */
 const SURROUNDINGS = 1 / 8;
@@ -8,11 +11,11 @@ const SURROUNDINGS = 1 / 8;
 /** How much darker than its surroundings ink is. */
 const DARKER = 0.82;
 
-/** The longer side of the ink as a share of the picture's side: as the server draws strokes. */
-const EXTENT = 0.64;
+/** The longer side of the ink, and the width of lines, in sides of the picture: as the server draws. */
+const [EXTENT, PEN] = [0.64, 3.4 / 105];
 
 /**
- * Reads a picture, and gives it as a `data:` address of at most 128 × 128 pixels.
+ * Reads a picture, and gives it as a small one at a `data:` address.
  * @param {Blob} file
  * @param {boolean} ink keep ink alone, as black on white
  * @returns {Promise<string>}
@@ -21,9 +24,35 @@ export async function read(file, ink) {
   const bitmap = await createImageBitmap(file).catch(() => {
     throw new Error(`${file instanceof File ? file.name : "This"} is no picture that the browser can read.`);
   });
-  const drawn = canvas(bitmap, ink ? 4 * SMALL : SMALL);
+  const picture = canvas(bitmap, ink ? 4 * SMALL : LARGER);
   bitmap.close();
-  return (ink ? cleaned(drawn) : drawn).toDataURL("image/png");
+  return ink ? cleaned(picture).toDataURL("image/png") : picture.toDataURL("image/jpeg", 0.9);
+}
+
+/** @type {WeakMap<object, string>} */
+const inked = new WeakMap();
+
+/**
+ * A drawing as a picture, black on white, for learners that take no strokes.
+ * @param {{strokes: import("./api.js").Point[][]}} drawing
+ * @returns {string} its `data:` address
+ */
+export function fromStrokes(drawing) {
+  const known = inked.get(drawing);
+  if (known) return known;
+  const { left, top, width, height } = bounds(drawing.strokes);
+  const scale = (EXTENT * LARGER) / Math.max(width, height, 1);
+  const picture = blank(LARGER, LARGER);
+  const context = context2d(picture);
+  context.translate(LARGER / 2, LARGER / 2);
+  context.scale(scale, scale);
+  context.translate(-left - width / 2, -top - height / 2);
+  context.lineWidth = (PEN * LARGER) / scale;
+  context.lineCap = context.lineJoin = "round";
+  context.stroke(new Path2D(path(drawing.strokes)));
+  const address = picture.toDataURL("image/png");
+  inked.set(drawing, address);
+  return address;
 }
 
 /**
@@ -33,14 +62,9 @@ export async function read(file, ink) {
  */
 function canvas(picture, side) {
   const scale = Math.min(1, side / Math.max(picture.width, picture.height));
-  const result = document.createElement("canvas");
-  result.width = Math.max(1, Math.round(scale * picture.width));
-  result.height = Math.max(1, Math.round(scale * picture.height));
-  const context = context2d(result);
-  context.fillStyle = "white";
-  context.fillRect(0, 0, result.width, result.height);
-  context.imageSmoothingQuality = "high";
-  context.drawImage(picture, 0, 0, result.width, result.height);
+  const [width, height] = [picture.width, picture.height].map((x) => Math.max(1, Math.round(scale * x)));
+  const result = blank(width, height);
+  context2d(result).drawImage(picture, 0, 0, width, height);
   return result;
 }
 
@@ -64,14 +88,9 @@ function cleaned(photograph) {
   }
   if (right < 0) return canvas(photograph, SMALL);
   context2d(photograph).putImageData(pixels, 0, 0);
-  const side = Math.max(right - left + 1, bottom - top + 1, 16) / EXTENT;
-  const square = document.createElement("canvas");
-  square.width = square.height = Math.ceil(side);
-  const context = context2d(square);
-  context.fillStyle = "white";
-  context.fillRect(0, 0, side, side);
-  const [x, y] = [(side - left - right - 1) / 2, (side - top - bottom - 1) / 2];
-  context.drawImage(photograph, x, y);
+  const side = Math.ceil(Math.max(right - left + 1, bottom - top + 1, 16) / EXTENT);
+  const square = blank(side, side);
+  context2d(square).drawImage(photograph, (side - left - right - 1) / 2, (side - top - bottom - 1) / 2);
   return canvas(square, SMALL);
 }
 
@@ -118,6 +137,17 @@ function darkerThanAround(grey, width, height) {
     const mean = (at(x1, y1) - at(x0, y1) - at(x1, y0) + at(x0, y0)) / ((x1 - x0) * (y1 - y0));
     return value < DARKER * mean;
   });
+}
+
+/** A white canvas. @param {number} width @param {number} height */
+function blank(width, height) {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [width, height];
+  const context = context2d(canvas);
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
+  context.imageSmoothingQuality = "high";
+  return canvas;
 }
 
 /** @param {HTMLCanvasElement} canvas */
