@@ -121,7 +121,7 @@ class Page:
     def open(self, address: str) -> None:
         """Open an address, and wait until it is loaded."""
         self("Page.navigate", url=address)
-        self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        self.until(f"document.readyState === 'complete' && location.href === {address!r}")
 
     def eval(self, expression: str) -> Any:
         """What an expression of JavaScript gives."""
