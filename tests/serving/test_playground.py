@@ -182,12 +182,12 @@ def test_unseen_characters_and_the_score(page: Page) -> None:
 def test_what_was_taught_is_kept_as_a_model(page: Page, address: str) -> None:
     two_things(page)
     page.eval("document.querySelector('[aria-label=\"Name of the model\"]').select()")
-    page.write("drawn here")
+    page.write("drawn-here")
     page.click(key("save"))
     page.until("document.querySelector('.result code')")
     query = {"inputs": [{"strokes": [[[100 * x, 100 * y] for x, y in star(7)]]}]}
     request = urllib.request.Request(
-        f"{address}v1/models/drawn%20here/predict",
+        f"{address}v1/models/drawn-here/predict",
         json.dumps(query).encode(),
         {"Content-Type": "application/json"},
     )
