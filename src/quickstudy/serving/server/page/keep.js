@@ -64,10 +64,15 @@ function form(save) {
 
 /** How to use a model that the server has. @param {string} name */
 function uses(name) {
-  const address = new URL(`v1/models/${encodeURIComponent(name)}`, location.href).href;
+  const address = new URL(`v1/models/${encodeURIComponent(name)}/predict`, location.href).href;
+  const files = 'files={"file": open("picture.png", "rb")}';
   return [
-    h("p", {}, `The server has the model “${name}” as long as it runs. Ask it:`),
-    line("curl", `curl -F file=@picture.png ${address}/predict`),
+    h("p", {}, `The server has the model “${name}” as long as it runs. Ask it about a picture:`),
+    line("curl", `curl -F file=@picture.png ${address}`),
+    line("Python", `requests.post("${address}", ${files}).json()`),
+    h("p", {}, "As a file, for a server that was started with --keep FOLDER:"),
+    line("command line", `quickstudy predict FOLDER/${name}.qs picture.png`),
+    line("Python", `quickstudy.load("FOLDER/${name}.qs").predict(["picture.png"])`),
   ];
 }
 
@@ -76,7 +81,7 @@ function line(where, command) {
   const copy = h("button", {
     class: "quiet",
     "aria-label": `Copy the line for ${where}`,
-    onclick: () => navigator.clipboard.writeText(command),
+    onclick: () => navigator.clipboard?.writeText(command),
   }, "Copy");
-  return h("div", { class: "command" }, h("span", { class: "note" }, where), h("code", {}, command), copy);
+  return h("div", { class: "command" }, h("span", { class: "note" }, where), copy, h("code", {}, command));
 }

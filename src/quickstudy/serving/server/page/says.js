@@ -76,7 +76,7 @@ function answered(state, classes, said) {
   const right = truth(state);
   if (right !== null) {
     const hint = name === right ? "Right." : `Wrong: it is ${right}.`;
-    return { says: name, colour, share, hint: said.unknown ? `${hint} It took it for none of these.` : hint };
+    return { says: name, colour, share, hint: said.unknown ? `${hint} It looked unfamiliar.` : hint };
   }
   if (said.unknown) {
     return { says: "None of these.", hint: "Something new? Teach it its name." };
