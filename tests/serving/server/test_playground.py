@@ -1,16 +1,23 @@
 """The playground in a real browser: drawn on, by mouse, finger and keyboard, and it learns."""
 
 import json
-import os
+import threading
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvicorn
 from PIL import Image, ImageDraw
 
 from benchmarks.browser import CHROMIUM, Page, chromium
 from benchmarks.strokes import Stroke, house, squiggle, star
+from quickstudy.serving.server import learners, running
+from quickstudy.serving.server.app import application
+from quickstudy.serving.server.guard import Guard
+
+from . import tiny
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
@@ -20,8 +27,22 @@ CTRL = 2
 
 
 @pytest.fixture(scope="module")
-def address() -> str:
-    return os.environ["PLAYGROUND"]
+def address() -> Iterator[str]:
+    """A server with the learner of characters that the package brings along, and small ones."""
+    limits = replace(tiny.LIMITS, most_examples=32)
+    _, *small = tiny.shipped(limits)
+    characters = next(x for x in learners.shipped(limits) if x.name == "characters")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learners, "shipped", lambda _: [characters, *small])
+        served = running.prepared([], limits, None)
+    listening = running.Place("127.0.0.1", 0, ()).listen()
+    settings = uvicorn.Config(Guard(application(served)), log_config=None, lifespan="off")
+    server = uvicorn.Server(settings)
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    server.should_exit = True
+    thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +98,12 @@ def taught(page: Page) -> dict[str, int]:
     return dict(found)
 
 
+def shares(page: Page, of: str) -> list[float]:
+    """How long bars are."""
+    share = "getComputedStyle(x).getPropertyValue('--share')"
+    return page.eval(f"[...document.querySelectorAll('{of}')].map((x) => Number({share}))")
+
+
 def two_things(page: Page, *, touch: bool = False) -> None:
     for seed in range(3):
         teach(page, squiggle(seed), "squiggle", touch=touch)
@@ -96,8 +123,7 @@ def test_three_squiggles_three_stars_and_it_names_the_fourth(page: Page) -> None
     for drawn, name in ((star(7), "star"), (squiggle(7), "squiggle")):
         page.draw("#pad", drawn)
         page.until(f"document.querySelector('#says').innerText.startsWith('{name}')")
-        shares = page.eval("[...document.querySelectorAll('.thing')].map(x => x.style.cssText)")
-        bars = [float(share.split("--share:")[1].rstrip("; ")) for share in shares]
+        bars = shares(page, ".thing")
         assert sum(bars) == pytest.approx(1, abs=1e-3)
         assert max(bars) == bars[["squiggle", "star"].index(name)]
         nearest = page.until("document.querySelector('#evidence .row .note')?.innerText")
@@ -177,6 +203,33 @@ def test_unseen_characters_and_the_score(page: Page) -> None:
     page.until("document.querySelector('.truth') === null")
     page.until("document.querySelector('.verdict')")
     assert page.eval("document.querySelector('.score').innerText").endswith(" of 11")
+
+
+def test_gradient_steps_and_attention(page: Page) -> None:
+    two_things(page)
+    page.draw("#pad", star(7))
+    page.until("document.querySelector('.verdict')")
+    page.click(key("learner maml"))
+    page.until("document.querySelector('#evidence .chart')")
+    last = page.eval("Number(document.querySelector('[type=range]').max)")
+    assert last >= 1
+    after = shares(page, ".thing")
+    page.eval(f"document.querySelector('{key('step')}').focus()")
+    for _ in range(last):
+        page.press("ArrowLeft", 37)
+    assert page.eval("document.querySelector('#evidence h3').innerText").startswith("Before")
+    before = shares(page, ".thing")
+    assert before != after
+    assert sum(before) == pytest.approx(sum(after), abs=1e-3)
+    page.click(key("learner matching"))
+    page.until("document.querySelector('#evidence .row .bar')")
+    attention = shares(page, "#evidence .row .class")
+    assert len(attention) == 6
+    assert attention == sorted(attention, reverse=True)
+    assert sum(attention) == pytest.approx(1, abs=1e-3)
+    page.click(key("measure"))
+    said = page.until("document.querySelector('.cards').innerText.match(/\\d of 6 left-out/g)")
+    assert len(said) >= 2
 
 
 def test_what_was_taught_is_kept_as_a_model(page: Page, address: str) -> None:
