@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,8 @@ class Serve(Limits):
     refused."""
     keep: Path | None = None
     """A folder for what requests make. Without one it is gone when the server ends."""
+    open: bool = False
+    """Open the playground in a browser."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -57,7 +61,7 @@ def run(words: list[str]) -> int:
             f"--host {options.host}: whoever reaches this machine can use the server; nothing asks "
             "who they are"
         )
-    serve(options.files, place, options, options.keep, told)
+    serve(options.files, place, options, options.keep, opened if options.open else told)
     return 0
 
 
@@ -67,3 +71,9 @@ def told(address: str) -> None:
 
     log(event="ready", address=address)
     show.line(f"the playground: {address}    the interface: {address}/docs    Ctrl-C ends it")
+
+
+def opened(address: str) -> None:
+    """Say where it is, and show it. A browser for terminals would wait here for its end."""
+    told(address)
+    threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()

@@ -137,7 +137,7 @@ function familiar(said, threshold) {
   return panel(
     said.unknown ? "Is it one of these? No." : "Is it one of these? Yes.",
     bar,
-    h("span", { class: "note" }, `As familiar as ${percent(score)} of known drawings are, or more. At ${percent(threshold ?? 0)} or less, it is none of these.`),
+    h("span", { class: "note" }, `At least as familiar as ${percent(score)} of known drawings. Up to ${percent(threshold ?? 0)} counts as none of these.`),
   );
 }
 
