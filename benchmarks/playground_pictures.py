@@ -46,7 +46,9 @@ def take(page: Page, path: Path) -> None:
 def main() -> None:
     """Serve the playground, draw, and take pictures."""
     command = [sys.executable, "-m", "quickstudy", "serve", "--port", "0"]
-    serving = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    serving = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
         assert serving.stdout is not None
         address = serving.stdout.readline().split()[2] + "/"

@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from PIL import Image, ImageDraw
 
+import quickstudy
 from benchmarks.browser import CHROMIUM, Page, chromium
 from benchmarks.strokes import Stroke, house, squiggle, star
 from quickstudy.serving.server import learners, running
@@ -232,12 +233,15 @@ def test_gradient_steps_and_attention(page: Page) -> None:
     assert len(said) >= 2
 
 
-def test_what_was_taught_is_kept_as_a_model(page: Page, address: str) -> None:
+def test_what_was_taught_is_kept_as_a_model(page: Page, address: str, tmp_path: Path) -> None:
     two_things(page)
     page.eval("document.querySelector('[aria-label=\"Name of the model\"]').select()")
     page.write("drawn-here")
     page.click(key("save"))
     page.until("document.querySelector('.result code')")
+    with urllib.request.urlopen(page.eval("document.querySelector('.result a').href")) as file:
+        (tmp_path / "drawn-here.qs").write_bytes(file.read())
+    assert list(quickstudy.load(tmp_path / "drawn-here.qs").classes_) == ["squiggle", "star"]
     query = {"inputs": [{"strokes": [[[100 * x, 100 * y] for x, y in star(7)]]}]}
     request = urllib.request.Request(
         f"{address}v1/models/drawn-here/predict",

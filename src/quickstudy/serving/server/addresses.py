@@ -21,7 +21,7 @@ from quickstudy.serving.server.body import BadRequest, WrongType
 from quickstudy.serving.server.characters import MOST_CHARACTERS, MOST_DRAWINGS, HeldOut
 from quickstudy.serving.server.learners import NEIGHBOUR, ServedLearner
 from quickstudy.serving.server.limits import Limits
-from quickstudy.serving.server.making import Conflict, Model
+from quickstudy.serving.server.making import Conflict, Model, in_file
 from quickstudy.serving.server.models import Missing, Models
 from quickstudy.serving.server.openapi import document
 from quickstudy.serving.server.reading import BadInput, Item, kind_of, read
@@ -93,6 +93,15 @@ async def cards(request: Request) -> Response:
 async def card(request: Request) -> Response:
     """One model."""
     return answer(of(request).models.get(request.path_params["name"]).card())
+
+
+async def file(request: Request) -> Response:
+    """A model as a file, for `quickstudy predict` and `update`."""
+    server = of(request)
+    model = server.models.get(request.path_params["name"])
+    content = await server.work.do(in_file, model)
+    headers = {"content-disposition": f'attachment; filename="{model.name}.qs"'}
+    return Response(content, headers=headers, media_type="application/octet-stream")
 
 
 async def learners(request: Request) -> Response:

@@ -43,6 +43,7 @@ def application(server: Server) -> Starlette:
         ("/v1/models/{name}", "GET", addresses.card),
         ("/v1/models/{name}", "PUT", addresses.adapt),
         ("/v1/models/{name}", "DELETE", addresses.remove),
+        ("/v1/models/{name}/file", "GET", addresses.file),
         ("/v1/models/{name}/predict", "POST", addresses.predict),
         ("/v1/models/{name}/classes", "POST", addresses.add),
         ("/v1/models/{name}/classes/{label:path}", "DELETE", addresses.remove_class),

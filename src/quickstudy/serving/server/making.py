@@ -6,6 +6,7 @@ A model is never changed: another one takes its place, so an answer is always of
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,17 @@ def made(
         learner.provenance if before is None else before.adapted.provenance,
     )
     return Model(name, one, learner)
+
+
+def in_file(model: Model) -> bytes:
+    """A model as `adapt` would have written it; one whose file keeps no examples as it was read."""
+    if model.adapted.kept is None:
+        assert model.file is not None
+        return model.file.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.qs"
+        adapted_file.save(path, cut(model.adapted))
+        return path.read_bytes()
 
 
 def cut(one: Adapted) -> Adapted:

@@ -36,6 +36,7 @@ OPERATIONS = (
     Operation("get", "/health", "Whether the server is ready", schemas.Health),
     Operation("get", "/v1/models", "All models", schemas.Cards),
     Operation("get", "/v1/models/{name}", "One model", schemas.Card, errors=(404,)),
+    Operation("get", "/v1/models/{name}/file", "One model as a file", bytes, errors=(404, 503)),
     Operation(
         "put",
         "/v1/models/{name}",
@@ -152,4 +153,6 @@ def _operation(one: Operation) -> dict[str, Any]:
 
 
 def _json(kind: type) -> dict[str, Any]:
+    if kind is bytes:
+        return {"application/octet-stream": {}}
     return {"application/json": {"schema": {"$ref": REF.format(name=kind.__name__)}}}

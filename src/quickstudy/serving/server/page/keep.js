@@ -64,15 +64,16 @@ function form(save) {
 
 /** How to use a model that the server has. @param {string} name */
 function uses(name) {
-  const address = new URL(`v1/models/${encodeURIComponent(name)}/predict`, location.href).href;
-  const files = 'files={"file": open("picture.png", "rb")}';
+  const model = new URL(`v1/models/${encodeURIComponent(name)}`, location.href).href;
+  const file = `${name}.qs`;
+  const opened = 'files={"file": open("picture.png", "rb")}';
   return [
-    h("p", {}, `The server has the model “${name}” as long as it runs. Ask it about a picture:`),
-    line("curl", `curl -F file=@picture.png ${address}`),
-    line("Python", `requests.post("${address}", ${files}).json()`),
-    h("p", {}, "As a file, for a server that was started with --keep FOLDER:"),
-    line("command line", `quickstudy predict FOLDER/${name}.qs picture.png`),
-    line("Python", `quickstudy.load("FOLDER/${name}.qs").predict(["picture.png"])`),
+    h("p", {}, h("a", { href: `${model}/file`, download: file }, `Download ${file}`), " and use it without the server:"),
+    line("command line", `quickstudy predict ${file} picture.png`),
+    line("Python", `quickstudy.load("${file}").predict(["picture.png"])`),
+    h("p", {}, "Or ask the server, which has the model as long as it runs:"),
+    line("curl", `curl -F file=@picture.png ${model}/predict`),
+    line("Python", `requests.post("${model}/predict", ${opened}).json()`),
   ];
 }
 
