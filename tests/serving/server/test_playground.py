@@ -254,10 +254,11 @@ def test_what_was_taught_is_kept_as_a_model(page: Page, address: str, tmp_path: 
 
 def test_undo_takes_back_strokes_examples_and_things(page: Page) -> None:
     page.draw("#pad", [(0.2, 0.2), (0.8, 0.8)])
+    page.write("cr")  # the name is asked for, and its field has the focus
     page.draw("#pad", [(0.2, 0.8), (0.8, 0.2)])
     strokes = "document.querySelector('#pad .ink').getAttribute('d').split('M').length - 1"
     assert page.eval(strokes) == 2
-    page.write("cross")  # the name is asked for, and its field has the focus
+    page.write("oss")
     page.press("Enter", 13, text="\r")
     assert taught(page) == {"cross": 1}
     for _ in range(2):

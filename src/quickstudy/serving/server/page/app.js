@@ -24,6 +24,7 @@ const at = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.ge
 /** Drawing on the pad: in place of the dealt query among unseen characters. */
 function drawn(/** @type {pad.Drawn} */ { stroke, begun, ended, by }) {
   const { mode, unseen } = store.state;
+  if (begun && document.activeElement instanceof HTMLElement) document.activeElement.blur();
   if (mode === "unseen") {
     const { query } = board.drawn({ things: [], query: unseen.own }, stroke, begun);
     if (unseen.deal) store.unseen({ own: query });

@@ -171,30 +171,34 @@ function morePictures(thing, actions) {
   return h("span", { class: "more" }, h("label", { class: "thumb plus", title: "Add pictures" }, files, "+"), remove);
 }
 
-/** @param {Actions} actions @param {boolean} drawn @param {boolean} first */
+/**
+ * The field for a new name; what was begun to be written there stays.
+ * @param {Actions} actions
+ * @param {boolean} drawn
+ * @param {boolean} first
+ */
 function newName(actions, drawn, first) {
-  const field = h("input", {
-    id: "new-name",
-    placeholder: first ? (drawn ? "Its name" : "Or a name, and pictures of it") : "Something new",
-    maxlength: 60,
-    autocomplete: "off",
-    "aria-label": "Name of something new",
-    "data-key": "new name",
-  });
-  return h(
-    "form",
-    {
-      class: "new",
-      onsubmit: (/** @type {Event} */ event) => {
-        event.preventDefault();
-        const name = /** @type {HTMLInputElement} */ (field).value.trim();
-        if (name) actions.teach(name);
-        else field.focus();
-      },
-    },
-    field,
-    h("button", { class: drawn && first ? "main" : "soft", "data-key": "new" }, drawn ? "Teach" : "Add"),
+  const before = /** @type {HTMLInputElement | null} */ (document.getElementById("new-name"));
+  const field = /** @type {HTMLInputElement} */ (
+    h("input", {
+      id: "new-name",
+      value: before?.value,
+      placeholder: first ? (drawn ? "Its name" : "Or a name, and pictures of it") : "Something new",
+      maxlength: 60,
+      autocomplete: "off",
+      "aria-label": "Name of something new",
+      "data-key": "new name",
+    })
   );
+  const onsubmit = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const name = field.value.trim();
+    field.value = "";
+    if (name) actions.teach(name);
+    else field.focus();
+  };
+  const look = drawn && first ? "main" : "soft";
+  return h("form", { class: "new", onsubmit }, field, h("button", { class: look, "data-key": "new" }, drawn ? "Teach" : "Add"));
 }
 
 /** What happens here, in pictures, for who has just come. */
