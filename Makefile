@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test quick check site benchmark clean
 
-demo: $(VENV)/.with-report
+demo: $(VENV)/.with-report,serve
 	$(BIN)/quickstudy demo
 
 test: $(VENV)/.with-dev check

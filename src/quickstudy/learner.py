@@ -30,6 +30,11 @@ class Predictor(eqx.Module):
     def __call__(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n size"]:
         """Predict for n inputs; the likelihood of the task reads the predictions."""
 
+    def attention(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n support"] | None:
+        """Give the share of each support example in the prediction for each input; None where a
+        predictor does not attend to examples, as by default."""
+        return None
+
     def embed(self, x: Shaped[Array, "n ..."]) -> Float[Array, "n d"]:
         """Map inputs to vectors in the space where the predictor compares them: the features of its
         network, if it computes features before classes; by default the inputs themselves."""
@@ -97,6 +102,18 @@ class Learner(Learnable):
 
         Raises `ValueError` where the learner cannot serve the task, for example because its head
         has another number of classes."""
+
+    def by_steps(
+        self,
+        support: Examples,
+        likelihood: Likelihood,
+        x: Shaped[Array, "n ..."],
+        *,
+        key: PRNGKeyArray,
+    ) -> Float[Array, "steps n size"] | None:
+        """Predict `x` before the first step of adaptation, after the first, …, after the last;
+        None where adaptation has no steps to watch, as by default."""
+        return None
 
     def answers(self, likelihood: Likelihood) -> Likelihood:
         """Return the likelihood that reads this learner's predictions in a task: by default the

@@ -27,7 +27,7 @@ Omniglot.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -41,6 +41,9 @@ from quickstudy.learners.distances import class_means, squared_distances, unit
 from quickstudy.likelihood import Categorical
 from quickstudy.progress import progress
 from quickstudy.task import Episode, Examples, TaskDistribution, task_keys
+
+AnyArray = TypeVar("AnyArray", Array, np.ndarray)
+"""Of JAX or of NumPy: what is computed of it is of the same."""
 
 OF_APPEARANCE = 9.0
 """What p₃ is multiplied by."""
@@ -132,16 +135,19 @@ class Tail(eqx.Module):
         log_p = np.log((1 + above) / (n + 1))
         return Tail(values.astype(np.float32), log_p.astype(np.float32), n)
 
-    def __call__(self, s: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    def __call__(self, s: AnyArray) -> AnyArray:
         """p of each score. Neighbouring points are found by comparison with all: without loops or
         look-ups, which not every format of other programs has."""
+        least = -np.log(self.count + 1)
+        if isinstance(s, np.ndarray):
+            return np.exp(np.interp(s, self.values, self.log_p, left=0.0, right=least))
         at = self.values <= s[..., None]
         low = jnp.max(jnp.where(at, self.values, -jnp.inf), -1)
         high = jnp.min(jnp.where(at, jnp.inf, self.values), -1)
         above = jnp.min(jnp.where(at, self.log_p, jnp.inf), -1)  # log p falls as values rise
         below = jnp.max(jnp.where(at, -jnp.inf, self.log_p), -1)
         log_p = above + (s - low) / (high - low) * (below - above)
-        first, last, least = self.values[0], self.values[-1], -np.log(self.count + 1)
+        first, last = self.values[0], self.values[-1]
         log_p = jnp.where(s == last, self.log_p[-1], log_p)
         return jnp.exp(jnp.where(s < first, 0.0, jnp.where(s > last, least, log_p)))
 
@@ -167,23 +173,21 @@ class Reference(eqx.Module):
     ) -> Reference:
         """Read what `Seen.distances` has found for n reference inputs."""
         spread = np.where(spread > 0, spread, 1).astype(np.float32)
-        nearest = np.asarray(_nearest(jnp.asarray(differences), spread))
-        d = np.column_stack([features, nearest])
+        d = np.column_stack([features, _nearest(differences, spread)])
         tails = (Tail.of(d[:, 0]), Tail.of(d[:, 1]), Tail.of(d[:, 2]))
-        t = np.asarray(_together(tails, jnp.asarray(d)))
-        return Reference(spread, tails, Tail.of(-t), words)
+        return Reference(spread, tails, Tail.of(-_together(tails, d)), words)
 
     @property
     def count(self) -> int:
         """How many inputs they are."""
         return self.combined.count
 
-    def score(
-        self, features: Float[Array, "m 2"], differences: Float[Array, "m n a"]
-    ) -> Float[Array, " m"]:
-        """The score of each input from its `Seen.distances`."""
+    def score(self, features: AnyArray, differences: AnyArray) -> AnyArray:
+        """The score (m,) of each input from its `Seen.distances`, (m, 2) and (m, n, a). Arrays of
+        NumPy give one of NumPy: nothing is compiled then."""
+        xp: Any = features.__array_namespace__()
         nearest = _nearest(differences, self.spread)
-        d = jnp.concatenate([features, nearest[:, None]], -1)
+        d = xp.concatenate([features, nearest[:, None]], -1)
         return self.combined(-_together(self.tails, d))
 
     def to_json(self) -> dict[str, Any]:
@@ -205,17 +209,17 @@ class Reference(eqx.Module):
         return Reference(spread, (first, second, third), combined, str(found["words"]))
 
 
-def _nearest(
-    differences: Float[Array, "m n a"], spread: Float[Array | np.ndarray, " a"]
-) -> Float[Array, " m"]:
-    """d₃."""
-    return jnp.min(jnp.linalg.norm(differences / spread, axis=-1), -1)
+def _nearest(differences: AnyArray, spread: Float[Array | np.ndarray, " a"]) -> AnyArray:
+    """d₃ (m,), from (m, n, a)."""
+    xp: Any = differences.__array_namespace__()
+    return xp.min(xp.linalg.norm(differences / spread, axis=-1), -1)
 
 
-def _together(tails: tuple[Tail, Tail, Tail], d: Float[Array, "m 3"]) -> Float[Array, " m"]:
-    """t."""
+def _together(tails: tuple[Tail, Tail, Tail], d: AnyArray) -> AnyArray:
+    """t (m,), from d (m, 3)."""
+    xp: Any = d.__array_namespace__()
     far, turned, looks = (tail(d[:, j]) for j, tail in enumerate(tails))
-    return jnp.minimum(jnp.sqrt(far * turned), OF_APPEARANCE * looks)
+    return xp.minimum(xp.sqrt(far * turned), OF_APPEARANCE * looks)
 
 
 @eqx.filter_jit

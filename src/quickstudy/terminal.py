@@ -1,9 +1,12 @@
 """Text for the terminal. Names, paths and messages may hold any character: they are shown as they
 are, and none of them takes effect."""
 
+import contextlib
 import functools
 import re
 import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 TAKES_EFFECT = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters: a terminal obeys \x1b[2J, and begins a line at \n
@@ -21,9 +24,33 @@ def printable(text: str) -> str:
     return TAKES_EFFECT.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+_COLLECTED: ContextVar[list[str] | None] = ContextVar("warnings", default=None)
+
+
+@contextlib.contextmanager
+def collected() -> Iterator[list[str]]:
+    """Collect the lines of `warn` in a list, where there is someone else to tell than the terminal.
+    `say_once` is for the terminal alone, and may say nothing.
+
+    >>> with collected() as warnings:
+    ...     warn("of 3 words, 1 is unknown")
+    >>> warnings
+    ['of 3 words, 1 is unknown']
+    """
+    lines: list[str] = []
+    before = _COLLECTED.set(lines)
+    try:
+        yield lines
+    finally:
+        _COLLECTED.reset(before)
+
+
 def warn(message: str) -> None:
     """Print one line on standard error."""
     line = re.sub(r"\s*\n\s*", " ", message.strip())
+    if (lines := _COLLECTED.get()) is not None:
+        lines.append(line)
+        return
     print(f"quickstudy: {printable(line)}", file=sys.stderr, flush=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class Demo:
     """Where the runs and the report go. The same command goes on with what is there."""
     episodes: int = 300
     """Test episodes."""
+    open: bool = False
+    """Open the playground in a browser, and train nothing: draw, and it learns."""
 
     def __post_init__(self):
         at_least(self, episodes=2)
@@ -61,6 +64,8 @@ LEARNERS: dict[str, tuple[LearnerSettings, TaskSettings, TrainingSettings]] = {
 def run(words: list[str]) -> int:
     """The command."""
     options = read(Demo, words, "quickstudy demo")
+    if options.open:
+        return playground()
     started = time.monotonic()
 
     from quickstudy.cli.compare import show_comparison
@@ -100,4 +105,15 @@ def run(words: list[str]) -> int:
     page = write_comparison(runs, comparison, options.out / "report.html")
     show.line(f"the report: {page}    ({time.monotonic() - started:.0f} s in all)")
     show.line("next: quickstudy train protonet --tasks omniglot --run runs/a    (real characters)")
+    show.line("draw your own, and see it learn: quickstudy demo --open    (the playground)")
     return 0
+
+
+def playground() -> int:
+    """Serve the playground at its usual port, or at a free one where somebody listens there."""
+    from quickstudy.cli import serve
+
+    usual = serve.Serve()
+    with socket.socket() as asking:
+        taken = asking.connect_ex((usual.host, usual.port)) == 0
+    return serve.run(["--open", "--port", "0" if taken else str(usual.port)])

@@ -31,6 +31,7 @@ COMMANDS = {
     "update": "add classes to what adapt has made, and take classes away",
     "export": "what adapt has made as a file for other programs: StableHLO, ONNX, safetensors",
     "predict": "classify files with what adapt has made",
+    "serve": "a server and a playground: models and learners over HTTP",
     "report": "a page about a run, to open in a browser",
     "list": "learners, tasks and recipes",
     "data": "which data sets are here; download and prepare one",

@@ -143,6 +143,21 @@ def lake_runs() -> LakeRuns:
     return LakeRuns(*found)
 
 
+def bits_of(part: str, split: str = "vinyals") -> tuple[np.ndarray, np.ndarray]:
+    """The names (n,) of the characters of a part of a split, and their drawings as they are kept,
+    (n, 20, bytes): see `drawings`. Raises `UserError` as `load` does."""
+    path = cache.find("omniglot.npz") or _prepare()
+    bits, names, background = read_npz(path, ("bits", "names", "background"))
+    _check(path, bits, (CHARACTERS, DRAWINGS, -(-SIDE * SIDE // 8)), np.uint8)
+    chosen = _SPLITS[split](tuple(names.tolist()), background) == SPLITS.index(part)
+    return names[chosen], bits[chosen]
+
+
+def drawings(bits: np.ndarray) -> np.ndarray:
+    """One bit a pixel (n, bytes) -> uint8 (n, 105, 105), ink 255."""
+    return 255 * np.unpackbits(bits, axis=1, count=SIDE * SIDE).reshape(-1, SIDE, SIDE)
+
+
 def _check(path: Path, array: np.ndarray, shape: tuple[int, ...], kind: type) -> None:
     if array.shape != shape or not np.issubdtype(array.dtype, kind):
         raise UserError(
@@ -155,9 +170,7 @@ def _draw(bits: np.ndarray, size: int) -> np.ndarray:
     """One bit a pixel (characters, drawings, bytes) -> uint8 (N, size, size, 1), ink 255."""
     x = np.empty((len(bits) * DRAWINGS, size, size, 1), np.uint8)
     for c, character in enumerate(bits):
-        ink = 255 * np.unpackbits(character, axis=1, count=SIDE * SIDE)
-        ink = ink.reshape(DRAWINGS, SIDE, SIDE, 1)
-        x[c * DRAWINGS : (c + 1) * DRAWINGS] = resized(ink, size)
+        x[c * DRAWINGS : (c + 1) * DRAWINGS] = resized(drawings(character)[..., None], size)
     return x
 
 

@@ -11,7 +11,6 @@ from quickstudy.networks.layers import (
     Precision,
     convolution,
     max_pool,
-    moments,
 )
 from quickstudy.networks.network import Layer, Network, Statistics
 
@@ -48,7 +47,7 @@ class ConvBlock(eqx.Module):
             return jax.nn.relu(x), used
         # Normalisation is monotone in each channel, so pooling before it gives the same numbers
         # and leaves a quarter of them to normalise; where it falls, the smallest is pooled.
-        used = moments(x) if given is None else given
+        used = self.norm.moments(x) if given is None else given
         scale, shift = self.norm.affine(used)
         sign = jnp.where(scale < 0, -1.0, 1.0)
         return jax.nn.relu(max_pool(x * sign) * (scale * sign) + shift), used

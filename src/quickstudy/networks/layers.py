@@ -168,9 +168,13 @@ class BatchNorm(eqx.Module):
     def __call__(
         self, x: Float[Array, "*n channels"], given: Moments | None = None
     ) -> tuple[Float[Array, "*n channels"], Moments]:
-        used = moments(x) if given is None else given
+        used = self.moments(x) if given is None else given
         scale, shift = self.affine(used)
         return x * scale + shift, used
+
+    def moments(self, x: Float[Array, "*n channels"]) -> Moments:
+        """Those of the batch at hand, over all axes but the last."""
+        return moments(x)
 
     def affine(self, used: Moments) -> tuple[Float[Array, " channels"], Float[Array, " channels"]]:
         """Return the scale and shift that normalise by these moments."""

@@ -131,6 +131,11 @@ def open_seeds(run: Path) -> dict[int, SavedRun]:
     return found
 
 
+def shipped_learners() -> list[str]:
+    """List the names of the learners that come with the package."""
+    return _names_in(TRAINED)
+
+
 def shipped_learner(name: str) -> Traversable:
     """Give the file of a learner that comes with the package."""
     return TRAINED / f"{name}.qs"
@@ -138,7 +143,11 @@ def shipped_learner(name: str) -> Traversable:
 
 def shipped_optimizers() -> list[str]:
     """List the names of the optimisers that come with the package."""
-    names = (Path(str(file)) for file in OPTIMIZERS.iterdir())
+    return _names_in(OPTIMIZERS)
+
+
+def _names_in(folder: Traversable) -> list[str]:
+    names = (Path(str(file)) for file in folder.iterdir())
     return sorted(name.stem for name in names if name.suffix == ".qs")
 
 

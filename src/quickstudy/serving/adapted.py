@@ -101,6 +101,8 @@ class Adapted:
     """The share of known inputs that may be called unknown: the threshold of the score."""
     kept: Kept | None = None
     """What it takes to adapt again; None where the file does not hold it."""
+    provenance: dict[str, Any] | None = None
+    """Of the run; None where that is not known."""
 
     @property
     def inputs(self) -> Inputs:

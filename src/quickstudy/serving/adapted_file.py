@@ -167,6 +167,7 @@ def _header(adapted: Adapted) -> dict[str, Any]:
         "left_out": [dataclasses.asdict(each) for each in adapted.left_out],
         "examples": list(adapted.examples),
         "known": adapted.known and adapted.known.to_json(),
+        "provenance": adapted.provenance,
     }
 
 
@@ -179,6 +180,7 @@ def _measured(header: dict[str, Any]) -> dict[str, Any]:
         "left_out": tuple(Measured(**each) for each in header["left_out"]),
         "examples": tuple(header["examples"]),
         "known": header["known"] and Reference.from_json(header["known"]),
+        "provenance": header.get("provenance"),
     }
 
 

@@ -51,6 +51,8 @@ class Source:
     """The share of inputs of the classes that may be called unknown."""
     known: list[dict[str, Any]] | None
     """What the run's file says of known inputs (`runs.known.known_in`)."""
+    provenance: dict[str, Any] | None = None
+    """Of the run."""
     before: dict[str, Reference] = dataclasses.field(default_factory=dict)
     """What known inputs were like before an update, by the method; if the run's data told it."""
 
@@ -86,8 +88,8 @@ def adapt(
     settings = dataclasses.replace(
         settings, tasks=dataclasses.replace(settings.tasks, inputs=inputs)
     )
-    known = saved.header.get("known")
-    source = Source(str(run), learner, settings, problem, best, false_alarms, known)
+    known, provenance = saved.header.get("known"), saved.header.get("provenance")
+    source = Source(str(run), learner, settings, problem, best, false_alarms, known, provenance)
     labels = [str(label) for label in np.repeat(read.names, read.count)]
     examples = SupportSet.of(read.x, labels, example_names(inputs, support, read))
     adapted = adapted_to_set(source, examples, str(support))
@@ -142,6 +144,7 @@ def adapted_to_set(source: Source, support: SupportSet, where: str) -> Adapted:
         known,
         source.false_alarms,
         Kept(source.learner, support.x, source.best, source.known),
+        source.provenance,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import jax.numpy as jnp
 import numpy as np
 from scipy.stats import binom
 
@@ -54,6 +53,14 @@ def known_for(
             found, said = source.before.get(method), f"the run's data cannot be opened ({error})"
             if found is not None:
                 warn(f"{said}: unknown inputs are told by comparison with {found.words}, as before")
+    return chosen(found, said, left, false_alarms)
+
+
+def chosen(
+    found: Reference | None, said: str, left: LeftOut | None, false_alarms: float
+) -> tuple[Reference | None, str]:
+    """Choose between the reference inputs that were `found`, the left-out examples, and none, as
+    `known_for` does; `said` is why none were found."""
     if found is not None:
         if left is None or not (beyond := surprising(found, left, false_alarms)):
             return found, ""
@@ -73,7 +80,6 @@ def known_for(
 def surprising(found: Reference, left: LeftOut, false_alarms: float) -> int:
     """Count the left-out examples beyond the threshold, 0 where that many may be an accident: where
     a binomial variable is as large with a probability of 1 % or more."""
-    score = found.score(jnp.asarray(left.features), jnp.asarray(left.differences))
-    beyond = int(np.sum(np.asarray(score) <= false_alarms))
+    beyond = int(np.sum(found.score(left.features, left.differences) <= false_alarms))
     chance = binom.sf(beyond - 1, len(left.y), false_alarms)
     return beyond if chance < SURPRISE else 0

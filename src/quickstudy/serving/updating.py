@@ -70,6 +70,7 @@ def updated(adapted: Adapted, support: SupportSet, where: str) -> Adapted:
         kept.best,
         adapted.false_alarms,
         kept.known,
+        adapted.provenance,
         before,
     )
     return adapted_to_set(source, support, f"{where} as changed")

@@ -14,10 +14,11 @@ the Gaussian negative log-likelihood. Its gradient is half the gradient of the m
 so the paper's α = 0.01 is 0.02 here."""
 
 import equinox as eqx
+import jax.numpy as jnp
 import optax
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from quickstudy.learners.descent import descend
+from quickstudy.learners.descent import descend, trajectory
 from quickstudy.learners.gradient.inner_loop import InnerLoop, loss_on
 from quickstudy.likelihood import Likelihood
 from quickstudy.networks.network import Network, Normalisation
@@ -46,6 +47,24 @@ class MAML(InnerLoop):
     @property
     def has_slope(self) -> bool:
         return not self.first_order and self.truncate is None
+
+    def by_steps(
+        self,
+        support: Examples,
+        likelihood: Likelihood,
+        x: Shaped[Array, "n ..."],
+        *,
+        key: PRNGKeyArray,
+    ) -> Float[Array, "steps n size"]:
+        loss = loss_on(support, likelihood)
+        _, _, after = trajectory(
+            lambda network, _: loss(network),
+            self.network,
+            self.optimizer,
+            self.test_steps,
+            watch=lambda network, _: self.predictor(network, support)(x),
+        )
+        return jnp.concatenate([self.predictor(self.network, support)(x)[None], after])
 
     def adapted_network(
         self, support: Examples, likelihood: Likelihood, steps: int, *, key: PRNGKeyArray

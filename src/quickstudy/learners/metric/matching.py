@@ -113,11 +113,19 @@ class Matched(EmbeddingPredictor):
     ) -> Float[Array, "m classes"]:
         """Compute the logits of p(y | x, S) from f' of the queries, each of which attends to some
         examples; -∞ for a class without such an example."""
+        return jax.nn.logsumexp(self.similarities(z)[:, :, None], axis=1, where=looks_at)
+
+    def attention(self, x: Shaped[Array, "m ..."]) -> Float[Array, "m n"]:
+        """a(x, x_i); 0 for unlabelled examples."""
+        labelled = jnp.any(self.belongs, axis=1)
+        return jax.nn.softmax(self.similarities(self.embedding(x)), where=labelled)
+
+    def similarities(self, z: Float[Array, "m d"]) -> Float[Array, "m n"]:
+        """s c(f(x), g(x_i)), from f' of the queries."""
         f = z
         if self.context is not None:
             f = self.context.of_queries(z, self.g, jnp.any(self.belongs, axis=1))
-        cosines = unit(f) @ unit(self.g).T
-        return jax.nn.logsumexp(self.scale * cosines[:, :, None], axis=1, where=looks_at)
+        return self.scale * unit(f) @ unit(self.g).T
 
 
 class MatchingNet(EmbeddingLearner):

@@ -1,0 +1,1 @@
+"""The server under load, malformed requests, replaced files and signals."""
