@@ -7,10 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from PIL import Image
 
 from quickstudy.runs.problems import own_problems
+from quickstudy.tasks.glyphs import glyph_splits
 
 ROOT = Path(__file__).parent.parent
 AS_USERS_HAVE_IT = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
@@ -83,6 +88,43 @@ def test_own_data_and_tasks_as_their_page_tells(tmp_path):
     changed = of_user("quickstudy evaluate runs/polygons --tasks polygons.py", tmp_path)
     assert changed.returncode == 2
     assert "is not the file that was trained with" in changed.stderr
+
+
+def test_from_a_clone_to_a_model_that_is_served_in_four_commands(tmp_path):
+    """The commands of the README, but for the installation and for the server's port."""
+    install, adapt, predict, serve = blocks(ROOT / "README.md", "console")[0].splitlines()
+    load = next(block for block in blocks(ROOT / "README.md", "python") if ".load(" in block)
+    assert install == "pip install '.[serve]'"
+    for k in range(3):
+        drawings = glyph_splits(60)["test"].draw(jax.random.key(k), jnp.asarray(k), 4)[..., 0]
+        pages = [Image.fromarray(np.uint8(255 * (1 - x))) for x in np.asarray(drawings)]
+        folder = tmp_path / "symbols" / f"sign{k}"
+        folder.mkdir(parents=True)
+        for i, page in enumerate(pages[:3]):
+            page.save(folder / f"{i}.png")
+        if k == 1:
+            pages[3].save(tmp_path / "page.png")
+    assert "left-out examples" in of_user(adapt, tmp_path).stdout
+    assert "sign1" in of_user(predict, tmp_path).stdout
+    assert "sign1" in said_by(load, tmp_path)
+    served = subprocess.Popen(
+        [*shlex.split(serve), "--port", "0"],
+        executable=Path(sys.executable).parent / "quickstudy",
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert served.stdout is not None
+        address = re.search(r"http://\S+", served.stdout.readline())
+        assert address is not None
+        file = {"file": (tmp_path / "page.png").read_bytes()}
+        answer = httpx2.post(f"{address[0]}/v1/models/symbols/predict", files=file, timeout=60)
+        assert answer.json()["predictions"][0]["name"] == "sign1"
+    finally:
+        served.terminate()
+        served.wait(60)
 
 
 @pytest.mark.parametrize("name", ["pictures", "tables", "series", "text", "own-learner"])
