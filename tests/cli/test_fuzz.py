@@ -22,6 +22,7 @@ from quickstudy.runs import measure as measuring
 from quickstudy.runs import optimizing
 from quickstudy.runs import plan as planning
 from quickstudy.runs import train as training_runs
+from quickstudy.serving.server import learners as served_learners
 from quickstudy.settings.registry import LEARNERS, OPTIMIZERS
 from quickstudy.settings.task_spec import TaskSpec
 
@@ -42,6 +43,7 @@ BASES = {
     "update": ("update", "adapted.qs", "--remove", "nobody"),
     "export": ("export", "adapted.qs", "--out", "new.onnx"),
     "predict": ("predict", "adapted.qs", "x.npz"),
+    "serve": ("serve", "adapted.qs", "--port", "0", "--keep", "new"),
     "report": ("report", "run", "--out", "new.html"),
     "list": ("list",),
     "data": ("data", "folder:pictures", "--out", "new"),
@@ -89,7 +91,8 @@ def attempt(place, monkeypatch, capfd):
     """Say some words to the command line; how they ended where that is a fault, or None."""
     monkeypatch.chdir(place)
     monkeypatch.setattr(training_runs, "meta_train_seeds", accept)
-    monkeypatch.setattr(measuring, "evaluate", accept)
+    monkeypatch.setattr(measuring, "evaluate_all", accept)
+    monkeypatch.setattr(served_learners, "warm", accept)
     monkeypatch.setattr(race, "tuned_once", accept)
 
     def attempt(words: list[str]) -> str | None:
@@ -151,7 +154,15 @@ def test_no_value_of_an_option_ends_in_a_traceback(attempt, capfd, name):
     "words",
     [
         *(("evaluate",), ("report",), ("optimize",), ("search",), ("compare", "run"), ("predict",)),
-        *(("predict", "adapted.qs"), ("data",), ("reproduce",), ("study",), ("train",), ("list",)),
+        *(
+            ("predict", "adapted.qs"),
+            ("data",),
+            ("serve",),
+            ("reproduce",),
+            ("study",),
+            ("train",),
+            ("list",),
+        ),
         *(("train", "maml", "--run", "new", "--tasks"), ("compare",), ()),
     ],
     ids=" ".join,

@@ -56,12 +56,16 @@ def run(words: list[str]) -> int:
     from quickstudy.serving.server.running import Place, serve
 
     place = Place(options.host, options.port, options.name)
-    if not place.is_loopback:
-        warn(
-            f"--host {options.host}: whoever reaches this machine can use the server; nothing asks "
-            "who they are"
-        )
-    serve(options.files, place, options, options.keep, opened if options.open else told)
+
+    def ready(address: str) -> None:
+        if not place.is_loopback:
+            warn(
+                f"--host {options.host}: whoever reaches this machine can use the server; nothing "
+                "asks who they are"
+            )
+        (opened if options.open else told)(address)
+
+    serve(options.files, place, options, options.keep, ready)
     return 0
 
 
