@@ -102,7 +102,10 @@ def load(path: Path) -> Adapted:
     if rest:
         x, apart = rest
         words, before = header["kept"], arrays_of([predictor, seen])
-        whole: Any = _together(learner, apart, before, words["places"])
+        try:
+            whole: Any = _together(learner, apart, before, words["places"])
+        except (IndexError, TypeError, ValueError) as error:
+            raise DamagedFile(f"{path} is damaged: its learner makes no sense ({error})") from error
         kept = Kept(whole, as_taken(np.asarray(x)), bool(words["best"]), words["known"])
     return dataclasses.replace(known, predictor=predictor, seen=seen, kept=kept)
 
@@ -141,9 +144,13 @@ def _apart(leaves: Sequence[Any], before: Sequence[Any]) -> tuple[list[Any], lis
 def _together(
     learner: Learner, apart: Sequence[Any], before: Sequence[Any], places: Sequence[int | None]
 ) -> Learner:
-    """The inverse of `_apart`, in the structure of a learner."""
+    """The inverse of `_apart`, in the structure of a learner. Raises `IndexError` or `ValueError`
+    where the arrays are of another structure."""
     rest, shapes = iter(apart), eqx.partition(learner, _is_shape)
     leaves = [next(rest) if at is None else before[at] for at in places]
+    for leaf, shape in zip(leaves, jax.tree.leaves(shapes[0]), strict=True):
+        if (leaf.shape, leaf.dtype) != (shape.shape, shape.dtype):
+            raise ValueError(f"{leaf.shape} in the place of {shape.shape}")
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(shapes[0]), leaves), shapes[1])
 
 
