@@ -1,10 +1,13 @@
-"""Logistic regression on raw inputs, with scikit-learn's defaults: a linear model of one support
-set, where scikit-learn is installed.
+"""Logistic regression on raw inputs, with scikit-learn's default penalty: a linear model of one
+support set, where scikit-learn is installed.
 
     p(y = k | x) ∝ exp(w_kᵀ x + b_k),    minimising Σ_i -log p(y_i | x_i) + ½ Σ_k ‖w_k‖²
+
+The minimum is found by Newton's method. Inputs in their own units are badly conditioned: there the
+default, L-BFGS, takes hundreds of iterations, and may stop before the minimum.
 """
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -17,7 +20,7 @@ from quickstudy.learners.baseline.ridge import Linear
 from quickstudy.likelihood import Categorical, Likelihood
 from quickstudy.task import Examples
 
-MOST_ITERATIONS = 1000
+MOST_ITERATIONS, TOLERANCE = 1000, 1e-5
 
 
 def is_there() -> bool:
@@ -56,6 +59,15 @@ class LogisticRegression(Learner):
         return Linear(weight, bias, likelihood.seen(support.y))
 
 
+@cache
+def blas() -> Any:
+    """Control the threads of BLAS (by a package that scikit-learn brings along): several threads
+    on matrices of some tens of rows wait for each other."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
 def fitted(x: Any, y: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Fit the weights (d, classes) and constants (classes,) to rows `x` labelled `y`; rows labelled
     -1 and classes without a row are left out.
@@ -73,7 +85,9 @@ def fitted(x: Any, y: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
         if x.shape[1] > len(x):
             axes, r = np.linalg.qr(x.T)
             coordinates = r.T
-        model = OfScikitLearn(max_iter=MOST_ITERATIONS).fit(coordinates, y)
+        with blas().limit(limits=1):
+            model = OfScikitLearn(solver="newton-cg", tol=TOLERANCE, max_iter=MOST_ITERATIONS)
+            model.fit(coordinates, y)
         found = model.coef_ if axes is None else model.coef_ @ axes.T
         of_two = len(there) == 2  # whose one row of weights is that of the second class
         rows = np.concatenate([0 * found, found]) if of_two else found
