@@ -37,7 +37,7 @@ def test_the_nearest_mean_is_scikit_learns():
 
 def test_logistic_regression_is_scikit_learns():
     expected = (
-        linear_model.LogisticRegression(tol=1e-8, max_iter=9000)
+        linear_model.LogisticRegression(solver="newton-cholesky", tol=1e-9)
         .fit(FLAT, Y)
         .predict_proba(NEW_FLAT)
     )
@@ -48,7 +48,9 @@ def test_logistic_regression_is_scikit_learns():
 
 def test_logistic_regression_of_two_of_the_classes():
     two = Y != 1
-    model = linear_model.LogisticRegression(tol=1e-8, max_iter=9000).fit(FLAT[two], Y[two])
+    model = linear_model.LogisticRegression(solver="newton-cholesky", tol=1e-9).fit(
+        FLAT[two], Y[two]
+    )
     found = answers(LogisticRegression(), y=np.where(two, Y, -1))
     np.testing.assert_allclose(
         jax.nn.softmax(found[:, np.asarray([0, 2])]), model.predict_proba(NEW_FLAT), rtol=1e-4
