@@ -42,7 +42,7 @@ def read_values(inputs: Inputs, X: Any) -> Shaped[np.ndarray, "n ..."]:
             return _of_texts(inputs, texts.of_cells("X", cells, inputs.text_column))
         rows = table.rows_of("X", cells, inputs.label_column, like=inputs.encoding)
         return as_numbers(inputs.brought("X", rows.x, rows.columns))
-    items = list(X) if np.ndim(X) == 1 or not hasattr(X, "dtype") else []
+    items = list(X) if isinstance(X, list | tuple) or np.ndim(X) == 1 else []
     if items and all(isinstance(item, Image.Image) for item in items):
         return _of_pictures(inputs, items)
     if items and of_texts and all(isinstance(item, str) for item in items):
@@ -51,26 +51,37 @@ def read_values(inputs: Inputs, X: Any) -> Shaped[np.ndarray, "n ..."]:
         )
     if items and all(isinstance(item, str | Path) for item in items):
         return read_queries(inputs, [Path(item) for item in items])[1]
-    return _of_array(inputs, np.asarray(X))
+    try:
+        x = np.asarray(X)
+    except ValueError:
+        raise UserError("X has rows of different lengths: give all inputs the same shape") from None
+    return _of_array(inputs, x)
 
 
 def table_of(inputs: Inputs, X: Any) -> table.Cells | None:
     """The cells of a data frame, of a list of mappings, or of rows for a learner of a table; None
-    where `X` is something else."""
+    where `X` is something else. Raises `UserError` where it is one value and no collection."""
+    if not hasattr(X, "__len__") or isinstance(X, Mapping) or getattr(X, "shape", None) == ():
+        raise UserError(f"X is a single {type(X).__name__}: give it a list or an array of inputs")
     if (found := cells_of(X)) is not None:
         return found
     if isinstance(X, Sequence) and len(X) and all(isinstance(row, Mapping) for row in X):
         names = dict.fromkeys(name for row in X for name in row)
         return table.Cells({n: [row.get(n) for row in X] for n in names}, range(len(X)))
-    if inputs.encoding is None or not len(X) or np.ndim(X[0]) != 1:
+    if inputs.encoding is None or not len(X) or not _is_row(next(iter(X))):
         return None
     names = [column.name for column in inputs.encoding.columns]
-    if any(len(row) != len(names) for row in X):
+    cells = [len(row) if _is_row(row) else 1 for row in X]
+    if wrong := set(cells) - {len(names)}:
         raise UserError(
-            f"X has rows of {len(X[0])} cells, and {inputs.learner} takes {', '.join(names)}: give "
-            "it these, or a data frame with these columns"
+            f"X has rows of {min(wrong)} cells, and {inputs.learner} takes {', '.join(names)}: "
+            "give it these, or a data frame with these columns"
         )
     return table.Cells({n: [row[i] for row in X] for i, n in enumerate(names)}, range(len(X)))
+
+
+def _is_row(item: Any) -> bool:
+    return isinstance(item, list | tuple) or np.ndim(item) == 1
 
 
 def _of_texts(inputs: Inputs, found: np.ndarray) -> np.ndarray:
