@@ -45,7 +45,7 @@ def run(words: list[str]) -> int:
     if options.out is not None:
         if options.json:
             raise UserError("take one of --json and --out (FILE.jsonl for JSON)")
-        rows.require_out(options.out)
+        rows.require_out(options.out, options.inputs)
 
     from quickstudy.serving.functions import holds_function
 
