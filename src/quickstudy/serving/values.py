@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def read_values(inputs: Inputs, X: Any) -> Shaped[np.ndarray, "n ..."]:
       are pictures of bytes;
     * a path or a list of paths: what `quickstudy predict` takes;
     * a Pillow image or a list of them;
-    * for a learner of texts, a text or a list of texts;
+    * for a learner of texts, a text or a list of texts; a path is a `Path` there, and no string;
     * for a learner of a table, a data frame, a list of mappings (column name → cell), or rows whose
       cells stand in the order of the columns of the training.
 
@@ -46,6 +47,7 @@ def read_values(inputs: Inputs, X: Any) -> Shaped[np.ndarray, "n ..."]:
     if items and all(isinstance(item, Image.Image) for item in items):
         return _of_pictures(inputs, items)
     if items and of_texts and all(isinstance(item, str) for item in items):
+        _require_no_names(items)
         return _of_texts(
             inputs, texts.strings([texts.text(f"X, {i}", t) for i, t in enumerate(items)])
         )
@@ -78,6 +80,16 @@ def table_of(inputs: Inputs, X: Any) -> table.Cells | None:
             "give it these, or a data frame with these columns"
         )
     return table.Cells({n: [row[i] for row in X] for i, n in enumerate(names)}, range(len(X)))
+
+
+def _require_no_names(items: Sequence[str]) -> None:
+    """Raise `UserError` where a text of one word is the name of a file or folder."""
+    for i, item in enumerate(items):
+        if item and not any(map(str.isspace, item)) and os.path.exists(item):
+            raise UserError(
+                f"X[{i}] is the name of a file: give Path({item!r}) to read it (or the same with a "
+                "space behind it, if that word is the text)"
+            )
 
 
 def _is_row(item: Any) -> bool:
