@@ -136,6 +136,9 @@ def test_many_files_and_one_that_cannot_be_read(
             assert float(line["probability"]) == pytest.approx(row.probability, abs=1e-5)
             p = line["p(round)"] if suffix == "csv" else line["probabilities"]["round"]
             assert float(p) == pytest.approx(row.probabilities["round"], abs=1e-5)
+    (tmp_path / "empty").mkdir()
+    assert predict_command.run([str(adapted_file), str(tmp_path / "empty"), "--out", str(out)]) == 1
+    assert "holds nothing to predict" in out.read_text()
     out.unlink()
     assert predict_command.run([str(adapted_file), str(queries[0]), "--out", str(out)]) == 0
     assert predict_command.run([str(adapted_file), str(queries[0]), "--out", str(out)]) == 0
