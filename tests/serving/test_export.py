@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import ExifTags, Image, ImageOps
 from safetensors.numpy import load_file
 
 from quickstudy.errors import UserError
@@ -63,6 +64,14 @@ def test_pictures_as_the_page_tells(
     page = (ROOT / "docs" / "exporting.md").read_text()
     with_jax, with_onnx = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
+    strokes = Image.open(queries[0])
+    clear = Image.new("LA", strokes.size, (0, 0))  # black, and nothing of it is to be seen
+    clear.putalpha(ImageOps.invert(strokes))
+    clear.save("clear.png")
+    turned, exif = Image.open(queries[5]).crop((0, 8, 40, 32)), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    turned.save("turned.jpg", exif=exif)
+    queries = [*queries, Path("clear.png"), Path("turned.jpg")]
     for suffix in RUNS:
         exporting.export(adapted_file, Path(f"symbols.{suffix}"))
     said = without_quickstudy(with_jax, *queries).splitlines()

@@ -43,13 +43,15 @@ def steps(inputs: Inputs) -> list[str]:
     elif len(inputs.shape) == 3:
         height, width, channels = inputs.shape
         found = [
+            "turn it as its EXIF orientation says",
+            "put it on white where it is transparent",
             "grey" if channels == 1 else "RGB",
             f"scale the longer side to {height} pixels (Lanczos), centre on a square of {height} × "
             f"{width} in the median colour of the border",
             "divide by 255",
         ]
         if inputs.ink == "dark":
-            found.insert(1, "invert: 255 - pixel (ink is dark in these pictures)")
+            found.insert(3, "invert: 255 - pixel (ink is dark in these pictures)")
         return found
     elif inputs.encoding is not None:
         first = [
@@ -60,5 +62,8 @@ def steps(inputs: Inputs) -> list[str]:
     else:
         first = []
     if inputs.time_column is not None:
-        first.append(f"count {inputs.time_column!r} from the first row of the support set")
+        first.append(
+            f"{inputs.time_column!r} as a number, a moment in days since 1970-01-01 UTC; minus "
+            "`start`, the time of the first row of the support set"
+        )
     return [*first, "(x - inputs.mean) / inputs.deviation"] if inputs.mean is not None else first
