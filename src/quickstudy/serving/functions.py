@@ -112,16 +112,23 @@ class AdaptedFunction:
     def moments(
         self, x: Float[np.ndarray, "n d"]
     ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """Means and standard deviations of the targets, in their units."""
-        mean, deviation = self.moments_of(jnp.asarray(x))
-        return np.asarray(mean), np.asarray(deviation)
+        """Means and standard deviations of the targets, in their units, float64: targets may be
+        large beside their deviation."""
+        mean, deviation = map(np.asarray, self._standardised(jnp.asarray(x)))
+        return self._in_units(mean.astype(np.float64), deviation.astype(np.float64))
 
     def moments_of(self, x: Float[Array, "n d"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-        """`moments`, as JAX traces them."""
+        """`moments`, as JAX traces them, float32."""
+        return self._in_units(*self._standardised(x))
+
+    def _standardised(self, x: Array) -> tuple[Array, Array]:
         answers = _answers(self.settings, self.problem, self.method)
         mean, scale = answers.moments(_predict(self.predictor, x))
+        return mean[:, 0], scale[:, 0]
+
+    def _in_units(self, mean: Any, deviation: Any) -> tuple[Any, Any]:
         unit, middle = self.inputs.target_deviation, self.inputs.target_mean
-        return middle + unit * mean[:, 0], unit * scale[:, 0]
+        return middle + unit * mean, unit * deviation
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,7 @@ def _adapt(learner: Learner, support: Examples, likelihood: RealTargets) -> Pred
 def learns_functions(run: Path) -> bool:
     """Whether this is the run of a learner of functions from a table of the user's own."""
     file = run / "learner.qs"
-    return file.is_file() and "target" in checkpoint.read_header(file).get("inputs", {})
+    return file.is_file() and "target" in (checkpoint.read_header(file).get("inputs") or {})
 
 
 def holds_function(file: Path) -> bool:
@@ -230,7 +237,7 @@ def load(path: Path) -> AdaptedFunction:
         start, intervals = float(header["start"]), bool(header["intervals"])
         method = str(header.get("method", settings.learner.name))  # older files are the learner's
         like = _blank(settings, header, problem, rows, method)
-    except (KeyError, TypeError, ValueError) as error:
+    except checkpoint.NO_SENSE as error:
         raise DamagedFile(f"{path} is damaged: its header makes no sense ({error})") from error
     predictor: Any = checkpoint.fitted(path, header, arrays, like)
     return AdaptedFunction(predictor, method, settings, problem, rows, start, intervals)

@@ -19,19 +19,30 @@ def described(adapted: Adapted | AdaptedFunction) -> dict[str, Any]:
         "inputs": {word: value for word, value in inputs.to_json().items() if value is not None},
     }
     if isinstance(adapted, AdaptedFunction):
-        names = ["mean", "deviation" if adapted.intervals else "nothing: it gives no deviation"]
-        outputs = [{"name": f"{name} of {inputs.target}", "shape": ["n"]} for name in names]
-        return {**found, "outputs": outputs, "start": adapted.start}
+        each = [{"name": name, "of": inputs.target, "shape": ["n"]} for name in outputs(adapted)]
+        if not adapted.intervals:
+            each[1]["of"] = "nothing: it gives no deviation"
+        return {**found, "outputs": each, "start": adapted.start}
+    shapes = (["n", len(adapted.names)], ["n"])
     return {
         **found,
         "outputs": [
-            {"name": "probabilities", "shape": ["n", len(adapted.names)]},
-            {"name": "score", "shape": ["n"]},
+            {"name": name, "shape": shape}
+            for name, shape in zip(outputs(adapted), shapes, strict=True)
         ],
         "classes": list(adapted.names),
         "unknown": "score <= false_alarms" if adapted.known else "never: the score is NaN",
         "false_alarms": adapted.false_alarms,
     }
+
+
+def outputs(adapted: Adapted | AdaptedFunction) -> tuple[str, str]:
+    """The names of the outputs."""
+    return (
+        ("mean", "deviation")
+        if isinstance(adapted, AdaptedFunction)
+        else ("probabilities", "score")
+    )
 
 
 def steps(inputs: Inputs) -> list[str]:
