@@ -17,6 +17,7 @@ from quickstudy.datasets.images import ImageFormat, pixels_of, squared
 from quickstudy.errors import UserError
 from quickstudy.serving.frames import cells_of
 from quickstudy.serving.inputs import as_numbers, image_format, read_queries, takes_texts
+from quickstudy.terminal import warn
 
 
 def read_values(inputs: Inputs, X: Any) -> Shaped[np.ndarray, "n ..."]:
@@ -131,6 +132,11 @@ def _of_array(inputs: Inputs, x: np.ndarray) -> np.ndarray:
     """Numbers, as an .npz file holds them."""
     if x.ndim == 0 or not len(x):
         raise UserError("X holds nothing: give it one input at least")
+    if x.dtype == np.uint8 and inputs.ink == "dark":
+        warn(
+            "X holds bytes, which are taken as they are; ink is dark in the pictures of "
+            f"{inputs.learner}, so its files are inverted: give 255 - X if ink is dark in X too"
+        )
     x = x[..., None] if x.ndim == 3 and x.dtype == np.uint8 else x
     if x.dtype == object and inputs.tokenizer is None:
         raise UserError(f"X holds no numbers; {inputs.learner} takes {inputs.words}")
