@@ -54,6 +54,27 @@ def test_inputs_of_any_form_are_the_same_inputs(adapted_file: Path, queries: lis
     np.testing.assert_allclose(symbols.predict_proba([pictures[0], larger]), expected, atol=1e-6)
 
 
+def test_bytes_are_not_inverted_which_is_said(
+    adapted_file: Path, queries: list[Path], capsys
+) -> None:
+    symbols = quickstudy.load(adapted_file)
+    dark = np.array([np.asarray(Image.open(path).resize((16, 16))) for path in queries])
+    capsys.readouterr()
+    symbols.predict(queries)
+    assert "255 - X" not in capsys.readouterr().err
+    symbols.predict(255 - dark)
+    assert "give 255 - X if ink is dark in X too" in capsys.readouterr().err
+
+
+def test_a_score_knows_other_spellings(adapted_file: Path, queries: list[Path], capsys) -> None:
+    symbols = quickstudy.load(adapted_file)
+    taken = symbols.predict(queries)
+    assert symbols.score(queries, [f" {name}  " for name in taken]) == 1.0
+    assert "none of the classes" not in capsys.readouterr().err
+    assert symbols.score(queries, [*taken[:-1], "Round"]) == pytest.approx(11 / 12)
+    assert "none of the classes, such as 'Round'" in capsys.readouterr().err
+
+
 def test_the_page_on_adapting_runs(
     adapted_file: Path, queries: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
