@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +16,7 @@ from safetensors.numpy import load_file
 
 from quickstudy.errors import UserError
 from quickstudy.serving.adapted_file import load
-from quickstudy.serving.export import exporting, onnx_file
+from quickstudy.serving.export import exporting, onnx_file, safetensors_file
 from quickstudy.serving.predicting import predict
 
 ROOT = Path(__file__).parent.parent.parent
@@ -85,8 +86,18 @@ def test_pictures_as_the_page_tells(
 def test_weights_by_their_paths(adapted_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "symbols.safetensors"
     exporting.export(adapted_file, out)
-    found, leaves = load_file(out), jax.tree.leaves(load(adapted_file).predictor)
-    assert sum(x.size for x in found.values()) == sum(np.size(x) for x in leaves)
+    found, adapted = load_file(out), load(adapted_file)
+    leaves = [leaf for leaf in jax.tree.leaves(adapted.predictor) if eqx.is_array(leaf)]
+    mine, theirs = (
+        sorted((np.shape(x), np.asarray(x).tobytes()) for x in arrays)
+        for arrays in (leaves, found.values())
+    )
+    assert mine == theirs
+    about = json.loads((tmp_path / "symbols.safetensors.json").read_text())
+    assert about["format"] == safetensors_file.FORMAT
+    assert about["temperature"] == adapted.temperature
+    scalar = safetensors_file.weights({"scale": jnp.asarray(2.0)})["scale"]
+    assert (scalar.shape, float(scalar)) == ((), 2.0)
     assert any(name.endswith("weight") and "network" in name for name in found)
     exporting.export(Path("characters"), tmp_path / "characters.safetensors")
     assert load_file(tmp_path / "characters.safetensors")

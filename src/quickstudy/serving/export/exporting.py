@@ -25,7 +25,7 @@ from quickstudy.data.inputs import TokenShape
 from quickstudy.errors import UserError
 from quickstudy.files import as_json, require_ours, write_atomically
 from quickstudy.serving.adapted import Adapted, scored
-from quickstudy.serving.adapting import learner_of
+from quickstudy.serving.adapting import trained
 from quickstudy.serving.export import onnx_file, safetensors_file, stablehlo
 from quickstudy.serving.export.words import described, outputs
 from quickstudy.serving.functions import AdaptedFunction
@@ -142,7 +142,8 @@ def _weights(path: Path) -> tuple[dict[str, Any], bytes]:
     or of the learner of a run."""
     if path.is_file() and "adapted" in str(checkpoint.read_header(path).get("kind")):
         adapted = load(path)
-        return described(adapted), safetensors_file.written(adapted.predictor)
-    saved = learner_of(path)
+        words = {"format": safetensors_file.FORMAT, **described(adapted)}
+        return words, safetensors_file.written(adapted.predictor)
+    saved = trained(path)
     words = {"format": safetensors_file.FORMAT, "configuration": saved.settings.to_json()}
     return words, safetensors_file.written(saved.learner())

@@ -31,6 +31,7 @@ def described(adapted: Adapted | AdaptedFunction) -> dict[str, Any]:
             for name, shape in zip(outputs(adapted), shapes, strict=True)
         ],
         "classes": list(adapted.names),
+        "temperature": adapted.temperature,
         "unknown": "score <= false_alarms" if adapted.known else "never: the score is NaN",
         "false_alarms": adapted.false_alarms,
     }
