@@ -316,6 +316,14 @@ def refusals(run, tmp_path, trained, table):
     other.write_text("mine")
     assert "is not an adapted function" in run(*where, whole, "--out", other)[1]
     assert other.read_text() == "mine"
+    for words in (["--forget"], ["--false-alarms", "0.2"], ["--embed", "model.onnx"]):
+        said = run(*where, whole, "--out", tmp_path / "o", *words)[1]
+        assert f"{words[0]} is for classes" in said
+        assert not (tmp_path / "o").exists()
     status, said, _ = run(*where, whole, "--out", tmp_path / "one.qs")
     assert status == 0
     assert "there is one row, so none can be left out" in said
+    said = run("predict", tmp_path / "one.qs", whole, "--embed", "model.onnx")[1]
+    assert "--embed is for classes" in said
+    exporting.export(trained, tmp_path / "run.safetensors")
+    assert (tmp_path / "run.safetensors").exists()

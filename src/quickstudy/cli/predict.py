@@ -95,6 +95,10 @@ def run_on_function(options: Predict) -> int:
     """The command where the file holds a function."""
     from quickstudy.serving.functions import predict
 
+    if options.embed is not None:
+        raise UserError(
+            f"{options.file} holds a function, and --embed is for classes: leave it out"
+        )
     if options.out is not None:
         return rows.write(options.out, ["input", "mean", "low", "high"], forecasts(options))
     found = predict(options.file, list(options.inputs))

@@ -27,7 +27,6 @@ from quickstudy.compilation import enable_compilation_cache
 from quickstudy.data.inputs import Inputs
 from quickstudy.datasets import functions
 from quickstudy.errors import UserError
-from quickstudy.files import require_place
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian, RealTargets
 from quickstudy.runs import learning
@@ -35,6 +34,7 @@ from quickstudy.runs.opponents import free_opponents
 from quickstudy.runs.problem_json import problem_from_json, problem_to_json
 from quickstudy.runs.saved import SavedRun
 from quickstudy.serving.adapted import AT_LEAST
+from quickstudy.serving.checks import may_write
 from quickstudy.serving.left_out_rows import SEED, left_out_rmse, settled_opponents
 from quickstudy.serving.table_rows import brought, read_rows, rows_of
 from quickstudy.serving.values import table_of
@@ -179,9 +179,7 @@ def adapt(
     Raises `UserError`, before anything is written, where the run or the table cannot be read or do
     not fit each other, and where `out` is another file than an adapted function.
     """
-    if out.exists() and not holds_function(out):
-        raise UserError(f"{out} exists and is not an adapted function: choose another --out")
-    require_place(out, "choose another --out")
+    may_write(out, KIND)
     saved = SavedRun.open(run)
     settings, problem, learner = saved.settings, saved.problem, saved.learner()
     inputs: Inputs = settings.tasks.inputs
