@@ -23,6 +23,9 @@ FORMAT = 1
 
 Tree = TypeVar("Tree")
 
+NO_SENSE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What reading an altered header raises."""
+
 
 class DamagedFile(UserError):
     """A file that is truncated, altered, or not written by quickstudy."""

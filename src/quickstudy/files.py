@@ -143,17 +143,20 @@ def _lock(file: BinaryIO) -> bool:
     return True
 
 
-def require_ours(path: Path, mark: bytes, what: str, option: str) -> None:
-    """Raise `UserError` unless `path` may be written: nothing is there yet, or a file whose
-    first 64 KiB have `mark` in them, as every file of the kind `what` does; and its folder takes
-    files. To be asked before the work whose result will be written.
+def require_ours(path: Path, mark: bytes | Callable[[Path], bool], what: str, option: str) -> None:
+    """Raise `UserError` unless `path` may be written: nothing is there yet, or a file of the kind
+    `what`; and its folder takes files. Such a file has `mark` in its first 64 KiB, or `mark` is a
+    function that recognises it. To be asked before the work whose result will be written.
 
     >>> require_ours(Path("page.html"), b"quickstudy report", "a report", "--out")
     """
     advice = f"choose another {option}"
     _require_file(path, advice)
     try:
-        ours = not path.exists() or mark in _beginning(path)
+        if not path.exists():
+            ours = True
+        else:
+            ours = mark(path) if callable(mark) else mark in _beginning(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; {advice}") from error
     if not ours:

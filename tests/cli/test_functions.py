@@ -1,17 +1,22 @@
 """Many small data sets in one table, from training to a prediction with an interval."""
 
+import contextlib
 import csv
+import dataclasses
 import json
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnxruntime
 import pytest
 
 import quickstudy
+from quickstudy import checkpoint
 from quickstudy.datasets import functions
 from quickstudy.datasets.columns import Column
+from quickstudy.errors import UserError
 from quickstudy.runs.folders import kept_split
 from quickstudy.runs.saved import SavedRun
 from quickstudy.runs.tasks import episode_tasks
@@ -83,6 +88,7 @@ def test_from_a_table_to_intervals_in_its_own_units(run, train, tmp_path):
         np.testing.assert_allclose(low, [a["low"] for a in answers], rtol=1e-4)
         np.testing.assert_allclose(high - low, 2 * 1.959964 * deviation, rtol=1e-4)
         if unit == 1:
+            exported_and_far_from_0(out, tmp_path, rows_asked)
             assert exporting.export(out, tmp_path / "function.stablehlo") <= 1e-5
         file, absent = tmp_path / "forecasts.csv", tmp_path / "none.csv"
         assert run("predict", out, asked, absent, "--out", file)[0] == 1
@@ -90,6 +96,12 @@ def test_from_a_table_to_intervals_in_its_own_units(run, train, tmp_path):
         assert [float(row["mean"]) for row in many] == [a["mean"] for a in answers]
         assert "there is no file" in error["error"]
         file.unlink()
+        header, arrays = checkpoint.read(out)
+        for word in header if unit == 1 else ():
+            for value in (None, [], "x"):
+                checkpoint.save(tmp_path / "altered.qs", arrays, {**header, word: value})
+                with contextlib.suppress(UserError):
+                    quickstudy.load(tmp_path / "altered.qs")
         inside = [a["low"] <= r[3] <= a["high"] for a, r in zip(answers, rows[5:], strict=True)]
         assert 0.88 < np.mean(inside) < 1.0
         found[unit] = np.asarray([[a["mean"], a["low"], a["high"]] for a in answers]) / unit
@@ -238,13 +250,30 @@ def test_a_mistake_in_a_table_is_one_line(run, tmp_path, said):
 
 
 def test_times_that_are_none_are_refused(tmp_path):
-    from quickstudy.errors import UserError
-
     for cell, said in (("soon", "neither a number nor a date"), ("7", "both numbers and dates")):
         rows = [("a", "2024-01-01", 1), ("a", cell, 2)]
         table = write(tmp_path / "t.csv", rows, ("shop", "date", "sales"))
         with pytest.raises(UserError, match=re.escape(said)):
             functions.load(table, "shop", "sales", "date")
+
+
+def exported_and_far_from_0(out, tmp_path, rows_asked):
+    """ONNX says the same; targets of 10⁹ lose no digits, and the check allows for float32."""
+    assert exporting.export(out, tmp_path / "function.onnx") <= 1e-5
+    session = onnxruntime.InferenceSession(tmp_path / "function.onnx")
+    about = json.loads((tmp_path / "function.onnx.json").read_text())
+    names = [output.name for output in session.get_outputs()]
+    assert names == [output["name"] for output in about["outputs"]] == ["mean", "deviation"]
+    function = quickstudy.load(out)
+    inputs = dataclasses.replace(function.inputs, target_mean=1e9, target_deviation=1.0)
+    tasks = dataclasses.replace(function.settings.tasks, inputs=inputs)
+    settings = dataclasses.replace(function.settings, tasks=tasks)
+    far = dataclasses.replace(function, settings=settings)
+    mean = function.predict(rows_asked) - function.inputs.target_mean
+    mean /= function.inputs.target_deviation
+    np.testing.assert_allclose(far.predict(rows_asked) - 1e9, mean, atol=1e-6)
+    assert exporting.differences(far, exporting.function_of(far))[0] <= 1e-5
+    assert (exporting.inputs_to_check(function) < -1).any()
 
 
 def best_methods(run, tmp_path, trained, table):
@@ -287,6 +316,14 @@ def refusals(run, tmp_path, trained, table):
     other.write_text("mine")
     assert "is not an adapted function" in run(*where, whole, "--out", other)[1]
     assert other.read_text() == "mine"
+    for words in (["--forget"], ["--false-alarms", "0.2"], ["--embed", "model.onnx"]):
+        said = run(*where, whole, "--out", tmp_path / "o", *words)[1]
+        assert f"{words[0]} is for classes" in said
+        assert not (tmp_path / "o").exists()
     status, said, _ = run(*where, whole, "--out", tmp_path / "one.qs")
     assert status == 0
     assert "there is one row, so none can be left out" in said
+    said = run("predict", tmp_path / "one.qs", whole, "--embed", "model.onnx")[1]
+    assert "--embed is for classes" in said
+    exporting.export(trained, tmp_path / "run.safetensors")
+    assert (tmp_path / "run.safetensors").exists()

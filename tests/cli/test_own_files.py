@@ -16,7 +16,7 @@ from quickstudy.report.opened import OpenedRun
 from quickstudy.runs.kinds import OPTIMIZER
 from quickstudy.runs.problems import problems_of
 from quickstudy.runs.saved import SavedRun, open_seeds
-from quickstudy.serving import adapted, adapting
+from quickstudy.serving import adapted_file, adapting, predicting
 from quickstudy.serving.table_classifier import TableClassifier
 from quickstudy.settings.optimizer_run import OptimizerRunSettings
 from quickstudy.settings.registry import learner_settings
@@ -137,8 +137,8 @@ def test_no_command_and_no_function_runs_a_file_that_a_run_names(here, said):
             (SavedRun.open, run),
             (open_seeds, run),
             (OpenedRun.open, run),
-            (adapted.load, evil_file),
-            (adapted.predict, evil_file, [examples]),
+            (adapted_file.load, evil_file),
+            (predicting.predict, evil_file, [examples]),
             (adapting.adapt, run, examples, here / "new.qs"),
             (TableClassifier(run=run).fit, np.zeros((4, 5)), [0, 1, 0, 1]),
             (RunSettings.from_json, config | {"source": source}),

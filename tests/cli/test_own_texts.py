@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import quickstudy
 from quickstudy.cli.main import main
 from quickstudy.datasets.texts import strings
+from quickstudy.errors import UserError
 from quickstudy.evaluation import evaluate
 from quickstudy.runs.opponents import free_opponents
 from quickstudy.runs.saved import SavedRun
@@ -80,6 +82,11 @@ def test_files_and_tables_are_adapted_to_and_predicted(run: Path, capsys):
     for row, file in zip(rows, files, strict=False):  # the same texts in a table
         assert of_table[f"{run / 'x.csv'}, row {int(file.stem) + 2}"] == row.probability
     assert predict(out, [run / "some"]) == rows[: len(files)]
+    learned, text = quickstudy.load(out), files[0].read_text()
+    for same in (text, files[0], [files[0]], [text]):
+        assert learned.predict(same).tolist() == [rows[0].name]
+    with pytest.raises(UserError, match=r"X\[1\] is the name of a file: give Path\("):
+        learned.predict([text, str(run / "x.csv")])
 
 
 def test_the_run_keeps_its_tokens(run: Path, tmp_path: Path):

@@ -1,6 +1,7 @@
 """Figures by class and predictions by example of a test on the user's own data, warnings of
 identical examples, and a run that is tested from another folder."""
 
+import dataclasses
 import json
 import shutil
 from collections import Counter
@@ -106,6 +107,18 @@ def test_predictions_are_bounded_and_say_so(place, capsys, monkeypatch):
     [result] = evaluated("run", capsys)[0]["results"]
     assert result["predictions"]["which"] == f"all queries of the first 3 of {EPISODES} episodes"
     assert len(result["predictions"]["of"]) == 18
+
+
+def test_turned_classes_are_not_counted(place, monkeypatch):
+    """A row number does not tell in which turn an example was asked for."""
+    monkeypatch.chdir(place)
+    saved, told = SavedRun.open(place / "run"), []
+    for rotations in ("none", "classes"):
+        t = dataclasses.replace(saved.settings.tasks, rotations=rotations)
+        tasks = episode_tasks(t, "test", t.way, t.shot, t.query)
+        task = tasks.sample(jax.random.key(0))
+        told.append(by_example.rows_of(t, saved.learner(), tasks, task) is not None)
+    assert told == [True, False]
 
 
 def test_a_run_is_tested_from_another_folder(place, tmp_path, capsys, monkeypatch):

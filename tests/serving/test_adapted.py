@@ -211,6 +211,26 @@ def test_a_damaged_file_is_found_out(runs: dict[str, Path], support: Path, tmp_p
         load(out)
 
 
+def test_an_altered_header_is_damage_or_changes_nothing(adapted_file: Path, tmp_path: Path) -> None:
+    """One key after the other is of another kind."""
+    header, arrays = checkpoint.read(adapted_file)
+    out, refused = tmp_path / "altered.qs", set()
+    wrong = {word: [None, [], "x"] for word in header} | {
+        "temperature": [None, 0, -1.0, "x"],
+        "false_alarms": [1.5],
+        "counts": [[3, 3], [3, 3, 2], [4, 5, 0], "333"],
+    }
+    for word, values in wrong.items():
+        for value in values:
+            checkpoint.save(out, arrays, {**header, word: value})
+            try:
+                load(out)
+            except UserError:
+                refused.add((word, str(value)))
+    for word in ("classes", "counts", "examples", "temperature", "false_alarms"):
+        assert {(word, str(value)) for value in wrong[word]} <= refused
+
+
 def test_tables_are_scaled_as_in_training(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     lines = ["height,weight,species"]

@@ -6,15 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import ExifTags, Image, ImageOps
 from safetensors.numpy import load_file
 
 from quickstudy.errors import UserError
 from quickstudy.serving.adapted_file import load
-from quickstudy.serving.export import exporting, onnx_file
+from quickstudy.serving.export import exporting, onnx_file, safetensors_file
 from quickstudy.serving.predicting import predict
 
 ROOT = Path(__file__).parent.parent.parent
@@ -63,6 +65,14 @@ def test_pictures_as_the_page_tells(
     page = (ROOT / "docs" / "exporting.md").read_text()
     with_jax, with_onnx = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
+    strokes = Image.open(queries[0])
+    clear = Image.new("LA", strokes.size, (0, 0))  # black, and nothing of it is to be seen
+    clear.putalpha(ImageOps.invert(strokes))
+    clear.save("clear.png")
+    turned, exif = Image.open(queries[5]).crop((0, 8, 40, 32)), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    turned.save("turned.jpg", exif=exif)
+    queries = [*queries, Path("clear.png"), Path("turned.jpg")]
     for suffix in RUNS:
         exporting.export(adapted_file, Path(f"symbols.{suffix}"))
     said = without_quickstudy(with_jax, *queries).splitlines()
@@ -76,8 +86,18 @@ def test_pictures_as_the_page_tells(
 def test_weights_by_their_paths(adapted_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "symbols.safetensors"
     exporting.export(adapted_file, out)
-    found, leaves = load_file(out), jax.tree.leaves(load(adapted_file).predictor)
-    assert sum(x.size for x in found.values()) == sum(np.size(x) for x in leaves)
+    found, adapted = load_file(out), load(adapted_file)
+    leaves = [leaf for leaf in jax.tree.leaves(adapted.predictor) if eqx.is_array(leaf)]
+    mine, theirs = (
+        sorted((np.shape(x), np.asarray(x).tobytes()) for x in arrays)
+        for arrays in (leaves, found.values())
+    )
+    assert mine == theirs
+    about = json.loads((tmp_path / "symbols.safetensors.json").read_text())
+    assert about["format"] == safetensors_file.FORMAT
+    assert about["temperature"] == adapted.temperature
+    scalar = safetensors_file.weights({"scale": jnp.asarray(2.0)})["scale"]
+    assert (scalar.shape, float(scalar)) == ((), 2.0)
     assert any(name.endswith("weight") and "network" in name for name in found)
     exporting.export(Path("characters"), tmp_path / "characters.safetensors")
     assert load_file(tmp_path / "characters.safetensors")

@@ -17,9 +17,10 @@ from quickstudy.cli import adapt as adapt_command
 from quickstudy.cli import evaluate as evaluate_command
 from quickstudy.cli import predict as predict_command
 from quickstudy.errors import UserError
+from quickstudy.learner import Learner, Predictor
 from quickstudy.learners.baseline.nearest_mean import NearestMean
 from quickstudy.learners.metric.protonet import ProtoNet
-from quickstudy.likelihood import Categorical
+from quickstudy.likelihood import Categorical, Gaussian
 from quickstudy.networks import MLP
 from quickstudy.open_set import Reference
 from quickstudy.runs import measure
@@ -36,6 +37,7 @@ from quickstudy.serving.left_out import (
     leave_out,
     temperature,
 )
+from quickstudy.serving.left_out_rows import left_out_rmse
 from quickstudy.task import Examples
 
 from .conftest import symbols
@@ -98,6 +100,29 @@ def test_a_few_right_answers_do_not_make_anyone_certain() -> None:
     share = np.exp(z.max(1)) / np.exp(z).sum(1)
     np.testing.assert_allclose(share, 1 - 1 / 14 + 1 / 42, rtol=1e-3)
     assert temperature(left_out(5.0 * np.eye(3)[y[:9]], y[:9])) == 1
+
+
+class Broken(Learner):
+    def adapt(self, support, likelihood, *, key):
+        return BrokenPredictor()
+
+
+class BrokenPredictor(Predictor):
+    def __call__(self, x):
+        return jnp.full((len(x), 1), jnp.nan)
+
+
+def test_what_is_not_finite_is_no_answer() -> None:
+    """NaN is the largest to `argmax`, and smaller than any error to `min`."""
+    z = np.tile([3.0, 0.0], (12, 1))
+    z[:6, 0] = np.nan
+    z[6, 1] = -np.inf  # a probability of 0 is an answer
+    found = left_out(z, np.zeros(12, int))
+    assert found.right == 6
+    assert temperature(found) == 1.0
+    support = Examples(jnp.ones((3, 2)), jnp.ones((3, 1)))
+    errors = left_out_rmse({"broken": Broken()}, support, Gaussian(1))
+    assert errors == {"broken": np.inf}
 
 
 @pytest.fixture

@@ -38,12 +38,41 @@ def test_inputs_of_any_form_are_the_same_inputs(adapted_file: Path, queries: lis
     for match, wrong in {
         "takes images of 16 × 16 × 1; X holds 3 features": [[1, 2, 3]],
         "X holds nothing": [],
+        "X has rows of different lengths": [[1, 2], [3]],
+        "X is a single NoneType": None,
+        "X is a single int": 3,
+        "X is a single dict": {"a": 1.0},
         "takes images of 16 × 16 × 1; X holds 1 features": [{"a": 1.0}],
         "cannot read the image nowhere.png": "nowhere.png",
-        r"y has shape \(2,\)": None,
     }.items():
         with pytest.raises(UserError, match=match):
-            symbols.score(queries, [0, 1]) if wrong is None else symbols.predict(wrong)
+            symbols.predict(wrong)
+    with pytest.raises(UserError, match=r"y has shape \(2,\)"):
+        symbols.score(queries, [0, 1])
+    larger = pictures[1].resize((80, 60))
+    expected = [symbols.predict_proba(one)[0] for one in (pictures[0], larger)]
+    np.testing.assert_allclose(symbols.predict_proba([pictures[0], larger]), expected, atol=1e-6)
+
+
+def test_bytes_are_not_inverted_which_is_said(
+    adapted_file: Path, queries: list[Path], capsys
+) -> None:
+    symbols = quickstudy.load(adapted_file)
+    dark = np.array([np.asarray(Image.open(path).resize((16, 16))) for path in queries])
+    capsys.readouterr()
+    symbols.predict(queries)
+    assert "255 - X" not in capsys.readouterr().err
+    symbols.predict(255 - dark)
+    assert "give 255 - X if ink is dark in X too" in capsys.readouterr().err
+
+
+def test_a_score_knows_other_spellings(adapted_file: Path, queries: list[Path], capsys) -> None:
+    symbols = quickstudy.load(adapted_file)
+    taken = symbols.predict(queries)
+    assert symbols.score(queries, [f" {name}  " for name in taken]) == 1.0
+    assert "none of the classes" not in capsys.readouterr().err
+    assert symbols.score(queries, [*taken[:-1], "Round"]) == pytest.approx(11 / 12)
+    assert "none of the classes, such as 'Round'" in capsys.readouterr().err
 
 
 def test_the_page_on_adapting_runs(
@@ -88,6 +117,8 @@ def test_tables_of_any_form_are_the_same_rows() -> None:
         np.testing.assert_array_equal(read_values(inputs, given), expected)
     with pytest.raises(UserError, match="rows of 1 cells, and the learner takes age, kind"):
         read_values(inputs, [[4]])
+    with pytest.raises(UserError, match="rows of 1 cells"):
+        read_values(inputs, [[4, "s"], 3])
     with pytest.raises(UserError, match="no kind"):
         read_values(inputs, Frame(age=[4]))
 
@@ -126,10 +157,19 @@ def test_many_files_and_one_that_cannot_be_read(
             assert float(line["probability"]) == pytest.approx(row.probability, abs=1e-5)
             p = line["p(round)"] if suffix == "csv" else line["probabilities"]["round"]
             assert float(p) == pytest.approx(row.probabilities["round"], abs=1e-5)
+    (tmp_path / "empty").mkdir()
+    assert predict_command.run([str(adapted_file), str(tmp_path / "empty"), "--out", str(out)]) == 1
+    assert "holds nothing to predict" in out.read_text()
     out.unlink()
     assert predict_command.run([str(adapted_file), str(queries[0]), "--out", str(out)]) == 0
-    out.write_text("years of work")
-    for wrong in (out, tmp_path / "rows.xlsx"):
-        with pytest.raises(UserError, match=r"--out"):
-            predict_command.run([str(adapted_file), str(folder), "--out", str(wrong)])
-    assert out.read_text() == "years of work"
+    assert predict_command.run([str(adapted_file), str(queries[0]), "--out", str(out)]) == 0
+    mine = "input,age\na.png,3\n" if suffix == "csv" else '{"input": "a.png", "age": 3}\n'
+    for content in ("years of work", mine, f"# {out.read_text()}", '"' * 200_000):
+        out.write_text(content)
+        for wrong in (out, tmp_path / "rows.xlsx"):
+            with pytest.raises(UserError, match=r"--out"):
+                predict_command.run([str(adapted_file), str(folder), "--out", str(wrong)])
+        assert out.read_text() == content
+    out.unlink()
+    with pytest.raises(UserError, match="is one of the inputs"):
+        predict_command.run([str(adapted_file), str(out), "--out", str(out)])

@@ -8,7 +8,8 @@ import pytest
 
 from quickstudy.cli import update as update_command
 from quickstudy.errors import UserError
-from quickstudy.serving import known
+from quickstudy.serving import known, updating
+from quickstudy.serving.adapted import Adapted
 from quickstudy.serving.adapted_file import as_kept, as_taken, load
 from quickstudy.serving.adapting import adapt
 from quickstudy.serving.inputs import read_queries
@@ -119,6 +120,24 @@ def test_what_cannot_be_updated_is_refused_and_stays(
     fourth = symbols(tmp_path / "four", [1, 1, 1, 1]) / "another"
     with pytest.raises(UserError, match=r"has 4 classes, but the maml .* trained for 3"):
         update(tmp_path / "maml.qs", add=[fourth])
+
+
+def test_a_file_that_has_changed_in_the_meantime_stays(
+    adapted_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, other = (
+        Path(shutil.copy(adapted_file, tmp_path / name)) for name in ("symbols.qs", "other.qs")
+    )
+    theirs = other.read_bytes()
+
+    def meanwhile(adapted: Adapted, *_: object) -> Adapted:
+        other.replace(file)
+        return adapted
+
+    monkeypatch.setattr(updating, "updated", meanwhile)
+    with pytest.raises(UserError, match="was changed by another process in the meantime"):
+        update(file, remove=["down"])
+    assert file.read_bytes() == theirs
 
 
 def test_the_command_takes_several_and_says_what_is_there_twice(

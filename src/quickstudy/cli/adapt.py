@@ -10,6 +10,7 @@ import tyro
 
 from quickstudy.cli import show
 from quickstudy.cli.options import read
+from quickstudy.errors import UserError
 from quickstudy.numbers import FALSE_ALARMS, require_rate
 from quickstudy.terminal import warn
 
@@ -102,6 +103,15 @@ def run_on_function(options: Adapt) -> int:
     """The command where the run has learned functions."""
     from quickstudy.serving.functions import adapt
 
+    of_classes = {
+        "--embed": options.embed is not None,
+        "--false-alarms": options.false_alarms != FALSE_ALARMS,
+        "--forget": options.forget,
+    }
+    if given := ", ".join(option for option, is_given in of_classes.items() if is_given):
+        raise UserError(
+            f"{options.run} learned functions, and {given} is for classes: leave it out"
+        )
     adapted, errors = adapt(options.run, options.support, options.out, best=options.best)
     if errors:
         rows = [[name, f"{error:.4g}"] for name, error in errors.items()]

@@ -45,7 +45,7 @@ def run(words: list[str]) -> int:
     if options.out is not None:
         if options.json:
             raise UserError("take one of --json and --out (FILE.jsonl for JSON)")
-        rows.require_out(options.out)
+        rows.require_out(options.out, options.inputs)
 
     from quickstudy.serving.functions import holds_function
 
@@ -95,6 +95,10 @@ def run_on_function(options: Predict) -> int:
     """The command where the file holds a function."""
     from quickstudy.serving.functions import predict
 
+    if options.embed is not None:
+        raise UserError(
+            f"{options.file} holds a function, and --embed is for classes: leave it out"
+        )
     if options.out is not None:
         return rows.write(options.out, ["input", "mean", "low", "high"], forecasts(options))
     found = predict(options.file, list(options.inputs))

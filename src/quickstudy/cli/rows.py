@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -32,12 +33,32 @@ def unread(name: str, error: str) -> Row:
     return Row([name], {"input": name, ERROR: error})
 
 
-def require_out(out: Path) -> None:
-    """Raise `UserError` unless `out` is a .csv or .jsonl file that may be written."""
+BEGINNINGS = (["input", "class", "unknown", "probability"], ["input", "mean", "low", "high"])
+"""The first columns of a .csv: of classes, and of a function."""
+
+
+def require_out(out: Path, inputs: Sequence[Path]) -> None:
+    """Raise `UserError` unless `out` is a .csv or .jsonl file that may be written, and none of the
+    inputs."""
     if out.suffix not in FORMATS:
         raise UserError(f"--out {out}: its name must end in {' or '.join(FORMATS)}")
-    mark = b"input," if out.suffix == ".csv" else b'{"input": '
-    require_ours(out, mark, "a table of predictions", "--out")
+    if out.resolve() in {path.resolve() for path in inputs}:
+        raise UserError(f"--out {out} is one of the inputs: choose another --out")
+    require_ours(out, _is_ours, "a table of predictions", "--out")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file begins as those of `write` do."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            if path.suffix == ".csv":
+                columns = next(csv.reader(file), [])
+                return columns[:4] in BEGINNINGS and columns[-1] == ERROR
+            row = json.loads(file.readline())
+    except (csv.Error, ValueError, RecursionError):
+        return False
+    words = set(row) if isinstance(row, dict) else set()
+    return "input" in words and bool({ERROR, "probabilities"} & words or {"mean", "low"} <= words)
 
 
 def write(out: Path, columns: Sequence[str], rows: Iterable[Row]) -> int:

@@ -28,8 +28,12 @@ def rows_of(
 ) -> TaskDistribution[Episode] | None:
     """Give the tasks with row numbers in the place of examples (`evaluate` takes them), where each
     query is an example of the user's own, and the learner says which class of the episode it is.
-    None elsewhere. `task` is one of the tasks, or its shapes."""
-    if not issubclass(tasks.kind, Own) or isinstance(tasks.mode, InPairs | InSequence):
+    None elsewhere, and where each turn of a class is a class of its own, which a row number does
+    not tell. `task` is one of the tasks, or its shapes."""
+    data = tasks.data
+    if not isinstance(data, Own) or isinstance(tasks.mode, InPairs | InSequence):
+        return None
+    if data.turns > 1:
         return None
     if isinstance(learner, OpenSetLearner) or type(learner).figures is not Learner.figures:
         return None

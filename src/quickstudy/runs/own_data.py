@@ -100,11 +100,8 @@ def compares_features(settings: RunSettings) -> bool:
 def has_few_pictures(settings: RunSettings) -> bool:
     """Whether the learner is trained on pictures of fewer than `FEW_CLASSES` classes, in episodes
     whose pictures can be distorted."""
-    t, learner = settings.tasks, settings.learner
-    steps = (
-        learner.defaults["steps"] if settings.training.steps is None else settings.training.steps
-    )
-    if not steps or t.proportional or not isinstance(t.data, Own):
+    t = settings.tasks
+    if not steps_of(settings) or t.proportional or not isinstance(t.data, Own):
         return False
     examples = t.data.grouped("train")
     pictures = examples.x.dtype == np.uint8 and examples.x.ndim == 4

@@ -22,6 +22,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from quickstudy.compilation import enable_compilation_cache
 from quickstudy.data.inputs import Inputs
+from quickstudy.datasets.labels import normalised
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Categorical
@@ -145,14 +146,18 @@ class Adapted:
         return self.score_samples(X) <= self.false_alarms
 
     def score(self, X: Any, y: Any) -> float:
-        """The share of inputs whose class is `y`. Raises as `predict` does, and where there is not
-        one class for each input."""
-        found, y = self.predict(X), np.asarray(y).astype(str)
+        """The share of inputs whose class is `y`, in the spelling of its name or another (`labels.
+        normalised`). Warns where a label is none of the classes. Raises as `predict` does, and
+        where there is not one class for each input."""
+        found, y = self.predict(X), np.asarray(y)
         if y.shape != found.shape:
             raise UserError(
                 f"y has shape {y.shape}: it must be ({len(found)},), a class for each input"
             )
-        return float(np.mean(found == y))
+        spelled = [str(y_i) if str(y_i) in self.names else normalised(y_i) for y_i in y]
+        if unknown := sorted(set(spelled) - set(self.names)):
+            warn(f"y has labels that are none of the classes, such as {unknown[0]!r}")
+        return float(np.mean(found == np.asarray(spelled)))
 
     def read(self, X: Any) -> Shaped[np.ndarray, "n ..."]:
         """Bring inputs to the form that `answers` takes. Raises as `predict` does."""

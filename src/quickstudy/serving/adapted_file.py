@@ -16,6 +16,7 @@ names it: `--learner FILE.py`, or `registry.learner_settings("FILE.py")` in Pyth
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ def load(path: Path) -> Adapted:
             "--out FILE"
         )
     try:
+        _require_whole(header)
         settings = learning.from_header(path, header)
         learner = learning.structure(settings, header)
         like = _blank(settings, learner, header)
@@ -87,7 +89,7 @@ def load(path: Path) -> Adapted:
             transductive=header["transductive"],
             **_measured(header),
         )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except checkpoint.NO_SENSE as error:
         raise DamagedFile(f"{path} is damaged: its header makes no sense ({error})") from error
     try:
         predictor, *rest = checkpoint.fitted(path, header, arrays, like)
@@ -104,7 +106,7 @@ def load(path: Path) -> Adapted:
         words, before = header["kept"], arrays_of([predictor, seen])
         try:
             whole: Any = _together(learner, apart, before, words["places"])
-        except (IndexError, TypeError, ValueError) as error:
+        except checkpoint.NO_SENSE as error:
             raise DamagedFile(f"{path} is damaged: its learner makes no sense ({error})") from error
         kept = Kept(whole, as_taken(np.asarray(x)), bool(words["best"]), words["known"])
     return dataclasses.replace(known, predictor=predictor, seen=seen, kept=kept)
@@ -189,6 +191,19 @@ def _measured(header: dict[str, Any]) -> dict[str, Any]:
         "known": header["known"] and Reference.from_json(header["known"]),
         "provenance": header.get("provenance"),
     }
+
+
+def _require_whole(header: dict[str, Any]) -> None:
+    """Raise `ValueError` where the parts of a header do not go together."""
+    counts = header["counts"]
+    if len(header["classes"]) != len(counts) or min(counts) < 1:
+        raise ValueError("classes and their counts")
+    if "method" not in header:
+        return
+    if len(header["examples"]) != sum(counts):
+        raise ValueError("the names of examples")
+    if not (0 < header["temperature"] < math.inf and 0 < header["false_alarms"] < 1):
+        raise ValueError("the temperature, or the share of false alarms")
 
 
 def _blank(settings: RunSettings, own: Any, header: dict[str, Any]) -> list[Any]:

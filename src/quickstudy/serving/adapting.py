@@ -149,16 +149,26 @@ def adapted_to_set(source: Source, support: SupportSet, where: str) -> Adapted:
 
 
 def learner_of(run: Path) -> SavedRun:
-    """Open the run of a learner of classes; or the learner of characters that comes with the
-    package, where `run` is `CHARACTERS` and there is no such folder. Raises `UserError` where it is
+    """Open the run of a learner of classes, as `trained` does. Raises `UserError` where it is
     something else."""
+    saved = trained(run)
+    if not isinstance(saved.problem.likelihood, Categorical):
+        raise UserError(
+            f"{run} learned regression: adapt takes learners of classes, and of functions from a "
+            "table (--task-column)"
+        )
+    if saved.problem.description is not None:
+        raise UserError(f"{run} learns classes from descriptions: adapt takes examples")
+    return saved
+
+
+def trained(run: Path) -> SavedRun:
+    """Open a run; or the learner of characters that comes with the package, where `run` is
+    `CHARACTERS` and there is no such folder. Raises `UserError` where it is a file, or not
+    trained."""
     is_run(run)
     shipped = str(run) == CHARACTERS and not run.exists()
     saved = SavedRun.shipped(CHARACTERS) if shipped else SavedRun.open(run)
     if saved.header.get("kind") == KIND:
         raise UserError(f"{saved.file} is an adapted learner, not a trained one")
-    if not isinstance(saved.problem.likelihood, Categorical):
-        raise UserError(f"{run} learned regression: adapt and predict are for classes")
-    if saved.problem.description is not None:
-        raise UserError(f"{run} learns classes from descriptions: adapt takes examples")
     return saved

@@ -44,17 +44,17 @@ def inductive(saved: SavedRun) -> tuple[RunSettings, Learner]:
     return saved.settings, learner
 
 
-def may_write(out: Path) -> None:
-    """Raise `UserError` unless `out` is free, or an adapted learner to be replaced."""
+def may_write(out: Path, kind: str = KIND) -> None:
+    """Raise `UserError` unless `out` is free, or a file of this kind to be replaced."""
     if not out.exists():
         require_place(out, "choose another --out")
         return
     try:
-        ours = checkpoint.read_header(out).get("kind") == KIND
+        ours = checkpoint.read_header(out).get("kind") == kind
     except UserError:
         ours = False
     if not ours:
-        raise UserError(f"{out} exists and is not an adapted learner: choose another --out")
+        raise UserError(f"{out} exists and is not an {kind}: choose another --out")
 
 
 def is_run(run: Path) -> None:

@@ -27,7 +27,6 @@ from quickstudy.compilation import enable_compilation_cache
 from quickstudy.data.inputs import Inputs
 from quickstudy.datasets import functions
 from quickstudy.errors import UserError
-from quickstudy.files import require_place
 from quickstudy.learner import Learner, Predictor
 from quickstudy.likelihood import Gaussian, RealTargets
 from quickstudy.runs import learning
@@ -35,6 +34,7 @@ from quickstudy.runs.opponents import free_opponents
 from quickstudy.runs.problem_json import problem_from_json, problem_to_json
 from quickstudy.runs.saved import SavedRun
 from quickstudy.serving.adapted import AT_LEAST
+from quickstudy.serving.checks import may_write
 from quickstudy.serving.left_out_rows import SEED, left_out_rmse, settled_opponents
 from quickstudy.serving.table_rows import brought, read_rows, rows_of
 from quickstudy.serving.values import table_of
@@ -112,16 +112,23 @@ class AdaptedFunction:
     def moments(
         self, x: Float[np.ndarray, "n d"]
     ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """Means and standard deviations of the targets, in their units."""
-        mean, deviation = self.moments_of(jnp.asarray(x))
-        return np.asarray(mean), np.asarray(deviation)
+        """Means and standard deviations of the targets, in their units, float64: targets may be
+        large beside their deviation."""
+        mean, deviation = map(np.asarray, self._standardised(jnp.asarray(x)))
+        return self._in_units(mean.astype(np.float64), deviation.astype(np.float64))
 
     def moments_of(self, x: Float[Array, "n d"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-        """`moments`, as JAX traces them."""
+        """`moments`, as JAX traces them, float32."""
+        return self._in_units(*self._standardised(x))
+
+    def _standardised(self, x: Array) -> tuple[Array, Array]:
         answers = _answers(self.settings, self.problem, self.method)
         mean, scale = answers.moments(_predict(self.predictor, x))
+        return mean[:, 0], scale[:, 0]
+
+    def _in_units(self, mean: Any, deviation: Any) -> tuple[Any, Any]:
         unit, middle = self.inputs.target_deviation, self.inputs.target_mean
-        return middle + unit * mean[:, 0], unit * scale[:, 0]
+        return middle + unit * mean, unit * deviation
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,7 @@ def _adapt(learner: Learner, support: Examples, likelihood: RealTargets) -> Pred
 def learns_functions(run: Path) -> bool:
     """Whether this is the run of a learner of functions from a table of the user's own."""
     file = run / "learner.qs"
-    return file.is_file() and "target" in checkpoint.read_header(file).get("inputs", {})
+    return file.is_file() and "target" in (checkpoint.read_header(file).get("inputs") or {})
 
 
 def holds_function(file: Path) -> bool:
@@ -172,9 +179,7 @@ def adapt(
     Raises `UserError`, before anything is written, where the run or the table cannot be read or do
     not fit each other, and where `out` is another file than an adapted function.
     """
-    if out.exists() and not holds_function(out):
-        raise UserError(f"{out} exists and is not an adapted function: choose another --out")
-    require_place(out, "choose another --out")
+    may_write(out, KIND)
     saved = SavedRun.open(run)
     settings, problem, learner = saved.settings, saved.problem, saved.learner()
     inputs: Inputs = settings.tasks.inputs
@@ -230,7 +235,7 @@ def load(path: Path) -> AdaptedFunction:
         start, intervals = float(header["start"]), bool(header["intervals"])
         method = str(header.get("method", settings.learner.name))  # older files are the learner's
         like = _blank(settings, header, problem, rows, method)
-    except (KeyError, TypeError, ValueError) as error:
+    except checkpoint.NO_SENSE as error:
         raise DamagedFile(f"{path} is damaged: its header makes no sense ({error})") from error
     predictor: Any = checkpoint.fitted(path, header, arrays, like)
     return AdaptedFunction(predictor, method, settings, problem, rows, start, intervals)

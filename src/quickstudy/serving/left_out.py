@@ -46,8 +46,12 @@ class LeftOut:
 
     @property
     def right(self) -> int:
-        """How many get their own class."""
-        return int(np.sum(self.logits.argmax(1) == self.y))
+        """How many get their own class; an answer that is not finite is none."""
+        from scipy.special import softmax
+
+        with np.errstate(invalid="ignore"):
+            answered = np.isfinite(softmax(self.logits, axis=1)).all(1)
+        return int(np.sum((self.logits.argmax(1) == self.y) & answered))
 
     def nll(self, temperature: float = 1.0) -> float:
         """Their mean negative log-likelihood, in nats, with p = softmax(z / T)."""
@@ -128,7 +132,8 @@ def _ask(
 
 def temperature(left: LeftOut) -> float:
     """T of p = softmax(z / T) that minimises the negative log-likelihood of n left-out examples
-    (Guo et al. 2017, section 4.2), from 10⁻³ to 10⁴; 1 where n is below 10.
+    (Guo et al. 2017, section 4.2), from 10⁻³ to 10⁴; 1 where n is below 10 or
+    a logit is not finite.
 
     As in Platt (1999), nobody is quite sure of a label: a share ε = 1 / (n + 2) of each is spread
     over all K classes,
@@ -141,7 +146,7 @@ def temperature(left: LeftOut) -> float:
     from scipy.special import log_softmax
 
     n, ways = left.logits.shape
-    if n < FEWEST:
+    if n < FEWEST or not np.isfinite(left.logits).all():
         return 1.0
     share = 1 / (n + 2)
     target = np.full((n, ways), share / ways)

@@ -38,11 +38,12 @@ def left_out_rmse(
     methods: Mapping[str, Learner], support: Examples, likelihood: RealTargets
 ) -> dict[str, float]:
     """The root of the mean squared error of left-out rows by method, each row predicted from the
-    others; nothing for a single row."""
+    others; infinite where a prediction is not finite; nothing for a single row."""
     errors = {}
     for name, method in methods.items() if len(support.y) > 1 else ():
         squared = np.square(np.asarray(_errors(method, support, likelihood), np.float64))
-        errors[name] = math.sqrt(float(squared.mean()))
+        mean = float(squared.mean())
+        errors[name] = math.sqrt(mean) if math.isfinite(mean) else math.inf
     return errors
 
 

@@ -74,8 +74,8 @@ def predict_each(
     adapted: Adapted, inputs: Sequence[Path], *, embed: Path | None = None
 ) -> Iterator[Prediction | Unread]:
     """`predict` many files: they are read in threads, a few batches ahead, so that the memory
-    taken does not depend on their number. A file that cannot be read is told as such in its place.
-    Shows progress with the time to go.
+    taken does not depend on their number. A file that cannot be read, or a folder without
+    files, is told as such in its place. Shows progress with the time to go.
 
     Raises `UserError` where the model of its features cannot be read, each prediction depends on
     the others, or dark or light ink would have to be decided from all pictures.
@@ -93,7 +93,7 @@ def predict_each(
         )
     taken.model()  # a model that is missing is no fault of any file
     enable_compilation_cache(AT_LEAST)
-    files = [file for path in inputs for file in files_in(taken, path)]
+    files = [file for path in inputs for file in files_in(taken, path) or [path]]
     groups = [files[start : start + AT_ONCE] for start in range(0, len(files), AT_ONCE)]
     threads, done = os.cpu_count() or 1, 0
     rounds = (groups[start : start + threads] for start in range(0, len(groups), threads))

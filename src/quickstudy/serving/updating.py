@@ -40,18 +40,30 @@ def update(
 
     Raises `UserError`, before anything is written, where the file has no support set, a class to
     remove is not there, what to add cannot be read or does not fit, or fewer than two classes
-    would be left.
+    would be left; and where another process has changed the file that is to be replaced.
     """
     if not (add or remove):
         raise UserError("nothing to change: name a folder with --add, or a class with --remove")
     out = path if out is None else out
     if out != path:
         may_write(out)
+    before = _state(path)
     adapted = adapted_file.load(path)
     support = changed(adapted, add, remove, embed)
     made = updated(adapted, support, str(path))
+    if out == path and _state(path) != before:
+        raise UserError(f"{path} was changed by another process in the meantime: update it again")
     adapted_file.save(out, made)
     return made
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What changes where a file is replaced; None where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def updated(adapted: Adapted, support: SupportSet, where: str) -> Adapted:

@@ -21,16 +21,19 @@ from quickstudy.serving.export.onnx_rules import NAMES, RULES, Graph, Value
 
 OPSET, IR_VERSION = 18, 9
 FORMAT = f"ONNX, opset {OPSET}"
-OUTPUTS = ("probabilities", "score")
 NEEDS = "this needs onnx and onnxruntime: pip install 'quickstudy[export]'"
 
 CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 """The parameters under which an operation has others inside."""
 
 
-def written(function: Callable[..., Any], taken: tuple[tuple[int, ...], Any]) -> bytes:
-    """The bytes of a function of n inputs of this shape and type, with two outputs. Raises
-    `UserError` where the package is not installed or an operation has no rule."""
+def written(
+    function: Callable[..., Any],
+    taken: tuple[tuple[int, ...], Any],
+    names: Sequence[str] = ("probabilities", "score"),
+) -> bytes:
+    """The bytes of a function of n inputs of this shape and type, with outputs of these names.
+    Raises `UserError` where the package is not installed or an operation has no rule."""
     try:
         from onnx import TensorProto, checker, helper, numpy_helper
     except ImportError:
@@ -40,7 +43,7 @@ def written(function: Callable[..., Any], taken: tuple[tuple[int, ...], Any]) ->
     traced = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((n, *shape), dtype))
     graph = Graph(n, "x")
     found = translated(graph, traced.jaxpr, traced.consts, ["x"])
-    for value, name, aval in zip(found, OUTPUTS, traced.out_avals, strict=True):
+    for value, name, aval in zip(found, names, traced.out_avals, strict=True):
         whole = graph.expanded(value, (n, *aval.shape[1:]))
         graph.nodes.append(("Identity", [whole], [name], {}))
 
@@ -53,7 +56,7 @@ def written(function: Callable[..., Any], taken: tuple[tuple[int, ...], Any]) ->
         [info("x", shape, TensorProto.INT32 if dtype == jnp.int32 else TensorProto.FLOAT)],
         [
             info(name, aval.shape[1:], TensorProto.FLOAT)
-            for name, aval in zip(OUTPUTS, traced.out_avals, strict=True)
+            for name, aval in zip(names, traced.out_avals, strict=True)
         ],
         [numpy_helper.from_array(array, name) for name, array in graph.constants.items()],
     )
@@ -68,7 +71,7 @@ def written(function: Callable[..., Any], taken: tuple[tuple[int, ...], Any]) ->
 def opened(content: bytes) -> Callable[[np.ndarray], Any]:
     """The function in a file, run by ONNX Runtime."""
     run = session(Path("the exported graph"), content, NEEDS)
-    return lambda x: run.run(list(OUTPUTS), {"x": np.asarray(x)})
+    return lambda x: run.run(None, {"x": np.asarray(x)})
 
 
 def translated(

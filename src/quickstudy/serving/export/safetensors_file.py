@@ -22,7 +22,7 @@ def weights(module: Any) -> dict[str, np.ndarray]:
     """
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(module, eqx.is_array))
     return {
-        jax.tree_util.keystr(path, simple=True, separator="."): np.ascontiguousarray(leaf)
+        jax.tree_util.keystr(path, simple=True, separator="."): np.array(leaf, order="C")
         for path, leaf in leaves
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,9 +15,11 @@ FORMAT = "StableHLO, serialised by jax.export"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
-def written(function: Callable[..., Any], taken: tuple[tuple[int, ...], Any]) -> bytes:
-    """The bytes of a function of n inputs of this shape and type. Raises `UserError` where JAX
-    cannot export it for any n."""
+def written(
+    function: Callable[..., Any], taken: tuple[tuple[int, ...], Any], _: Sequence[str] = ()
+) -> bytes:
+    """The bytes of a function of n inputs of this shape and type; its outputs have no names. Raises
+    `UserError` where JAX cannot export it for any n."""
     shape, dtype = taken
     (n,) = export.symbolic_shape("n")
     try:

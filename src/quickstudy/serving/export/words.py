@@ -19,19 +19,31 @@ def described(adapted: Adapted | AdaptedFunction) -> dict[str, Any]:
         "inputs": {word: value for word, value in inputs.to_json().items() if value is not None},
     }
     if isinstance(adapted, AdaptedFunction):
-        names = ["mean", "deviation" if adapted.intervals else "nothing: it gives no deviation"]
-        outputs = [{"name": f"{name} of {inputs.target}", "shape": ["n"]} for name in names]
-        return {**found, "outputs": outputs, "start": adapted.start}
+        each = [{"name": name, "of": inputs.target, "shape": ["n"]} for name in outputs(adapted)]
+        if not adapted.intervals:
+            each[1]["of"] = "nothing: it gives no deviation"
+        return {**found, "outputs": each, "start": adapted.start}
+    shapes = (["n", len(adapted.names)], ["n"])
     return {
         **found,
         "outputs": [
-            {"name": "probabilities", "shape": ["n", len(adapted.names)]},
-            {"name": "score", "shape": ["n"]},
+            {"name": name, "shape": shape}
+            for name, shape in zip(outputs(adapted), shapes, strict=True)
         ],
         "classes": list(adapted.names),
+        "temperature": adapted.temperature,
         "unknown": "score <= false_alarms" if adapted.known else "never: the score is NaN",
         "false_alarms": adapted.false_alarms,
     }
+
+
+def outputs(adapted: Adapted | AdaptedFunction) -> tuple[str, str]:
+    """The names of the outputs."""
+    return (
+        ("mean", "deviation")
+        if isinstance(adapted, AdaptedFunction)
+        else ("probabilities", "score")
+    )
 
 
 def steps(inputs: Inputs) -> list[str]:
@@ -43,13 +55,15 @@ def steps(inputs: Inputs) -> list[str]:
     elif len(inputs.shape) == 3:
         height, width, channels = inputs.shape
         found = [
+            "turn it as its EXIF orientation says",
+            "put it on white where it is transparent",
             "grey" if channels == 1 else "RGB",
             f"scale the longer side to {height} pixels (Lanczos), centre on a square of {height} × "
             f"{width} in the median colour of the border",
             "divide by 255",
         ]
         if inputs.ink == "dark":
-            found.insert(1, "invert: 255 - pixel (ink is dark in these pictures)")
+            found.insert(3, "invert: 255 - pixel (ink is dark in these pictures)")
         return found
     elif inputs.encoding is not None:
         first = [
@@ -60,5 +74,8 @@ def steps(inputs: Inputs) -> list[str]:
     else:
         first = []
     if inputs.time_column is not None:
-        first.append(f"count {inputs.time_column!r} from the first row of the support set")
+        first.append(
+            f"{inputs.time_column!r} as a number, a moment in days since 1970-01-01 UTC; minus "
+            "`start`, the time of the first row of the support set"
+        )
     return [*first, "(x - inputs.mean) / inputs.deviation"] if inputs.mean is not None else first
