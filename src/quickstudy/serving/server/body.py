@@ -16,8 +16,10 @@ from quickstudy.serving.server.reading import Item, TooMuch
 
 JSON, FORM = "application/json", "multipart/form-data"
 BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
-DISPOSITION = re.compile(rb'([\w*]+)="((?:[^"\\]|\\.)*)"')
+DISPOSITION = re.compile(rb'(?<![\w*])([\w*]+)="((?:[^"\\]|\\.)*)"')
 MOST_PARTS = 10_000
+MOST_HEAD = 8192
+"""Bytes before the content of a part."""
 
 Wanted = TypeVar("Wanted")
 
@@ -96,6 +98,8 @@ def _part(part: bytes) -> Part:
     head, blank, content = part.lstrip(b" \t").partition(b"\r\n\r\n")
     if not blank:
         raise BadRequest("a part of the form has no head")
+    if len(head) > MOST_HEAD:
+        raise BadRequest(f"the head of a part has more than {MOST_HEAD:,} bytes")
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-disposition":

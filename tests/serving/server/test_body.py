@@ -1,0 +1,21 @@
+"""The bodies of requests, taken apart."""
+
+import pytest
+from starlette.requests import Request
+
+from quickstudy.serving.server.body import DISPOSITION, BadRequest, files, of_form
+
+FORM = Request({"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=b")]})
+
+
+def form(head: bytes) -> bytes:
+    return b"--b\r\nContent-Disposition: form-data; " + head + b"\r\n\r\nx\r\n--b--\r\n"
+
+
+def test_the_head_of_a_part_has_a_limit_and_is_read_once():
+    for long in (b"a" * 100_000, b'name="' + b"a" * 100_000 + b'"'):
+        with pytest.raises(BadRequest, match=r"head of a part has more than 8,192 bytes"):
+            of_form(form(long), FORM)
+    assert DISPOSITION.search(b"a" * 8000 + b'="x"', 1) is None  # only from the start of a word
+    ((name, item),) = files(of_form(form(b'filename="b \\"c\\".png"; name=a; name="a"'), FORM))
+    assert (name, item.name, item.value) == ("a", 'b "c".png', b"x")
