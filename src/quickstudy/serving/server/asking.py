@@ -89,12 +89,14 @@ def learn(
     `UserError` where there are no examples, or an input cannot be read."""
     if not request.examples:
         raise UserError("there are no examples to learn from")
+    count = len(request.examples) + len(request.queries)
+    if count > limits.most_inputs:
+        raise TooMuch(f"there are {count} inputs: at most {limits.most_inputs} in a request")
     classes = list(dict.fromkeys(example.name for example in request.examples))
-    y = np.array([classes.index(example.name) for example in request.examples], np.int32)
+    place = {name: i for i, name in enumerate(classes)}
+    y = np.array([place[example.name] for example in request.examples], np.int32)
     items = [Item(f"example {i}", one.input) for i, one in enumerate(request.examples)]
     items += [Item(f"query {i}", value) for i, value in enumerate(request.queries)]
-    if len(items) > limits.most_inputs:
-        raise TooMuch(f"there are {len(items)} inputs: at most {limits.most_inputs} in a request")
     x_of: list[tuple[Inputs, np.ndarray]] = []
     answers = []
     for one in learners:
