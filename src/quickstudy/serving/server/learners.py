@@ -160,7 +160,8 @@ def neighbour(like: ServedLearner) -> ServedLearner:
 
 
 def warm(one: ServedLearner) -> ServedLearner:
-    """Compile all programs of a learner, and find out what it can do."""
+    """Compile all programs of a learner, and of the nearest neighbour that its models are compared
+    with, and find out what it can do."""
     learner, trained = one.learner, one.problem.likelihood.size
     if learner.transductive:
         return _unable(one, "its predictions depend on the other inputs given with them")
@@ -180,7 +181,10 @@ def warm(one: ServedLearner) -> ServedLearner:
                            "filled up: use quickstudy adapt, and serve the file")  # fmt: skip
     except ValueError as error:
         return _unable(one, f"sets cannot be filled up for it ({error})")
-    return dataclasses.replace(one, room=room, shows=_shows(learner, room, one), cannot=(*cannot,))
+    one = dataclasses.replace(one, room=room, shows=_shows(learner, room, one), cannot=(*cannot,))
+    if one.name != NEIGHBOUR:
+        warm(neighbour(one))
+    return one
 
 
 def _unable(one: ServedLearner, why: str) -> ServedLearner:
