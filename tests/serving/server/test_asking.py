@@ -15,3 +15,30 @@ def test_too_many_examples_are_refused_before_they_are_looked_at():
     with pytest.raises(TooMuch, match="there are 30000 inputs"):
         asking.learn([], request, Limits())
     assert time.process_time() - began < 0.5
+
+
+def test_an_input_without_an_answer_is_refused(rows_client):
+    far, near = [1e20, 0], [0, 0]
+    answer = rows_client.post("/v1/models/rows/predict", json={"inputs": [near, far]})
+    assert answer.status_code == 422
+    assert answer.json() == {
+        "error": "input 2 gives no numbers: is it in the units of the training?",
+        "input": "2",
+    }
+    asked = {
+        "learners": ["rows"],
+        "examples": [{"class": k, "input": [i, i]} for i, k in enumerate("aabb")],
+        "queries": [near, far],
+    }
+    (said,) = rows_client.post("/v1/learn", json=asked).json()["answers"]
+    assert said["refused"].startswith("query 2, or an example, gives no numbers")
+    assert said["queries"] == []
+    asked["queries"], asked["measure"] = [near], True
+    (said,) = rows_client.post("/v1/learn", json=asked).json()["answers"]
+    assert said["refused"] is None
+    asked["examples"][0]["input"] = far
+    (said,) = rows_client.post("/v1/learn", json=asked).json()["answers"]
+    assert "gives no numbers" in said["refused"]
+    classes = {"a": [near, far], "b": [[3, 4]]}
+    answer = rows_client.put("/v1/models/far", json={"classes": classes})
+    assert answer.status_code == 422
