@@ -324,6 +324,18 @@ def test_no_json_gives_an_error_of_the_server(client, address, value):
     assert answer.status_code < 500, answer.text
 
 
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.recursive(numbers | leaves, lambda inner: st.lists(inner, max_size=3)), st.integers(0, 700)
+)
+def test_no_row_gives_an_error_of_the_server(rows_client, value, depth):
+    deep = "[" * depth + json.dumps(value) + "]" * depth
+    content = f'{{"inputs": [{deep}]}}'
+    headers = {"content-type": "application/json"}
+    answer = rows_client.post("/v1/models/rows/predict", content=content, headers=headers)
+    assert answer.status_code < 500, answer.text
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(ADDRESSES),

@@ -1,9 +1,12 @@
 """The bodies of requests, taken apart."""
 
+import asyncio
+
 import pytest
 from starlette.requests import Request
 
-from quickstudy.serving.server.body import DISPOSITION, BadRequest, files, of_form
+from quickstudy.serving.server.body import DISPOSITION, BadRequest, files, of_form, whole
+from quickstudy.serving.server.limits import Limits
 
 FORM = Request({"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=b")]})
 
@@ -19,3 +22,12 @@ def test_the_head_of_a_part_has_a_limit_and_is_read_once():
     assert DISPOSITION.search(b"a" * 8000 + b'="x"', 1) is None  # only from the start of a word
     ((name, item),) = files(of_form(form(b'filename="b \\"c\\".png"; name=a; name="a"'), FORM))
     assert (name, item.name, item.value) == ("a", 'b "c".png', b"x")
+
+
+def test_a_client_that_goes_away_is_no_fault_of_the_server():
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    request = Request({"type": "http", "headers": []}, gone)
+    with pytest.raises(BadRequest, match="went away"):
+        asyncio.run(whole(request, Limits()))

@@ -84,6 +84,16 @@ def test_what_is_no_row_is_refused(value):
         read(NAMED, items(value), LIMITS)
 
 
+@pytest.mark.parametrize("inputs", [PLAIN, NAMED, encoded()], ids=str)
+def test_lists_in_lists_are_refused_however_deep(inputs):
+    for depth in (3, 150, 400, 900):
+        value = 1
+        for _ in range(depth):
+            value = [value, value][: 1 + (depth < 4)]
+        with pytest.raises(BadInput):
+            read(inputs, items(value), LIMITS)
+
+
 def test_names_need_names():
     with pytest.raises(BadInput, match="no names"):
         read(PLAIN, items({"a": 1, "b": 2}), LIMITS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from quickstudy.errors import UserError
 from quickstudy.serving.server.limits import Limits
@@ -62,6 +62,8 @@ async def whole(request: Request, limits: Limits) -> bytes:
                 parts.append(chunk)
     except TimeoutError:
         raise TooSlow(f"the body did not arrive within {limits.most_seconds:g} seconds") from None
+    except ClientDisconnect:
+        raise BadRequest("the client went away before the body was there") from None
     return b"".join(parts)
 
 

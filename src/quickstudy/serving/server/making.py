@@ -48,6 +48,8 @@ class Model:
     """What adapts it again; None where nothing does."""
     file: Path | None = None
     """Where it was read from; None of what requests made."""
+    content: bytes | None = None
+    """Of a file that keeps no examples, from which it could be written again."""
 
     def card(self) -> schemas.Card:
         """Describe it."""
@@ -86,7 +88,8 @@ def of_file(name: str, path: Path, limits: Limits) -> Model:
     x = noise(one.problem.shape)
     for count in QUERIES:
         compare(one.predictor, one.seen, x[:count], len(one.names), len(one.examples))
-    return Model(name, one, _learner_of(name, one, limits), path)
+    content = path.read_bytes() if one.kept is None else None
+    return Model(name, one, _learner_of(name, one, limits), path, content)
 
 
 def _learner_of(name: str, one: Adapted, limits: Limits) -> ServedLearner | None:
@@ -160,9 +163,8 @@ def made(
 
 def in_file(model: Model) -> bytes:
     """A model as `adapt` would have written it; one whose file keeps no examples as it was read."""
-    if model.adapted.kept is None:
-        assert model.file is not None
-        return model.file.read_bytes()
+    if model.content is not None:
+        return model.content
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.qs"
         adapted_file.save(path, cut(model.adapted))

@@ -55,6 +55,9 @@ class Models:
         """Serve what was kept. Gives a line for each file that cannot be read."""
         said = []
         for path in sorted(self.keep.glob("*.qs")) if self.keep else ():
+            if not NAME.fullmatch(path.stem):
+                said.append(f"{path}: {path.stem!r} is no name for addresses: rename it")
+                continue
             try:
                 self.read(path.stem, path)
                 self.by_name[path.stem] = dataclasses.replace(self.by_name[path.stem], file=None)

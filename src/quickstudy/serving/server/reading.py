@@ -173,9 +173,12 @@ def _numbers(inputs: Inputs, items: Sequence[Item]) -> np.ndarray:
     if any(isinstance(item.value, dict) for item in items):
         return _rows(inputs, items, names)
     for item in items:
-        if not isinstance(item.value, list) or not _all_numbers(item.value):
-            raise BadInput(f"input {item.name} is no list of numbers", item.name)
-        shape = _shape(item.value)
+        try:
+            if not isinstance(item.value, list) or not _all_numbers(item.value):
+                raise BadInput(f"input {item.name} is no list of numbers", item.name)
+            shape = _shape(item.value)
+        except RecursionError:
+            raise BadInput(f"input {item.name} has lists in lists, too deep", item.name) from None
         if shape != tuple(inputs.shape):
             said = "a list of lists of unequal length" if shape is None else f"of shape {shape}"
             raise BadInput(
