@@ -40,6 +40,9 @@ LOOK_EVERY = 1.0
 ON_THEIR_WAY = 0.5
 """Seconds between a signal and the end of listening."""
 
+BACKLOG = 2048
+"""Connections that the system holds until they are taken."""
+
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
@@ -67,6 +70,7 @@ class Place:
             found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind(address)
+            found.listen(BACKLOG)
         except OSError as error:
             raise UserError(
                 f"cannot listen at {self.host}, port {self.port}: {error.strerror or error}; "
@@ -140,7 +144,8 @@ def serve(
         server_header=False,
         ws="none",
         lifespan="off",
-        backlog=2048,
+        backlog=BACKLOG,
+        limit_concurrency=limits.most_waiting + 100,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=int(limits.most_seconds) + 5,
     )
