@@ -31,3 +31,16 @@ def test_a_client_that_goes_away_is_no_fault_of_the_server():
     request = Request({"type": "http", "headers": []}, gone)
     with pytest.raises(BadRequest, match="went away"):
         asyncio.run(whole(request, Limits()))
+
+
+def test_all_bodies_together_have_a_limit(rows_client):
+    state, asked = rows_client.app.app.state, {"inputs": [[1, 2]]}
+    assert state.held == 0
+    state.held = 16 * state.server.limits.most_bytes
+    try:
+        answer = rows_client.post("/v1/models/rows/predict", json=asked)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    finally:
+        state.held -= 16 * state.server.limits.most_bytes
+    assert rows_client.post("/v1/models/rows/predict", json=asked).status_code == 200
+    assert state.held == 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -28,6 +28,8 @@ from quickstudy.serving.server.reading import BadInput, Item, kind_of, read
 from quickstudy.serving.server.work import Work
 from quickstudy.serving.support_set import SupportSet
 from quickstudy.terminal import collected
+
+Out = TypeVar("Out")
 
 
 @dataclass
@@ -57,6 +59,11 @@ class Server:
 def of(request: Request) -> Server:
     """The server of a request."""
     return request.app.state.server
+
+
+async def done(request: Request, function: Callable[..., Out], *arguments: Any) -> Out:
+    """What the worker makes for a request."""
+    return await of(request).work.do(function, *arguments, began=request.state.began)
 
 
 def answer(value: Any, status: int = 200) -> Response:
@@ -97,9 +104,8 @@ async def card(request: Request) -> Response:
 
 async def file(request: Request) -> Response:
     """A model as a file, for `quickstudy predict` and `update`."""
-    server = of(request)
-    model = server.models.get(request.path_params["name"])
-    content = await server.work.do(in_file, model)
+    model = of(request).models.get(request.path_params["name"])
+    content = await done(request, in_file, model)
     headers = {"content-disposition": f'attachment; filename="{model.name}.qs"'}
     return Response(content, headers=headers, media_type="application/octet-stream")
 
@@ -130,7 +136,7 @@ async def predict(request: Request) -> Response:
         threshold = None if one.known is None else one.false_alarms
         return schemas.Predictions(model.name, threshold, said, warnings)
 
-    return answer(await server.work.do(work))
+    return answer(await done(request, work))
 
 
 async def adapt(request: Request) -> Response:
@@ -156,7 +162,7 @@ async def adapt(request: Request) -> Response:
             model = server.models.put(name, learner, support, rate)
         return with_warnings(model, warnings)
 
-    return answer(await server.work.do(work), 200 if there is not None else 201)
+    return answer(await done(request, work), 200 if there is not None else 201)
 
 
 def _adapt_of_form(content: bytes, request: Request) -> schemas.Adapt:
@@ -190,7 +196,7 @@ async def add(request: Request) -> Response:
             model = server.models.add(name, before, added.x, added.labels, added.examples)
         return with_warnings(model, warnings)
 
-    return answer(await server.work.do(work))
+    return answer(await done(request, work))
 
 
 async def remove_class(request: Request) -> Response:
@@ -202,13 +208,12 @@ async def remove_class(request: Request) -> Response:
             model = server.models.remove_class(request.path_params["name"], label)
         return with_warnings(model, warnings)
 
-    return answer(await server.work.do(work))
+    return answer(await done(request, work))
 
 
 async def remove(request: Request) -> Response:
     """Forget a model that requests made."""
-    server = of(request)
-    await server.work.do(server.models.remove, request.path_params["name"])
+    await done(request, of(request).models.remove, request.path_params["name"])
     return Response(status_code=204)
 
 
@@ -234,7 +239,7 @@ async def learn(request: Request) -> Response:
             chosen = [one if one.name != NEIGHBOUR else server.neighbours[shape] for one in chosen]
         return asking.learn(chosen, asked, server.limits)
 
-    return answer(await server.work.do(work))
+    return answer(await done(request, work))
 
 
 async def characters(request: Request) -> Response:
@@ -242,8 +247,7 @@ async def characters(request: Request) -> Response:
     count = whole_number(request, "count", 1, MOST_CHARACTERS, 3)
     drawings = whole_number(request, "drawings", 1, MOST_DRAWINGS, 5)
     seed = whole_number(request, "seed", 0, 2**53, secrets.randbelow(2**53))
-    server = of(request)
-    return answer(await server.work.do(server.held_out.some, count, drawings, seed))
+    return answer(await done(request, of(request).held_out.some, count, drawings, seed))
 
 
 def whole_number(request: Request, name: str, least: int, most: int, default: int) -> int:

@@ -13,11 +13,14 @@ from starlette.requests import ClientDisconnect, Request
 from quickstudy.errors import UserError
 from quickstudy.serving.server.limits import Limits
 from quickstudy.serving.server.reading import Item, TooMuch
+from quickstudy.serving.server.work import Busy
 
 JSON, FORM = "application/json", "multipart/form-data"
 BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
 DISPOSITION = re.compile(rb'(?<![\w*])([\w*]+)="((?:[^"\\]|\\.)*)"')
 MOST_PARTS = 10_000
+MOST_BODIES = 16
+"""Of the largest size, that all requests hold together."""
 MOST_HEAD = 8192
 """Bytes before the content of a part."""
 
@@ -47,7 +50,8 @@ class Part:
 
 
 async def whole(request: Request, limits: Limits) -> bytes:
-    """The body of a request. Raises `TooMuch`, `TooSlow` or `BadRequest`."""
+    """The body of a request. Raises `TooMuch`, `TooSlow` or `BadRequest`, and `Busy` where all
+    requests hold too much."""
     too_large = TooMuch(f"the body is larger than {limits.most_megabytes:g} MB")
     said = request.headers.get("content-length", "")
     if said.isdecimal() and int(said[:20]) > limits.most_bytes:
@@ -59,6 +63,10 @@ async def whole(request: Request, limits: Limits) -> bytes:
                 size += len(chunk)
                 if size > limits.most_bytes:
                     raise too_large
+                request.state.held += len(chunk)
+                request.app.state.held += len(chunk)
+                if request.app.state.held > MOST_BODIES * limits.most_bytes:
+                    raise Busy("the bodies of other requests fill the memory for them")
                 parts.append(chunk)
     except TimeoutError:
         raise TooSlow(f"the body did not arrive within {limits.most_seconds:g} seconds") from None

@@ -20,6 +20,7 @@ from quickstudy.serving.server.learners import ServedLearner
 from quickstudy.serving.server.limits import Limits
 from quickstudy.serving.server.making import Conflict, Model, cut, made, of_file
 from quickstudy.serving.server.reading import BadInput, TooMuch
+from quickstudy.serving.server.work import require_wanted
 from quickstudy.serving.support_set import SupportSet
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -53,6 +54,7 @@ class Models:
     def replaced(self, model: Model) -> None:
         """Serve a model whose file was replaced, in the place of the one before and of what
         requests changed in it."""
+        require_wanted()
         if self.keep is not None:
             (self.keep / f"{model.name}.qs").unlink(missing_ok=True)
         self.by_name[model.name] = model
@@ -122,6 +124,7 @@ class Models:
         """Forget a model that requests made."""
         if self.get(name).file is not None:
             raise Conflict(f"{name} comes from a file: take it from the command line")
+        require_wanted()
         if self.keep is not None:
             (self.keep / f"{name}.qs").unlink(missing_ok=True)
         del self.by_name[name]
@@ -132,8 +135,10 @@ class Models:
         return model.learner
 
     def _replace(self, after: Model, before: Model | None) -> Model:
-        """Put a model in the place of another, once it is kept."""
+        """Put a model in the place of another, once it is kept. Raises `Busy` where nobody waits
+        for it any more."""
         after = _in_place_of(before, after)
+        require_wanted()
         if self.keep is not None:
             adapted_file.save(self.keep / f"{after.name}.qs", cut(after.adapted))
         self.by_name[after.name] = after
