@@ -1,10 +1,15 @@
 """What learners say: limits, and numbers that are none."""
 
 import time
+from dataclasses import replace
 
 import pytest
+from starlette.testclient import TestClient
 
 from quickstudy.serving.server import asking, schemas
+from quickstudy.serving.server.addresses import Server
+from quickstudy.serving.server.app import application
+from quickstudy.serving.server.learners import NEIGHBOUR, neighbour, warm
 from quickstudy.serving.server.limits import Limits
 from quickstudy.serving.server.reading import TooMuch
 
@@ -42,3 +47,20 @@ def test_an_input_without_an_answer_is_refused(rows_client):
     classes = {"a": [near, far], "b": [[3, 4]]}
     answer = rows_client.put("/v1/models/far", json={"classes": classes})
     assert answer.status_code == 422
+
+
+def test_nearest_neighbour_compares_the_inputs_of_the_learner_beside_it(rows_client):
+    server = rows_client.app.app.state.server
+    one = server.learners["rows"]
+    inputs = replace(one.inputs, deviation=(10.0, 10.0))
+    tasks = replace(one.settings.tasks, inputs=inputs)
+    other = replace(one, name="tens", settings=replace(one.settings, tasks=tasks))
+    near = warm(neighbour(one))
+    learners = {"rows": one, "tens": other, NEIGHBOUR: near}
+    server = Server(server.models, learners, {(2,): near}, server.held_out, server.limits)
+    client = TestClient(application(server))
+    asked = {"examples": [{"class": "a", "input": [0, 0]}], "queries": [[3, 4]]}
+    for name, distance in (("rows", 25), ("tens", 0.25)):
+        found = client.post("/v1/learn", json={**asked, "learners": [name, NEIGHBOUR]}).json()
+        (said,) = found["answers"][1]["queries"]
+        assert said["nearest"][0]["distance"] == pytest.approx(distance)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any, TypeVar
 
@@ -112,8 +112,7 @@ async def file(request: Request) -> Response:
 
 async def learners(request: Request) -> Response:
     """All learners."""
-    found = of(request).learners.values()
-    return answer(schemas.LearnerCards([one.card() for one in found]))
+    return answer(schemas.LearnerCards([one.card() for one in of(request).learners.values()]))
 
 
 async def predict(request: Request) -> Response:
@@ -234,9 +233,13 @@ async def learn(request: Request) -> Response:
             raise BadRequest("learners is empty: name one, or leave it out")
         chosen = [server.learner(name) for name in dict.fromkeys(names)]
         others = [one for one in chosen if one.name != NEIGHBOUR]
-        if others:  # it compares the inputs that the first of the others takes
-            shape = tuple(others[0].problem.shape)
-            chosen = [one if one.name != NEIGHBOUR else server.neighbours[shape] for one in chosen]
+        if (
+            len(chosen) > len(others) > 0
+        ):  # it compares the inputs that the first of the others takes
+            first = others[0]
+            near = server.neighbours[tuple(first.problem.shape)]
+            near = replace(near, settings=first.settings, problem=first.problem)
+            chosen = [near if one.name == NEIGHBOUR else one for one in chosen]
         return asking.learn(chosen, asked, server.limits)
 
     return answer(await done(request, work))
@@ -294,6 +297,4 @@ def labelled(learner: ServedLearner, classes: dict[str, list[Any]], limits: Limi
 
 def with_warnings(model: Model, warnings: list[str]) -> schemas.Card:
     """The card of a model that was made, and what to know of it."""
-    found = model.card()
-    found.warnings = warnings
-    return found
+    return msgspec.structs.replace(model.card(), warnings=warnings)
