@@ -38,6 +38,8 @@ def test_an_input_without_an_answer_is_refused(rows_client):
     (said,) = rows_client.post("/v1/learn", json=asked).json()["answers"]
     assert said["refused"].startswith("query 2, or an example, gives no numbers")
     assert said["queries"] == []
+    found = rows_client.post("/v1/learn", json={**asked, "queries": [near, "?"]})
+    assert found.json()["input"] == "query 2"
     asked["queries"], asked["measure"] = [near], True
     (said,) = rows_client.post("/v1/learn", json=asked).json()["answers"]
     assert said["refused"] is None

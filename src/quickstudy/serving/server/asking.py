@@ -103,8 +103,8 @@ def learn(
     classes = list(dict.fromkeys(example.name for example in request.examples))
     place = {name: i for i, name in enumerate(classes)}
     y = np.array([place[example.name] for example in request.examples], np.int32)
-    items = [Item(f"example {i}", one.input) for i, one in enumerate(request.examples)]
-    items += [Item(f"query {i}", value) for i, value in enumerate(request.queries)]
+    items = [Item(f"example {i}", one.input) for i, one in enumerate(request.examples, 1)]
+    items += [Item(f"query {i}", value) for i, value in enumerate(request.queries, 1)]
     x_of: list[tuple[Inputs, np.ndarray]] = []
     answers = []
     for one in learners:
