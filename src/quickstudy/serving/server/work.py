@@ -51,7 +51,7 @@ class Work:
         context.run(_FATE.set, fate)
         try:
             loop = asyncio.get_running_loop()
-            call = loop.run_in_executor(self._worker, context.run, function, *arguments)
+            call = loop.run_in_executor(self._worker, lambda: context.run(function, *arguments))
             await asyncio.wait([call], timeout=max(self.most_seconds - spent, 0))
             if not call.done() and fate.acquire(blocking=False):
                 call.cancel()
