@@ -30,7 +30,6 @@ _COLLECTED: ContextVar[list[str] | None] = ContextVar("warnings", default=None)
 @contextlib.contextmanager
 def collected() -> Iterator[list[str]]:
     """Collect the lines of `warn` in a list, where there is someone else to tell than the terminal.
-    `say_once` is for the terminal alone, and may say nothing.
 
     >>> with collected() as warnings:
     ...     warn("of 3 words, 1 is unknown")
@@ -54,5 +53,15 @@ def warn(message: str) -> None:
     print(f"quickstudy: {printable(line)}", file=sys.stderr, flush=True)
 
 
-say_once = functools.cache(warn)
-"""`warn`, but each message only once in a command: data are read for several runs and seeds."""
+_warn_once = functools.cache(warn)
+
+
+def say_once(message: str) -> None:
+    """`warn`, but on the terminal each message only once in a command: data are read for several
+    runs and seeds. Who collects messages is told each time."""
+    (_warn_once if _COLLECTED.get() is None else warn)(message)
+
+
+def forget_said() -> None:
+    """Let `say_once` say everything again: another command begins."""
+    _warn_once.cache_clear()

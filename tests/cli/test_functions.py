@@ -22,7 +22,7 @@ from quickstudy.runs.saved import SavedRun
 from quickstudy.runs.tasks import episode_tasks
 from quickstudy.serving.export import exporting
 from quickstudy.settings.run import TaskSettings
-from quickstudy.terminal import say_once
+from quickstudy.terminal import forget_said
 
 WHAT = ("--task-column", "shop", "--target", "sales")
 HIDDEN = ("--hidden", "4")
@@ -152,7 +152,7 @@ SERIES = [
 
 
 def test_time_is_in_days_from_the_first_row_of_a_task_and_rows_are_in_its_order(tmp_path, capsys):
-    say_once.cache_clear()
+    forget_said()
     table = write(tmp_path / "series.csv", SERIES, ("shop", "date", "sales"))
     found = functions.load(table, "shop", "sales", "date")
     assert found.names == ("a", "b")

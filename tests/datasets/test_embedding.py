@@ -19,14 +19,14 @@ from quickstudy.datasets.onnx_graph import Graph
 from quickstudy.datasets.pooling import pooled
 from quickstudy.datasets.preprocessing import Declaration, Images, Texts
 from quickstudy.errors import UserError
-from quickstudy.terminal import say_once
+from quickstudy.terminal import forget_said
 from tests.embedding_models import IMAGES, WEIGHTS, features, image_model, text_model
 
 
 @pytest.fixture
 def model(tmp_path: Path, folders) -> Path:
     """A model of images, with a cache of its own."""
-    say_once.cache_clear()
+    forget_said()
     image_model(tmp_path / "model.onnx")
     return tmp_path / "model.onnx"
 
@@ -173,7 +173,7 @@ def test_features_of_a_text_depend_on_no_other_text(tmp_path, folders, capsys):
         (sums, {"own": "sum"}),
         (sums / np.linalg.norm(sums, axis=1, keepdims=True), {"own": "sum", "unit_length": True}),
     ):
-        say_once.cache_clear()
+        forget_said()
         capsys.readouterr()
         text_model(path, VECTORS, WORDS, **model)
         for order in ([0, 1, 2, 3], [3, 1, 0, 2]):

@@ -1,5 +1,7 @@
 """Networks of other libraries in learners: the same mathematics, and a line for what is none."""
 
+from types import MappingProxyType
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -207,6 +209,10 @@ REFUSED = {
     "an integer": (lambda: Applied(dense, {"w": jnp.ones((6, 4), int)}, 4), "of type int32"),
     "no array": (lambda: Applied(dense, {**WEIGHTS, "scale": 1.0}, 4), "of type float, "),
     "collections": (lambda: Applied(dense, {"params": WEIGHTS, "stats": {}}, 4), "beside.*stats"),
+    "other mappings": (  # as Flax's FrozenDict
+        lambda: Applied(dense, MappingProxyType({"params": WEIGHTS, "stats": {}}), 4),
+        "beside.*stats",
+    ),
     "a module": (lambda: Applied(module(), WEIGHTS, 4), "cannot hash.*Plain"),
 }
 

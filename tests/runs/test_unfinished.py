@@ -10,7 +10,7 @@ from quickstudy import checkpoint
 from quickstudy.cli import main
 from quickstudy.record import checkpoints_in
 from quickstudy.runs.saved import SavedRun
-from quickstudy.terminal import say_once
+from quickstudy.terminal import forget_said
 
 WORDS = ("--way", "2", "--query", "2", "--train-way", "2", "--train-query", "2", "--hidden", "4")
 WORDS = (*WORDS, "--validation-episodes", "4", "--validate-every", "3")
@@ -33,7 +33,7 @@ def stopped(tmp_path_factory):
 
 def test_the_best_of_the_last_checkpoint_is_what_the_training_ends_with(stopped, capsys):
     run, (header, leaves) = stopped
-    say_once.cache_clear()
+    forget_said()
     opened = SavedRun.open(run)
     assert "run is not finished: it is at step 8 of 8; its learner is" in capsys.readouterr().err
     assert len(opened.arrays) == len(leaves)
@@ -61,7 +61,7 @@ def test_a_damaged_checkpoint_is_passed_over(stopped, capsys):
     first, last = checkpoints_in(run)
     whole = last.read_bytes()
     last.write_bytes(whole[: len(whole) // 2])
-    say_once.cache_clear()
+    forget_said()
     try:
         SavedRun.open(run)
         said = capsys.readouterr().err

@@ -18,7 +18,7 @@ import sys
 from typing import Any, NoReturn
 
 from quickstudy.errors import UserError, nearest
-from quickstudy.terminal import say_once, warn
+from quickstudy.terminal import forget_said, warn
 
 COMMANDS = {
     "demo": "see it work: four learners on characters that they have never seen, in minutes",
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status: 0, or 2 after one line about what the user
     can put right, or 128 + the signal that ended a training.
     """
-    say_once.cache_clear()
+    forget_said()
     words = sys.argv[1:] if arguments is None else arguments
     if arguments is None:
         collect_seldom()

@@ -8,7 +8,7 @@ They do not name their layers, so methods that change a network layer by layer r
 (`Network.weight_layers`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -98,7 +98,7 @@ class Applied(Network):
                 f"{self._name} cannot hash its function, as JAX does to compile it once: give a "
                 "function without arrays of its own (wrap an Equinox module as Plain)"
             ) from error
-        if isinstance(params, dict) and "params" in params and len(params) > 1:
+        if isinstance(params, Mapping) and "params" in params and len(params) > 1:
             others = ", ".join(str(name) for name in params if name != "params")
             raise UserError(
                 f"{self._name} has a state beside its params ({others}), and {WITHOUT_STATE}"

@@ -4,6 +4,7 @@ import base64
 import io
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,7 +14,9 @@ from quickstudy.serving import adapted_file
 from quickstudy.serving.server import learners, making, running
 from quickstudy.serving.server.addresses import Server
 from quickstudy.serving.server.app import application
+from quickstudy.serving.server.characters import HeldOut
 from quickstudy.serving.server.guard import Guard
+from quickstudy.serving.server.models import Models
 from quickstudy.serving.support_set import SupportSet
 from tests.serving.conftest import drawing
 
@@ -67,3 +70,28 @@ def server(symbols_file: Path) -> Server:
 @pytest.fixture(scope="session")
 def client(server: Server) -> TestClient:
     return TestClient(Guard(application(server)), base_url="http://localhost")
+
+
+@pytest.fixture(scope="session")
+def rows_client(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
+    """A server for rows of two numbers: a learner, and a model in a file."""
+    path, one = tmp_path_factory.mktemp("models") / "rows.qs", learners.warm(tiny.rows())
+    x = np.array([[0, 0], [0, 1], [3, 3], [3, 4]], np.float32)
+    support = SupportSet.of(x, ["a", "a", "b", "b"], ["1", "2", "3", "4"])
+    adapted_file.save(path, making.cut(making.made("rows", one, support, 0.05).adapted))
+    models = Models(tiny.LIMITS)
+    models.read("rows", path)
+    server = Server(models, {"rows": one}, {}, HeldOut(), tiny.LIMITS)
+    return TestClient(Guard(application(server)), base_url="http://localhost")
+
+
+@pytest.fixture(scope="session")
+def compiled() -> list[str]:
+    """A word for each program that was compiled since."""
+    found: list[str] = []
+
+    def listen(event: str, duration: float, **_: object) -> None:
+        found.extend([event] * (event == running.COMPILED))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    return found

@@ -3,14 +3,11 @@
 import json
 import re
 
-import jax
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-
-from quickstudy.serving.server import running
 
 from .conftest import bytes_of, in_base64, picture, png
 
@@ -185,14 +182,8 @@ def test_characters_can_be_sent_back(client):
         assert client.get(f"/v1/characters?{query}").status_code == 400
 
 
-def test_no_request_compiles(client, server):
-    count = []
-
-    def listen(event: str, duration: float, **_: object) -> None:
-        count.extend([event] * (event == running.COMPILED))
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    before = len(count)
+def test_no_request_compiles(client, compiled):
+    before = len(compiled)
     for n in (2, 3, 5, 8, 20, 33):
         classes = {str(k): [png(k % 3, k + j) for j in range(1 + n // 6)] for k in range(min(n, 6))}
         assert client.put("/v1/models/many", json={"classes": classes}).status_code in (200, 201)
@@ -204,8 +195,19 @@ def test_no_request_compiles(client, server):
     client.post("/v1/models/many/classes", json={"classes": {"0": [STAR]}})
     client.delete("/v1/models/many/classes/1")
     client.delete("/v1/models/many")
+    for name in ("maml", "matching"):
+        asked = {"classes": CLASSES, "learner": name}
+        assert client.put("/v1/models/many", json=asked).status_code == 201
+        client.delete("/v1/models/many")
     client.get("/v1/characters")
-    assert len(count) == before
+    assert len(compiled) == before
+
+
+def test_no_change_of_a_model_of_another_shape_compiles(rows_client, compiled):
+    before, url = len(compiled), "/v1/models/rows/classes"
+    assert rows_client.post(url, json={"classes": {"c": [[9, 9], [9, 8]]}}).status_code == 200
+    assert rows_client.delete(url + "/c").status_code == 200
+    assert len(compiled) == before
 
 
 BAD_INPUTS = [
@@ -319,6 +321,18 @@ ADDRESSES = (
 @given(st.sampled_from(ADDRESSES), values)
 def test_no_json_gives_an_error_of_the_server(client, address, value):
     answer = client.request(*address, json=value)
+    assert answer.status_code < 500, answer.text
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.recursive(numbers | leaves, lambda inner: st.lists(inner, max_size=3)), st.integers(0, 700)
+)
+def test_no_row_gives_an_error_of_the_server(rows_client, value, depth):
+    deep = "[" * depth + json.dumps(value) + "]" * depth
+    content = f'{{"inputs": [{deep}]}}'
+    headers = {"content-type": "application/json"}
+    answer = rows_client.post("/v1/models/rows/predict", content=content, headers=headers)
     assert answer.status_code < 500, answer.text
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from quickstudy.errors import UserError
 from quickstudy.files import write_atomically
+from quickstudy.serving.server.running import Place
 
 from .conftest import png
 
@@ -127,4 +129,10 @@ def test_what_cannot_be_served_is_said_in_one_line(words, said, capsys, monkeypa
     assert main(["serve", *words]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert said in lines[-1]
-    assert len(lines) == 1 + ("--host" in words)  # which other addresses have a line about
+    assert len(lines) == 1
+
+
+def test_an_address_that_is_taken_is_told_before_anything_is_compiled():
+    said = pytest.raises(UserError, match="cannot listen at")
+    with Place("127.0.0.1", 0, ()).listen() as first, said:
+        Place("127.0.0.1", first.getsockname()[1], ()).listen()

@@ -12,6 +12,7 @@ from quickstudy.datasets.encoding import Encoding
 from quickstudy.datasets.tokens import Tokenizer
 from quickstudy.serving.server.limits import Limits
 from quickstudy.serving.server.reading import BadInput, Item, TooMuch, read, takes
+from quickstudy.terminal import collected
 
 from .conftest import bytes_of, in_base64
 
@@ -55,6 +56,26 @@ def test_words_become_the_features_of_training():
     assert takes(inputs).columns == ["size", "city"]
 
 
+def test_each_request_is_told_of_words_that_training_did_not_have():
+    for _ in range(2):
+        with collected() as warnings:
+            read(encoded(), items([3, "Rome"]), LIMITS)
+        (said,) = warnings
+        assert "'Rome'" in said
+
+
+def test_the_input_at_fault_is_named_where_it_is_one():
+    for values, which in (
+        (([3, "Oslo"], [3, True]), "2"),
+        (([3, "Oslo"], [3]), "2"),
+        (([3, "Oslo"], ["old", "Oslo"]), None),
+        (({"size": 1}, {"size": 2}), None),
+    ):
+        with pytest.raises(BadInput) as caught:
+            read(encoded(), items(*values), LIMITS)
+        assert caught.value.which == which, values
+
+
 WRONG = [
     [1],
     [1, 2, 3],
@@ -82,6 +103,16 @@ def test_what_is_no_row_is_refused(value):
     assert "\n" not in str(caught.value)
     with pytest.raises(BadInput):
         read(NAMED, items(value), LIMITS)
+
+
+@pytest.mark.parametrize("inputs", [PLAIN, NAMED, encoded()], ids=str)
+def test_lists_in_lists_are_refused_however_deep(inputs):
+    for depth in (3, 150, 400, 900):
+        value = 1
+        for _ in range(depth):
+            value = [value, value][: 1 + (depth < 4)]
+        with pytest.raises(BadInput):
+            read(inputs, items(value), LIMITS)
 
 
 def test_names_need_names():

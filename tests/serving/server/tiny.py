@@ -42,6 +42,17 @@ def learner(name: str, kind: LearnerSettings, limits: Limits = LIMITS) -> Served
     return ServedLearner(name, made, settings, PROBLEM, room, (known(),))
 
 
+def rows() -> ServedLearner:
+    """An untrained learner of rows of two numbers."""
+    plain = NetworkSettings("mlp", hidden=(16, 16))
+    problem, kind = TaskSpec((2,), Categorical(3), None), ProtoNetSettings(plain)
+    inputs = Inputs((2,), mean=(0.0, 0.0), deviation=(1.0, 1.0))
+    tasks, room = TaskSettings("glyphs", way=3, inputs=inputs), Room((32,), 5)
+    settings = RunSettings(kind, tasks, TrainingSettings(steps=1))
+    made = kind.build(problem, jax.random.key(0))
+    return ServedLearner("rows", made, settings, problem, room)
+
+
 def known() -> dict:
     """What known inputs are like: made up."""
     rng = np.random.default_rng(0)

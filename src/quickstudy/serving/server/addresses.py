@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -28,6 +28,8 @@ from quickstudy.serving.server.reading import BadInput, Item, kind_of, read
 from quickstudy.serving.server.work import Work
 from quickstudy.serving.support_set import SupportSet
 from quickstudy.terminal import collected
+
+Out = TypeVar("Out")
 
 
 @dataclass
@@ -57,6 +59,11 @@ class Server:
 def of(request: Request) -> Server:
     """The server of a request."""
     return request.app.state.server
+
+
+async def done(request: Request, function: Callable[..., Out], *arguments: Any) -> Out:
+    """What the worker makes for a request."""
+    return await of(request).work.do(function, *arguments, began=request.state.began)
 
 
 def answer(value: Any, status: int = 200) -> Response:
@@ -97,17 +104,15 @@ async def card(request: Request) -> Response:
 
 async def file(request: Request) -> Response:
     """A model as a file, for `quickstudy predict` and `update`."""
-    server = of(request)
-    model = server.models.get(request.path_params["name"])
-    content = await server.work.do(in_file, model)
+    model = of(request).models.get(request.path_params["name"])
+    content = await done(request, in_file, model)
     headers = {"content-disposition": f'attachment; filename="{model.name}.qs"'}
     return Response(content, headers=headers, media_type="application/octet-stream")
 
 
 async def learners(request: Request) -> Response:
     """All learners."""
-    found = of(request).learners.values()
-    return answer(schemas.LearnerCards([one.card() for one in found]))
+    return answer(schemas.LearnerCards([one.card() for one in of(request).learners.values()]))
 
 
 async def predict(request: Request) -> Response:
@@ -130,7 +135,7 @@ async def predict(request: Request) -> Response:
         threshold = None if one.known is None else one.false_alarms
         return schemas.Predictions(model.name, threshold, said, warnings)
 
-    return answer(await server.work.do(work))
+    return answer(await done(request, work))
 
 
 async def adapt(request: Request) -> Response:
@@ -156,7 +161,7 @@ async def adapt(request: Request) -> Response:
             model = server.models.put(name, learner, support, rate)
         return with_warnings(model, warnings)
 
-    return answer(await server.work.do(work), 200 if there is not None else 201)
+    return answer(await done(request, work), 200 if there is not None else 201)
 
 
 def _adapt_of_form(content: bytes, request: Request) -> schemas.Adapt:
@@ -190,7 +195,7 @@ async def add(request: Request) -> Response:
             model = server.models.add(name, before, added.x, added.labels, added.examples)
         return with_warnings(model, warnings)
 
-    return answer(await server.work.do(work))
+    return answer(await done(request, work))
 
 
 async def remove_class(request: Request) -> Response:
@@ -202,13 +207,12 @@ async def remove_class(request: Request) -> Response:
             model = server.models.remove_class(request.path_params["name"], label)
         return with_warnings(model, warnings)
 
-    return answer(await server.work.do(work))
+    return answer(await done(request, work))
 
 
 async def remove(request: Request) -> Response:
     """Forget a model that requests made."""
-    server = of(request)
-    await server.work.do(server.models.remove, request.path_params["name"])
+    await done(request, of(request).models.remove, request.path_params["name"])
     return Response(status_code=204)
 
 
@@ -229,12 +233,16 @@ async def learn(request: Request) -> Response:
             raise BadRequest("learners is empty: name one, or leave it out")
         chosen = [server.learner(name) for name in dict.fromkeys(names)]
         others = [one for one in chosen if one.name != NEIGHBOUR]
-        if others:  # it compares the inputs that the first of the others takes
-            shape = tuple(others[0].problem.shape)
-            chosen = [one if one.name != NEIGHBOUR else server.neighbours[shape] for one in chosen]
+        if (
+            len(chosen) > len(others) > 0
+        ):  # it compares the inputs that the first of the others takes
+            first = others[0]
+            near = server.neighbours[tuple(first.problem.shape)]
+            near = replace(near, settings=first.settings, problem=first.problem)
+            chosen = [near if one.name == NEIGHBOUR else one for one in chosen]
         return asking.learn(chosen, asked, server.limits)
 
-    return answer(await server.work.do(work))
+    return answer(await done(request, work))
 
 
 async def characters(request: Request) -> Response:
@@ -242,8 +250,7 @@ async def characters(request: Request) -> Response:
     count = whole_number(request, "count", 1, MOST_CHARACTERS, 3)
     drawings = whole_number(request, "drawings", 1, MOST_DRAWINGS, 5)
     seed = whole_number(request, "seed", 0, 2**53, secrets.randbelow(2**53))
-    server = of(request)
-    return answer(await server.work.do(server.held_out.some, count, drawings, seed))
+    return answer(await done(request, of(request).held_out.some, count, drawings, seed))
 
 
 def whole_number(request: Request, name: str, least: int, most: int, default: int) -> int:
@@ -290,6 +297,4 @@ def labelled(learner: ServedLearner, classes: dict[str, list[Any]], limits: Limi
 
 def with_warnings(model: Model, warnings: list[str]) -> schemas.Card:
     """The card of a model that was made, and what to know of it."""
-    found = model.card()
-    found.warnings = warnings
-    return found
+    return msgspec.structs.replace(model.card(), warnings=warnings)

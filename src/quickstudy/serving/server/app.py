@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from starlette.applications import Starlette
@@ -64,13 +65,18 @@ def application(server: Server) -> Starlette:
     app = Starlette(routes=made, exception_handlers=errors)  # pyright: ignore[reportArgumentType]
     app.router.redirect_slashes = False
     app.state.server = server
+    app.state.held = 0  # bytes of bodies, of all requests
     return app
 
 
 def _by_method(endpoints: dict[str, Any]) -> Any:
     async def endpoint(request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
-        return await endpoints[method](request)
+        request.state.began, request.state.held = time.monotonic(), 0
+        try:
+            return await endpoints[method](request)
+        finally:
+            request.app.state.held -= request.state.held
 
     return endpoint
 

@@ -20,9 +20,10 @@ from quickstudy.serving.server import schemas
 from quickstudy.serving.server.learners import ServedLearner
 from quickstudy.serving.server.limits import Limits
 from quickstudy.serving.server.padded import Compared, adapted, by_steps, compare, softmax
-from quickstudy.serving.server.reading import Item, TooMuch, kind_of, read
+from quickstudy.serving.server.reading import BadInput, Item, TooMuch, kind_of, read
 
 UNKNOWN = "unknown"
+NO_NUMBERS = "gives no numbers: is it in the units of the training?"
 
 
 def scores(known: Reference | None, found: Compared) -> list[float | None]:
@@ -32,14 +33,21 @@ def scores(known: Reference | None, found: Compared) -> list[float | None]:
     return [float(score) for score in known.score(found.features, found.differences)]
 
 
+def without_numbers(p: np.ndarray) -> int | None:
+    """The first row that holds something else than numbers, if there is one."""
+    return next(iter(np.flatnonzero(~np.isfinite(p).all(1)).tolist()), None)
+
+
 def predictions(one: Adapted, names: Sequence[str], x: np.ndarray) -> list[schemas.Prediction]:
-    """What a model says of inputs with these names."""
+    """What a model says of inputs with these names. Raises `BadInput` where it gives no numbers."""
     found = compare(one.predictor, one.seen, x, len(one.names), len(one.examples))
-    labels = np.repeat(one.names, one.counts)
+    labels, every = np.repeat(one.names, one.counts), softmax(found.logits, one.temperature)
+    if (at := without_numbers(every)) is not None:
+        raise BadInput(f"input {names[at]} {NO_NUMBERS}", names[at])
     said = []
     for name, p, score, near in zip(
         names,
-        softmax(found.logits, one.temperature),
+        every,
         scores(one.known, found),
         found.near,
         strict=True,
@@ -89,12 +97,14 @@ def learn(
     `UserError` where there are no examples, or an input cannot be read."""
     if not request.examples:
         raise UserError("there are no examples to learn from")
+    count = len(request.examples) + len(request.queries)
+    if count > limits.most_inputs:
+        raise TooMuch(f"there are {count} inputs: at most {limits.most_inputs} in a request")
     classes = list(dict.fromkeys(example.name for example in request.examples))
-    y = np.array([classes.index(example.name) for example in request.examples], np.int32)
-    items = [Item(f"example {i}", one.input) for i, one in enumerate(request.examples)]
-    items += [Item(f"query {i}", value) for i, value in enumerate(request.queries)]
-    if len(items) > limits.most_inputs:
-        raise TooMuch(f"there are {len(items)} inputs: at most {limits.most_inputs} in a request")
+    place = {name: i for i, name in enumerate(classes)}
+    y = np.array([place[example.name] for example in request.examples], np.int32)
+    items = [Item(f"example {i}", one.input) for i, one in enumerate(request.examples, 1)]
+    items += [Item(f"query {i}", value) for i, value in enumerate(request.queries, 1)]
     x_of: list[tuple[Inputs, np.ndarray]] = []
     answers = []
     for one in learners:
@@ -132,7 +142,11 @@ def _answer(
     if measure:
         order = np.argsort(y, kind="stable")
         spread = np.asarray(seen.appearance)[: len(y)].std(0)
-        if (left := left_out(one, x[order], counts.tolist(), spread)) is not None:
+        left = left_out(one, x[order], counts.tolist(), spread)
+        if left is not None and without_numbers(left.logits) is not None:
+            answer.refused = f"an example {NO_NUMBERS}"
+            return answer
+        if left is not None:
             (row,) = measured({one.method: left})
             answer.left_out = schemas.LeftOutRow(**vars(row))
     temperature = 1.0 if row is None else row.temperature
@@ -143,6 +157,9 @@ def _answer(
         if "steps" in one.shows:
             steps = by_steps(one.learner, support, one.room, queries, len(classes))
         p, score = softmax(found.logits, temperature), scores(known, found)
+        if (at := without_numbers(p)) is not None:
+            answer.refused = f"query {at + 1}, or an example, {NO_NUMBERS}"
+            return answer
         for i in range(len(queries)):
             answer.queries.append(_said(classes, y, found, i, p[i], score[i], steps))
     answer.milliseconds = round(1e3 * (time.perf_counter() - began), 2)

@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from quickstudy.errors import UserError
 from quickstudy.serving.server.limits import Limits
 from quickstudy.serving.server.reading import Item, TooMuch
+from quickstudy.serving.server.work import Busy
 
 JSON, FORM = "application/json", "multipart/form-data"
 BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
-DISPOSITION = re.compile(rb'([\w*]+)="((?:[^"\\]|\\.)*)"')
+DISPOSITION = re.compile(rb'(?<![\w*])([\w*]+)="((?:[^"\\]|\\.)*)"')
 MOST_PARTS = 10_000
+MOST_BODIES = 16
+"""Of the largest size, that all requests hold together."""
+MOST_HEAD = 8192
+"""Bytes before the content of a part."""
 
 Wanted = TypeVar("Wanted")
 
@@ -45,7 +50,8 @@ class Part:
 
 
 async def whole(request: Request, limits: Limits) -> bytes:
-    """The body of a request. Raises `TooMuch`, `TooSlow` or `BadRequest`."""
+    """The body of a request. Raises `TooMuch`, `TooSlow` or `BadRequest`, and `Busy` where all
+    requests hold too much."""
     too_large = TooMuch(f"the body is larger than {limits.most_megabytes:g} MB")
     said = request.headers.get("content-length", "")
     if said.isdecimal() and int(said[:20]) > limits.most_bytes:
@@ -57,9 +63,15 @@ async def whole(request: Request, limits: Limits) -> bytes:
                 size += len(chunk)
                 if size > limits.most_bytes:
                     raise too_large
+                request.state.held += len(chunk)
+                request.app.state.held += len(chunk)
+                if request.app.state.held > MOST_BODIES * limits.most_bytes:
+                    raise Busy("the bodies of other requests fill the memory for them")
                 parts.append(chunk)
     except TimeoutError:
         raise TooSlow(f"the body did not arrive within {limits.most_seconds:g} seconds") from None
+    except ClientDisconnect:
+        raise BadRequest("the client went away before the body was there") from None
     return b"".join(parts)
 
 
@@ -96,6 +108,8 @@ def _part(part: bytes) -> Part:
     head, blank, content = part.lstrip(b" \t").partition(b"\r\n\r\n")
     if not blank:
         raise BadRequest("a part of the form has no head")
+    if len(head) > MOST_HEAD:
+        raise BadRequest(f"the head of a part has more than {MOST_HEAD:,} bytes")
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-disposition":

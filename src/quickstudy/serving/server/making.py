@@ -38,6 +38,18 @@ class Conflict(UserError):
     """A change that this model cannot have."""
 
 
+Stamp = tuple[int, ...]
+
+
+def stamp(path: Path) -> Stamp | None:
+    """When a file was changed, how large it is, and which one it is; None where it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """An adapted learner with a name."""
@@ -48,6 +60,10 @@ class Model:
     """What adapts it again; None where nothing does."""
     file: Path | None = None
     """Where it was read from; None of what requests made."""
+    stamp: Stamp | None = None
+    """Of the file, before it was read."""
+    content: bytes | None = None
+    """Of a file that keeps no examples, from which it could be written again."""
 
     def card(self) -> schemas.Card:
         """Describe it."""
@@ -77,7 +93,7 @@ class Model:
 def of_file(name: str, path: Path, limits: Limits) -> Model:
     """Read a model from its file, with its programs compiled. Raises `UserError` where it cannot be
     read, or its predictions depend on each other."""
-    one = adapted_file.load(path)
+    before, one = stamp(path), adapted_file.load(path)
     if one.transductive:
         raise UserError(
             f"{path}: {one.settings.learner.name} is transductive, so that each prediction depends "
@@ -86,7 +102,8 @@ def of_file(name: str, path: Path, limits: Limits) -> Model:
     x = noise(one.problem.shape)
     for count in QUERIES:
         compare(one.predictor, one.seen, x[:count], len(one.names), len(one.examples))
-    return Model(name, one, _learner_of(name, one, limits), path)
+    content = path.read_bytes() if one.kept is None else None
+    return Model(name, one, _learner_of(name, one, limits), path, before, content)
 
 
 def _learner_of(name: str, one: Adapted, limits: Limits) -> ServedLearner | None:
@@ -160,9 +177,8 @@ def made(
 
 def in_file(model: Model) -> bytes:
     """A model as `adapt` would have written it; one whose file keeps no examples as it was read."""
-    if model.adapted.kept is None:
-        assert model.file is not None
-        return model.file.read_bytes()
+    if model.content is not None:
+        return model.content
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.qs"
         adapted_file.save(path, cut(model.adapted))

@@ -7,9 +7,8 @@ takes.
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from quickstudy.serving.server.learners import ServedLearner
 from quickstudy.serving.server.limits import Limits
 from quickstudy.serving.server.making import Conflict, Model, cut, made, of_file
 from quickstudy.serving.server.reading import BadInput, TooMuch
+from quickstudy.serving.server.work import require_wanted
 from quickstudy.serving.support_set import SupportSet
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -48,16 +48,28 @@ class Models:
         return found
 
     def read(self, name: str, path: Path) -> None:
-        """Serve the model in a file, in the place of the one of this name, if there is one."""
+        """Serve the model in a file."""
         self.by_name[name] = of_file(name, path, self.limits)
 
+    def replaced(self, model: Model) -> None:
+        """Serve a model whose file was replaced, in the place of the one before and of what
+        requests changed in it."""
+        require_wanted()
+        if self.keep is not None:
+            (self.keep / f"{model.name}.qs").unlink(missing_ok=True)
+        self.by_name[model.name] = model
+
     def read_kept(self) -> list[str]:
-        """Serve what was kept. Gives a line for each file that cannot be read."""
+        """Serve what was kept, also in the place of a file: where that one is replaced later, it is
+        served. Gives a line for each file that cannot be read."""
         said = []
         for path in sorted(self.keep.glob("*.qs")) if self.keep else ():
+            if not NAME.fullmatch(path.stem):
+                said.append(f"{path}: {path.stem!r} is no name for addresses: rename it")
+                continue
             try:
-                self.read(path.stem, path)
-                self.by_name[path.stem] = dataclasses.replace(self.by_name[path.stem], file=None)
+                kept = of_file(path.stem, path, self.limits)
+                self.by_name[path.stem] = _in_place_of(self.by_name.get(path.stem), kept)
             except UserError as error:
                 said.append(str(error))
         return said
@@ -112,6 +124,7 @@ class Models:
         """Forget a model that requests made."""
         if self.get(name).file is not None:
             raise Conflict(f"{name} comes from a file: take it from the command line")
+        require_wanted()
         if self.keep is not None:
             (self.keep / f"{name}.qs").unlink(missing_ok=True)
         del self.by_name[name]
@@ -122,27 +135,17 @@ class Models:
         return model.learner
 
     def _replace(self, after: Model, before: Model | None) -> Model:
-        """Put a model in the place of another, once it is kept."""
-        if before is not None and before.file is not None:
-            after = dataclasses.replace(after, file=before.file)
+        """Put a model in the place of another, once it is kept. Raises `Busy` where nobody waits
+        for it any more."""
+        after = _in_place_of(before, after)
+        require_wanted()
         if self.keep is not None:
             adapted_file.save(self.keep / f"{after.name}.qs", cut(after.adapted))
         self.by_name[after.name] = after
         return after
 
-    def stamps(self) -> Mapping[str, tuple[int, ...] | None]:
-        """What tells whether the file of a model is another one now; None where it is gone."""
-        return {
-            name: stamp(model.file)
-            for name, model in self.by_name.items()
-            if model.file is not None
-        }
 
-
-def stamp(path: Path) -> tuple[int, ...] | None:
-    """When a file was changed, how large it is, and which one it is; None where it is gone."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino)
+def _in_place_of(before: Model | None, after: Model) -> Model:
+    """A model that requests made, or changed in one from a file."""
+    file, stamp = (None, None) if before is None else (before.file, before.stamp)
+    return dataclasses.replace(after, file=file, stamp=stamp)

@@ -33,9 +33,9 @@ DATA_URL = re.compile(r"data:[\w.+/-]*;base64,", re.ASCII)
 
 
 class BadInput(UserError):
-    """An input that is not what the learner takes."""
+    """An input that is not what the learner takes: `which` one, where that is known."""
 
-    def __init__(self, message: str, which: str):
+    def __init__(self, message: str, which: str | None = None):
         super().__init__(message)
         self.which = which
 
@@ -102,8 +102,8 @@ def _texts(inputs: Inputs, items: Sequence[Item]) -> np.ndarray:
         if not isinstance(item.value, str) or not item.value.strip() or "\0" in item.value:
             raise BadInput(f"input {item.name} is no text", item.name)
     if (model := inputs.model()) is not None:
-        return _brought(inputs, items, model.of_texts([item.value for item in items]))
-    return _brought(inputs, items, texts.strings([item.value for item in items]))
+        return _brought(inputs, model.of_texts([item.value for item in items]))
+    return _brought(inputs, texts.strings([item.value for item in items]))
 
 
 def _pictures(inputs: Inputs, items: Sequence[Item], limits: Limits) -> np.ndarray:
@@ -134,7 +134,7 @@ def _pictures(inputs: Inputs, items: Sequence[Item], limits: Limits) -> np.ndarr
             raise BadInput(
                 f"input {item.name} cannot be read as a picture ({said})", item.name
             ) from None
-    return _brought(inputs, items, model.of_pictures(made) if model else np.array(made))
+    return _brought(inputs, model.of_pictures(made) if model else np.array(made))
 
 
 def content(value: Any) -> bytes:
@@ -173,9 +173,12 @@ def _numbers(inputs: Inputs, items: Sequence[Item]) -> np.ndarray:
     if any(isinstance(item.value, dict) for item in items):
         return _rows(inputs, items, names)
     for item in items:
-        if not isinstance(item.value, list) or not _all_numbers(item.value):
-            raise BadInput(f"input {item.name} is no list of numbers", item.name)
-        shape = _shape(item.value)
+        try:
+            if not isinstance(item.value, list) or not _all_numbers(item.value):
+                raise BadInput(f"input {item.name} is no list of numbers", item.name)
+            shape = _shape(item.value)
+        except RecursionError:
+            raise BadInput(f"input {item.name} has lists in lists, too deep", item.name) from None
         if shape != tuple(inputs.shape):
             said = "a list of lists of unequal length" if shape is None else f"of shape {shape}"
             raise BadInput(
@@ -185,7 +188,7 @@ def _numbers(inputs: Inputs, items: Sequence[Item]) -> np.ndarray:
     for item, row in zip(items, x, strict=True):
         if not np.isfinite(row).all():
             raise BadInput(f"input {item.name} has a number that is not finite", item.name)
-    return _brought(inputs, items, x)
+    return _brought(inputs, x)
 
 
 def _rows(inputs: Inputs, items: Sequence[Item], names: list[str] | None) -> np.ndarray:
@@ -211,8 +214,8 @@ def _rows(inputs: Inputs, items: Sequence[Item], names: list[str] | None) -> np.
     try:
         rows = rows_of("the request", table, inputs.label_column, like=inputs.encoding)
     except UserError as error:
-        raise BadInput(str(error), items[0].name) from None
-    return _brought(inputs, items, rows.x, rows.columns)
+        raise BadInput(str(error)) from None
+    return _brought(inputs, rows.x, rows.columns)
 
 
 def _cell(value: Any) -> Any:
@@ -246,8 +249,8 @@ def _shape(value: Any) -> tuple[int, ...] | None:
     return (len(value), *shape)
 
 
-def _brought(inputs: Inputs, items: Sequence[Item], x: np.ndarray, named: Any = None) -> np.ndarray:
+def _brought(inputs: Inputs, x: np.ndarray, named: Any = None) -> np.ndarray:
     try:
         return inputs.brought("the request", x, named)
     except UserError as error:
-        raise BadInput(str(error), items[0].name) from None
+        raise BadInput(str(error)) from None

@@ -29,7 +29,9 @@ from quickstudy.serving.server.characters import HeldOut
 from quickstudy.serving.server.guard import Guard, log
 from quickstudy.serving.server.learners import ServedLearner
 from quickstudy.serving.server.limits import Limits
+from quickstudy.serving.server.making import Model, of_file, stamp
 from quickstudy.serving.server.models import NAME, Models
+from quickstudy.serving.server.work import Busy
 from quickstudy.terminal import collected
 
 LOOK_EVERY = 1.0
@@ -37,6 +39,9 @@ LOOK_EVERY = 1.0
 
 ON_THEIR_WAY = 0.5
 """Seconds between a signal and the end of listening."""
+
+BACKLOG = 2048
+"""Connections that the system holds until they are taken."""
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -65,6 +70,7 @@ class Place:
             found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind(address)
+            found.listen(BACKLOG)
         except OSError as error:
             raise UserError(
                 f"cannot listen at {self.host}, port {self.port}: {error.strerror or error}; "
@@ -138,7 +144,8 @@ def serve(
         server_header=False,
         ws="none",
         lifespan="off",
-        backlog=2048,
+        backlog=BACKLOG,
+        limit_concurrency=limits.most_waiting + 100,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=int(limits.most_seconds) + 5,
     )
@@ -149,7 +156,7 @@ def serve(
     host = f"[{host}]" if ":" in host else host
     try:
         http = Ending(settings, partial(ready, f"http://{host}:{port}"))
-        asyncio.run(_until_told(http, server.models, listening))
+        asyncio.run(_until_told(http, server, listening))
     finally:
         server.work.end()
 
@@ -200,8 +207,8 @@ class Lines(logging.Handler):
         log(event=record.levelname.lower(), error=record.getMessage())
 
 
-async def _until_told(http: Ending, models: Models, listening: socket.socket) -> None:
-    watching = asyncio.create_task(watch(models))
+async def _until_told(http: Ending, server: Server, listening: socket.socket) -> None:
+    watching = asyncio.create_task(watch(server))
     try:
         await http.serve(sockets=[listening])
     finally:
@@ -209,26 +216,33 @@ async def _until_told(http: Ending, models: Models, listening: socket.socket) ->
     log(event="ended")
 
 
-async def watch(models: Models, every: float = LOOK_EVERY) -> None:
+async def watch(server: Server, every: float = LOOK_EVERY) -> None:
     """Look at the files of models, and serve those that were replaced. One that is damaged is
-    refused, and the model before it serves on."""
-    loop, known = asyncio.get_running_loop(), dict(models.stamps())
+    refused, and the model before it serves on. Programs are compiled beside the worker, which then
+    puts the model in its place between two requests."""
+    loop, refused = asyncio.get_running_loop(), {}
     while True:
         await asyncio.sleep(every)
-        for name, now in models.stamps().items():
-            before, known[name] = known.get(name), now
-            model = models.by_name[name]
-            if now == before or model.file is None:
+        for name, model in list(server.models.by_name.items()):
+            if model.file is None or (now := stamp(model.file)) == model.stamp:
+                continue
+            if name in refused and refused[name] == now:
                 continue
             try:
-                await loop.run_in_executor(None, _read_again, models, name, model.file)
+                after = await loop.run_in_executor(None, _read_again, model, server.limits)
+                await server.work.do(server.models.replaced, after)
                 log(event="replaced", model=name, file=str(model.file))
-            except UserError as error:
+            except Busy:
+                continue
+            except Exception as error:
+                refused[name] = now
                 log(event="refused", model=name, file=str(model.file), error=str(error))
 
 
-def _read_again(models: Models, name: str, path: Path) -> None:
+def _read_again(model: Model, limits: Limits) -> Model:
+    assert model.file is not None
     with collected() as warnings:
-        models.read(name, path)
+        found = of_file(model.name, model.file, limits)
     for said in warnings:
-        log(event="warning", model=name, error=said)
+        log(event="warning", model=model.name, error=said)
+    return found
