@@ -249,6 +249,11 @@ def test_what_was_taught_is_kept_as_a_model(page: Page, address: str, tmp_path: 
     page.write("drawn-here")
     page.click(key("save"))
     page.until("document.querySelector('.result code')")
+    replaced = "document.querySelector('.result').innerText.includes('was there, and was replaced')"
+    assert not page.eval(replaced)
+    teach(page, star(9), "star")  # the name that was written stays
+    page.click(key("save"))
+    page.until(replaced)
     with urllib.request.urlopen(page.eval("document.querySelector('.result a').href")) as file:
         (tmp_path / "drawn-here.qs").write_bytes(file.read())
     assert list(quickstudy.load(tmp_path / "drawn-here.qs").classes_) == ["squiggle", "star"]

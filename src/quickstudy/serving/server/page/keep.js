@@ -33,8 +33,9 @@ function offer(learner, name, taught) {
   const result = h("div", { class: "result", role: "status" });
   const save = async (/** @type {string} */ model) => {
     try {
-      await put(model, learner, taught);
-      fill(result, ...uses(model));
+      const replaced = await put(model, learner, taught);
+      const said = replaced && h("p", {}, `The model ${model} was there, and was replaced.`);
+      fill(result, said, ...uses(model));
     } catch (error) {
       fill(result, h("p", {}, /** @type {Error} */ (error).message));
     }
@@ -43,10 +44,17 @@ function offer(learner, name, taught) {
   return [h("h2", {}, "Keep it"), h("p", { class: "lead" }, lead), form(save), result];
 }
 
-/** @param {(name: string) => void} save */
+/** The field for the name keeps what is in it. @param {(name: string) => void} save */
 function form(save) {
+  const before = /** @type {HTMLInputElement | null} */ (document.querySelector('[data-key="model"]'));
   const field = /** @type {HTMLInputElement} */ (
-    h("input", { value: "mine", maxlength: 60, autocomplete: "off", "aria-label": "Name of the model", "data-key": "model" })
+    h("input", {
+      value: before?.value ?? "mine",
+      maxlength: 60,
+      autocomplete: "off",
+      "aria-label": "Name of the model",
+      "data-key": "model",
+    })
   );
   return h(
     "form",
