@@ -13,7 +13,7 @@ const CREATED = 201;
  * @typedef {object} Learner
  * @property {string} name
  * @property {string} method
- * @property {{kind: string, strokes: boolean}} takes
+ * @property {{kind: string, shape: number[], strokes: boolean}} takes
  * @property {("steps" | "attention")[]} shows
  */
 
