@@ -87,10 +87,21 @@ function uses(name) {
 
 /** @param {string} where @param {string} command */
 function line(where, command) {
-  const copy = h("button", {
+  // Browsers have a clipboard for pages of this machine and over https: alone.
+  const copies = navigator.clipboard !== undefined && copy(where, command);
+  return h("div", { class: "command" }, h("span", { class: "note" }, where), copies, h("code", {}, command));
+}
+
+/** @param {string} where @param {string} command */
+function copy(where, command) {
+  const button = h("button", {
     class: "quiet",
     "aria-label": `Copy the line for ${where}`,
-    onclick: () => navigator.clipboard?.writeText(command),
+    onclick: async () => {
+      const said = await navigator.clipboard.writeText(command).then(() => "Copied", () => "Not copied");
+      button.textContent = said;
+      button.setAttribute("aria-label", `${said}: the line for ${where}`);
+    },
   }, "Copy");
-  return h("div", { class: "command" }, h("span", { class: "note" }, where), copy, h("code", {}, command));
+  return button;
 }
