@@ -2,6 +2,9 @@
 
 import { fromStrokes } from "./pictures.js";
 
+/** What the server answers where it made a model, and none of its name was there. */
+const CREATED = 201;
+
 /** @typedef {[number, number]} Point */
 /** @typedef {{strokes: Point[][]} | {picture: string}} Drawing  A picture is a `data:` address. */
 /** @typedef {{name: string, drawing: Drawing}} Example */
@@ -10,7 +13,7 @@ import { fromStrokes } from "./pictures.js";
  * @typedef {object} Learner
  * @property {string} name
  * @property {string} method
- * @property {{kind: string, strokes: boolean}} takes
+ * @property {{kind: string, shape: number[], strokes: boolean}} takes
  * @property {("steps" | "attention")[]} shows
  */
 
@@ -85,13 +88,15 @@ export function characters(count, drawings) {
  * @param {string} name
  * @param {Learner} learner
  * @param {{name: string, examples: Drawing[]}[]} things
+ * @returns {Promise<boolean>} whether it took the place of a model of this name
  */
-export function keep(name, learner, things) {
+export async function keep(name, learner, things) {
   const input = inputFor([learner]);
   const classes = Object.fromEntries(
     things.map((thing) => [thing.name, thing.examples.map(input)]),
   );
-  return request("PUT", `v1/models/${encodeURIComponent(name)}`, { learner: learner.name, classes });
+  const address = `v1/models/${encodeURIComponent(name)}`;
+  return (await sent("PUT", address, { learner: learner.name, classes })).status !== CREATED;
 }
 
 /** How inputs are sent: as strokes where all learners take these. @param {Learner[]} learners */
@@ -103,12 +108,13 @@ function inputFor(learners) {
   };
 }
 
-/**
- * @param {string} method
- * @param {string} address
- * @param {unknown} [body]
- */
+/** What the server says. @param {string} method @param {string} address @param {unknown} [body] */
 async function request(method, address, body) {
+  return (await sent(method, address, body)).said;
+}
+
+/** What the server says, and with which status. @param {string} method @param {string} address @param {unknown} [body] */
+async function sent(method, address, body) {
   let response;
   try {
     response = await fetch(address, {
@@ -121,5 +127,5 @@ async function request(method, address, body) {
   }
   const said = await response.json().catch(() => ({}));
   if (!response.ok) throw new Refused(said.error ?? response.statusText, response.status);
-  return said;
+  return { said, status: response.status };
 }

@@ -3,10 +3,11 @@
 import * as api from "./api.js";
 import { askWheneverItChanges } from "./asker.js";
 import * as board from "./board.js";
+import { fill } from "./dom.js";
 import { squiggle, star } from "./drawing.js";
 import { evidence } from "./evidence.js";
 import { keep } from "./keep.js";
-import { learners } from "./learners.js";
+import { learners, measured } from "./learners.js";
 import * as pad from "./pad.js";
 import { read } from "./pictures.js";
 import { headline } from "./says.js";
@@ -102,7 +103,9 @@ async function measure() {
   await orSay(async () => {
     learnt = await api.learn(store.state.learners, examples(things), [], { measure: true });
   });
-  if (store.state.measured?.things === things) store.change({ measured: learnt && { things, learnt } });
+  if (store.state.measured?.things !== things) return;
+  store.change({ measured: learnt && { things, learnt } });
+  fill(at("live"), measured(store.state));
 }
 
 /** Does something with the server; where that fails, the headline says why. */

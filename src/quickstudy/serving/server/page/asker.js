@@ -21,7 +21,7 @@ export function askWheneverItChanges(store) {
     if (waiting || same(next, asked) || store.state.learners.length === 0) return;
     asked = next;
     if (known.length === 0 || next.queries.length === 0) {
-      if (store.state.answered) store.change({ answered: null, trouble: null });
+      if (store.state.answered || store.state.trouble) store.change({ answered: null, trouble: null });
       return;
     }
     waiting = true;

@@ -125,7 +125,9 @@ function steps(steps, at, colours, classes, toStep) {
 function seen(state) {
   const bytes = state.answered?.learnt.seen?.queries[0];
   if (!bytes || state.answered?.question.things !== shown(state).things) return null;
-  const picture = h("img", { class: "thumb pixels", src: `data:image/png;base64,${bytes}`, alt: "The drawing in 28 × 28 pixels" });
+  const [height, width] = state.learners[0].takes.shape;
+  const alt = `The drawing in ${width} × ${height} pixels`;
+  const picture = h("img", { class: "thumb pixels", src: `data:image/png;base64,${bytes}`, alt });
   return panel("What it sees", h("ul", { class: "row" }, h("li", {}, picture)));
 }
 
@@ -137,7 +139,7 @@ function familiar(said, threshold) {
   return panel(
     said.unknown ? "Is it one of these? No." : "Is it one of these? Yes.",
     bar,
-    h("span", { class: "note" }, `At least as familiar as ${percent(score)} of known drawings. Up to ${percent(threshold ?? 0)} counts as none of these.`),
+    h("span", { class: "note" }, `At least as familiar as ${percent(score)} of known drawings. At ${percent(threshold ?? 0)} or less it says: none of these.`),
   );
 }
 

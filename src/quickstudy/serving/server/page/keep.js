@@ -33,8 +33,9 @@ function offer(learner, name, taught) {
   const result = h("div", { class: "result", role: "status" });
   const save = async (/** @type {string} */ model) => {
     try {
-      await put(model, learner, taught);
-      fill(result, ...uses(model));
+      const replaced = await put(model, learner, taught);
+      const said = replaced && h("p", {}, `The model ${model} was there, and was replaced.`);
+      fill(result, said, ...uses(model));
     } catch (error) {
       fill(result, h("p", {}, /** @type {Error} */ (error).message));
     }
@@ -43,10 +44,17 @@ function offer(learner, name, taught) {
   return [h("h2", {}, "Keep it"), h("p", { class: "lead" }, lead), form(save), result];
 }
 
-/** @param {(name: string) => void} save */
+/** The field for the name keeps what is in it. @param {(name: string) => void} save */
 function form(save) {
+  const before = /** @type {HTMLInputElement | null} */ (document.querySelector('[data-key="model"]'));
   const field = /** @type {HTMLInputElement} */ (
-    h("input", { value: "mine", maxlength: 60, autocomplete: "off", "aria-label": "Name of the model", "data-key": "model" })
+    h("input", {
+      value: before?.value ?? "mine",
+      maxlength: 60,
+      autocomplete: "off",
+      "aria-label": "Name of the model",
+      "data-key": "model",
+    })
   );
   return h(
     "form",
@@ -79,10 +87,21 @@ function uses(name) {
 
 /** @param {string} where @param {string} command */
 function line(where, command) {
-  const copy = h("button", {
+  // Browsers have a clipboard for pages of this machine and over https: alone.
+  const copies = navigator.clipboard !== undefined && copy(where, command);
+  return h("div", { class: "command" }, h("span", { class: "note" }, where), copies, h("code", {}, command));
+}
+
+/** @param {string} where @param {string} command */
+function copy(where, command) {
+  const button = h("button", {
     class: "quiet",
     "aria-label": `Copy the line for ${where}`,
-    onclick: () => navigator.clipboard?.writeText(command),
+    onclick: async () => {
+      const said = await navigator.clipboard.writeText(command).then(() => "Copied", () => "Not copied");
+      button.textContent = said;
+      button.setAttribute("aria-label", `${said}: the line for ${where}`);
+    },
   }, "Copy");
-  return h("div", { class: "command" }, h("span", { class: "note" }, where), copy, h("code", {}, command));
+  return button;
 }

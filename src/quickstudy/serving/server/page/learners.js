@@ -63,12 +63,13 @@ export function learners(element, actions) {
 function test(state, measure) {
   const { things } = shown(state);
   const runs = state.measured?.things === things && !state.measured.learnt;
+  const off = runs || !things.some((thing) => thing.examples.length > 1);
   const about = {
     class: "quiet",
     "data-key": "measure",
-    disabled: runs || !things.some((thing) => thing.examples.length > 1),
+    "aria-disabled": off ? "true" : "false", // the focus stays, as it would not on one that is disabled
     title: "Leave out each example in turn, and ask about it",
-    onclick: measure,
+    onclick: () => off || measure(),
   };
   return h("button", about, runs ? "Testing …" : "Leave-one-out test");
 }
@@ -120,10 +121,21 @@ function figures(state, learner) {
   const found = [];
   const score = state.mode === "unseen" && allScores(state)[learner];
   if (score) found.push(h("span", { class: "score" }, `right ${score.right} of ${score.of}`));
-  if (state.measured?.things === shown(state).things) {
-    const answer = state.measured.learnt?.answers.find((answer) => answer.learner === learner);
-    const left = answer?.left_out;
-    if (left) found.push(h("span", { class: "note" }, `${left.right} of ${left.of} left-out examples right`));
-  }
+  const left = leftOut(state, learner);
+  if (left) found.push(h("span", { class: "note" }, left));
   return found;
+}
+
+/** What the leave-one-out test found, in words for who hears it. @param {State} state */
+export function measured(state) {
+  const { learners } = state;
+  const found = learners.map((one) => [called(one, learners), leftOut(state, one.name)]);
+  return found.filter(([, left]) => left).map(([name, left]) => `${name}: ${left}.`).join(" ");
+}
+
+/** @param {State} state @param {string} learner */
+function leftOut(state, learner) {
+  if (state.measured?.things !== shown(state).things) return null;
+  const left = state.measured.learnt?.answers.find((answer) => answer.learner === learner)?.left_out;
+  return left ? `${left.right} of ${left.of} left-out examples right` : null;
 }

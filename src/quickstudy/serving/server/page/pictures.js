@@ -12,7 +12,7 @@ const SURROUNDINGS = 1 / 8;
 const DARKER = 0.82;
 
 /** The longer side of the ink, and the width of lines, in sides of the picture: as the server draws. */
-const [EXTENT, PEN] = [0.64, 3.4 / 105];
+const [EXTENT, PEN] = [0.64, 4.2 / 105];
 
 /**
  * Reads a picture, and gives it as a small one at a `data:` address.

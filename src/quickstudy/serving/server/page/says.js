@@ -50,7 +50,7 @@ function words(state) {
   return next(things.map((thing) => thing.name), state);
 }
 
-const NAME_IT = { says: "What is it?", hint: "Its name, and it is the first example." };
+const NAME_IT = { says: "What is it?", hint: "Type its name. Then it is the first example." };
 
 /** What to do with an empty pad. @param {string[]} names @param {State} state @returns {Words} */
 function next(names, state) {
@@ -82,7 +82,7 @@ function answered(state, classes, said) {
     return { says: "None of these.", hint: "Something new? Teach it its name." };
   }
   if (classes.length === 1) {
-    return { says: name, colour, hint: "The one thing it knows. Teach it another." };
+    return { says: name, colour, hint: "It knows only this. Teach it another." };
   }
   return { says: name, colour, share, hint: "Wrong? Teach it the right name." };
 }

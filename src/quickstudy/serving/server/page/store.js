@@ -80,7 +80,9 @@ export function restore(store) {
   };
   const keep = () => {
     const { mode, board, unseen, learner } = store.state;
-    orNot(() => localStorage.setItem(KEPT, JSON.stringify({ mode, board, unseen, learner })));
+    // Another visit may meet other learners of the same names: what these said and scored stays here.
+    const dealt = { ...unseen, before: {}, deal: unseen.deal && { ...unseen.deal, learnt: null } };
+    orNot(() => localStorage.setItem(KEPT, JSON.stringify({ mode, board, unseen: dealt, learner })));
   };
   orNot(() => store.change(JSON.parse(localStorage.getItem(KEPT) ?? "{}")));
   /** @type {ReturnType<typeof setTimeout> | undefined} */

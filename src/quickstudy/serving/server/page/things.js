@@ -120,11 +120,9 @@ function nameField(thing, actions) {
     "aria-label": `Name of ${thing.name}`,
     onchange: (/** @type {Event} */ event) => {
       const field = /** @type {HTMLInputElement} */ (event.target);
-      actions.rename(thing.name, field.value.trim());
+      const better = field.value.trim();
       field.value = thing.name;
-    },
-    onkeydown: (/** @type {KeyboardEvent} */ event) => {
-      if (event.key === "Enter") /** @type {HTMLInputElement} */ (event.target).blur();
+      setTimeout(() => actions.rename(thing.name, better)); // once the focus is where Tab brings it
     },
   });
 }
