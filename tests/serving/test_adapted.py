@@ -14,6 +14,7 @@ from quickstudy.checkpoint import DamagedFile
 from quickstudy.errors import UserError
 from quickstudy.serving.adapted_file import load
 from quickstudy.serving.adapting import adapt
+from quickstudy.serving.functions import learns_functions
 from quickstudy.serving.inputs import read_queries, read_support
 from quickstudy.serving.predicting import predict
 from quickstudy.settings.learners import PixelsSettings
@@ -227,6 +228,8 @@ def test_an_altered_header_is_damage_or_changes_nothing(adapted_file: Path, tmp_
                 load(out)
             except UserError:
                 refused.add((word, str(value)))
+    checkpoint.save(tmp_path / "learner.qs", arrays, {**header, "inputs": None})
+    assert not learns_functions(tmp_path)
     for word in ("classes", "counts", "examples", "temperature", "false_alarms"):
         assert {(word, str(value)) for value in wrong[word]} <= refused
 

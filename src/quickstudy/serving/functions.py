@@ -3,8 +3,7 @@
     quickstudy adapt runs/shops --support new_shop.csv --out shop.qs
     quickstudy predict shop.qs rows.csv
 
-Inputs and targets are in the user's units on both sides. As with classes, the file needs neither
-the run nor the support set.
+Inputs and targets are in the user's units. The file needs neither the run nor the support set.
 """
 
 from __future__ import annotations
@@ -112,19 +111,17 @@ class AdaptedFunction:
     def moments(
         self, x: Float[np.ndarray, "n d"]
     ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """Means and standard deviations of the targets, in their units, float64: targets may be
-        large beside their deviation."""
-        mean, deviation = map(np.asarray, self._standardised(jnp.asarray(x)))
-        return self._in_units(mean.astype(np.float64), deviation.astype(np.float64))
+        """Means and standard deviations of the targets, in their units: float64, for large ones."""
+        found = self._standardised(jnp.asarray(x))
+        return self._in_units(*(np.asarray(each, np.float64) for each in found))
 
     def moments_of(self, x: Float[Array, "n d"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
         """`moments`, as JAX traces them, float32."""
         return self._in_units(*self._standardised(x))
 
-    def _standardised(self, x: Array) -> tuple[Array, Array]:
+    def _standardised(self, x: Array) -> tuple[Array, ...]:
         answers = _answers(self.settings, self.problem, self.method)
-        mean, scale = answers.moments(_predict(self.predictor, x))
-        return mean[:, 0], scale[:, 0]
+        return tuple(each[:, 0] for each in answers.moments(_predict(self.predictor, x)))
 
     def _in_units(self, mean: Any, deviation: Any) -> tuple[Any, Any]:
         unit, middle = self.inputs.target_deviation, self.inputs.target_mean
@@ -190,14 +187,13 @@ def adapt(
             "with --normalisation support"
         )
     rows = read_rows(settings, support, targets=True)
-    if rows.tasks is not None and len(set(map(str, rows.tasks))) > 1:
+    if (tasks := len(set(map(str, rows.tasks or ())))) > 1:
         raise UserError(
-            f"{support} has rows of {len(set(map(str, rows.tasks)))} tasks (column "
-            f"{settings.tasks.task_column!r}): give the rows of one"
+            f"{support} has rows of {tasks} tasks (column {settings.tasks.task_column!r}): give "
+            "the rows of one"
         )
-    start = 0.0
-    if inputs.time_column is not None:
-        start = float(rows.x[0, functions.place_of(inputs.time_column, rows)])
+    time = inputs.time_column
+    start = 0.0 if time is None else float(rows.x[0, functions.place_of(time, rows)])
     x, y = brought(inputs, support, rows, start), rows.y
     assert y is not None
     enable_compilation_cache()
@@ -262,13 +258,12 @@ def predict_table(adapted: AdaptedFunction, file: Path) -> list[Forecast]:
 def _answers(settings: RunSettings, problem: TaskSpec, method: str) -> RealTargets:
     """How predictions of a method are read."""
 
-    def built() -> Learner:
+    def built() -> Any:
         if method == settings.learner.name:
             return settings.learner.build(problem, jax.random.key(SEED))
         return free_opponents(problem)[method]
 
-    learner: Any = eqx.filter_eval_shape(built)
-    answers = learner.answers(problem.likelihood)
+    answers = eqx.filter_eval_shape(built).answers(problem.likelihood)
     assert isinstance(answers, RealTargets)
     return answers
 
