@@ -236,7 +236,9 @@ def test_by_keyboard_and_from_files(page: Page, tmp_path: Path) -> None:
     assert page.eval("document.activeElement.dataset.key") == "teach sunflower"
     tab_to(page, "measure")
     page.press("Enter", 13, text="\r")
-    page.until("document.querySelector('#live').innerText.match(/: \\d of 6 left-out examples right/)")
+    page.until(
+        "document.querySelector('#live').innerText.match(/: \\d of 6 left-out examples right/)"
+    )
     assert page.eval("document.activeElement.dataset.key") == "measure"
     unnamed = page.eval(
         "[...document.querySelectorAll('button, input, select')].filter((x) =>"
