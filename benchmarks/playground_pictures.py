@@ -54,7 +54,7 @@ def main() -> None:
         address = serving.stdout.readline().split()[2] + "/"
         with tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as page:
             page.prefer(color_scheme="light", reduced_motion="reduce")
-            page.size(1200, 750)
+            page.size(1200, 780)
             page.open(address)
             page.until("document.querySelector('#tools button')")
             teach(page, shots=3)
@@ -62,7 +62,9 @@ def main() -> None:
             page.until("document.querySelector('.verdict .share')")
             take(page, WIDE)
             page.size(360, 740, phone=True, scale=1.5)
-            page.eval("scrollTo(0, 0)")
+            page.click('[data-key="learner characters-maml"]')
+            page.until("document.querySelector('#evidence .chart')")
+            page.eval("document.querySelector('#learners').scrollIntoView()")
             take(page, PHONE)
     finally:
         serving.terminate()
