@@ -182,12 +182,13 @@ def row(found: dict[str, Any]) -> str:
     others = "; ".join(f"{name} {figure(of)}" for name, of in found["opponents"].items())
     (verdict,) = found["verdicts"].values()
     unit = "accuracy, %" if metric == "accuracy" else metric
-    best = found["best"]
+    cells = [found["trial"], f"`{found['training']}`", unit, figure(own), others, verdict]
+    if (best := found.get("best")) is None:
+        return f"| {' | '.join([*cells, 'not measured'])} |"
     taken = ", ".join(f"{name} {times}" for name, times in best["taken"].items())
     beside = f"{shown(best['best'])} (taken: {taken}); {shown(best['difference'])} from "
     beside += f"{best['best opponent']} at {shown(best[best['best opponent']])}"
-    cells = [found["trial"], f"`{found['training']}`", unit, figure(own), others, verdict, beside]
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join([*cells, beside])} |"
 
 
 def render() -> None:
