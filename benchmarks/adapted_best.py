@@ -19,6 +19,7 @@ from quickstudy.likelihood import Categorical, RealTargets
 from quickstudy.runs.opponents import opponents_of
 from quickstudy.runs.saved import SavedRun
 from quickstudy.runs.tasks import episode_tasks
+from quickstudy.serving.adapting import on_validation
 from quickstudy.serving.checks import inductive
 from quickstudy.serving.left_out import best_of, leave_out, measured
 from quickstudy.serving.left_out_rows import left_out_rmse
@@ -39,7 +40,7 @@ def best_on_average(run: Path, episodes: int) -> dict[str, Any]:
     for index in range(episodes):
         for_task, key = task_keys(jax.random.key(0), jnp.asarray(index))
         task = tasks.numbered(for_task, jnp.asarray(index))
-        name = best_method(methods, task, own)
+        name = best_method(methods, task, own, on_validation(saved))
         taken[name] += 1
         for method, one in methods.items():
             found = _figures(one, task, key)
@@ -68,7 +69,9 @@ def of(values: np.ndarray) -> dict[str, float]:
     return {"mean": found.mean, "interval_95": found.half_width}
 
 
-def best_method(methods: dict[str, Learner], task: Episode, own: str) -> str:
+def best_method(
+    methods: dict[str, Learner], task: Episode, own: str, validation: dict[str, float]
+) -> str:
     """The method that `adapt --best` takes for a support set; the run's own where none can be
     measured."""
     likelihood = task.likelihood
@@ -80,4 +83,4 @@ def best_method(methods: dict[str, Learner], task: Episode, own: str) -> str:
     support = Examples(task.support.x[order], task.support.y[order])
     count = np.bincount(np.asarray(support.y), minlength=likelihood.size)
     table = measured(leave_out(methods, support, count, jax.random.key(0)))
-    return best_of(table) if table else own
+    return best_of(table, validation) if table else own

@@ -133,8 +133,15 @@ def larger(tmp_path: Path) -> Path:
 def test_the_learner_wins_ties() -> None:
     rights = {"a": 5, "b": 5, "c": 7, "d": 7}
     table = tuple(Measured(name, right, 9, 0.5, 1) for name, right in rights.items())
-    assert best_of(table) == "c"
-    assert best_of(table[:2]) == "a"
+    assert best_of(table, {}) == "c"
+    assert best_of(table[:2], {}) == "a"
+
+
+def test_validation_decides_between_methods_that_are_about_as_good_on_a_few_examples() -> None:
+    table = tuple(Measured(name, right, 10, 0.5, 1) for name, right in {"a": 9, "b": 8}.items())
+    assert best_of(table, {"a": 0.80, "b": 0.95}) == "b"
+    assert best_of(table, {"a": 0.80, "b": 0.85}) == "a"
+    assert best_of(table, {"b": 0.95}) == "a"  # one was not measured there
 
 
 @pytest.mark.usefixtures("few_opponents")
@@ -146,7 +153,7 @@ def test_the_best_method_is_written_and_serves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "best.qs"
-    monkeypatch.setattr(adapting, "best_of", lambda table: table[1].method)
+    monkeypatch.setattr(adapting, "best_of", lambda table, _: table[1].method)
     adapted = adapt(runs["pixels"], larger, out, best=True)
     assert [(row.method, row.of) for row in adapted.left_out] == [
         ("pixels", 24),

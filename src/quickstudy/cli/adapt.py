@@ -34,7 +34,8 @@ class Adapt:
     embed: Path | None = None
     """Where the model of the run's features is now, if it has moved since."""
     best: bool = False
-    """Write the method that is best on left-out examples: the run's learner, or nearest neighbour,
+    """Write the method that is best on left-out examples and, of a run on your own data, on its
+    validation tasks: the run's learner, or nearest neighbour,
     nearest mean, ridge or logistic regression on the inputs themselves. Of a function: the run's
     learner, ridge regression, one regression for all tasks of the run, or the mean."""
     false_alarms: float = FALSE_ALARMS

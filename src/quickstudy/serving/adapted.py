@@ -57,8 +57,9 @@ class Kept:
     """The run's learner, with its meta-parameters ω."""
     x: Shaped[np.ndarray, "n ..."]
     """The support set, as the learner takes it."""
-    best: bool
-    """Whether the best method was asked for."""
+    best: dict[str, float] | None
+    """Where the best method was asked for: the accuracy of each on the run's validation tasks, if
+    the run keeps it (`left_out.best_of`). None where the run's own learner was."""
     known: list[dict[str, Any]] | None
     """What the run's file says of known inputs (`runs.known.known_in`)."""
 

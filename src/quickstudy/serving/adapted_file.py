@@ -108,7 +108,7 @@ def load(path: Path) -> Adapted:
             whole: Any = _together(learner, apart, before, words["places"])
         except checkpoint.NO_SENSE as error:
             raise DamagedFile(f"{path} is damaged: its learner makes no sense ({error})") from error
-        kept = Kept(whole, as_taken(np.asarray(x)), bool(words["best"]), words["known"])
+        kept = Kept(whole, as_taken(np.asarray(x)), words["best"], words["known"])
     return dataclasses.replace(known, predictor=predictor, seen=seen, kept=kept)
 
 

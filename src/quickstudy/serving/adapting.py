@@ -45,8 +45,9 @@ class Source:
     settings: RunSettings
     """Of the run, with what the support set adds to its inputs."""
     problem: TaskSpec
-    best: bool
-    """Whether to take the best method, the learner where it is as good as any."""
+    best: dict[str, float] | None
+    """To take the best method: the accuracy of each on the run's validation tasks, if the run keeps
+    it (`left_out.best_of`). None to take the learner."""
     false_alarms: float
     """The share of inputs of the classes that may be called unknown."""
     known: list[dict[str, Any]] | None
@@ -89,7 +90,8 @@ def adapt(
         settings, tasks=dataclasses.replace(settings.tasks, inputs=inputs)
     )
     known, provenance = saved.header.get("known"), saved.header.get("provenance")
-    source = Source(str(run), learner, settings, problem, best, false_alarms, known, provenance)
+    stood = on_validation(saved) if best else None
+    source = Source(str(run), learner, settings, problem, stood, false_alarms, known, provenance)
     labels = [str(label) for label in np.repeat(read.names, read.count)]
     examples = SupportSet.of(read.x, labels, example_names(inputs, support, read))
     adapted = adapted_to_set(source, examples, str(support))
@@ -121,7 +123,7 @@ def adapted_to_set(source: Source, support: SupportSet, where: str) -> Adapted:
         raise UserError(f"adapting {source.name} to {where} gave no numbers: it diverged")
     left = leave_out(methods, examples, count, jax.random.key(SEED))
     table = measured(left)
-    method = best_of(table) if source.best and table else own
+    method = own if source.best is None or not table else best_of(table, source.best)
     if method != own:
         predictor, seen, right, _ = adapted_to(methods[method], examples, ways)
     found = left.get(method)
@@ -146,6 +148,16 @@ def adapted_to_set(source: Source, support: SupportSet, where: str) -> Adapted:
         Kept(source.learner, support.x, source.best, source.known),
         source.provenance,
     )
+
+
+def on_validation(saved: SavedRun) -> dict[str, float]:
+    """Give the accuracy of a run's learner and of each free opponent on its validation tasks, where
+    its file keeps them."""
+    found = saved.header.get("validation")
+    if not found or found["metric"] != "accuracy":
+        return {}
+    figures = {saved.settings.learner.name: found["learner"], **found["opponents"]}
+    return {name: figure["mean"] for name, figure in figures.items()}
 
 
 def learner_of(run: Path) -> SavedRun:

@@ -169,7 +169,7 @@ def made(
         seen,
         known,
         false_alarms,
-        Kept(own, support.x, False, list(learner.known) or None),
+        Kept(own, support.x, None, list(learner.known) or None),
         learner.provenance if before is None else before.adapted.provenance,
     )
     return Model(name, one, learner)
