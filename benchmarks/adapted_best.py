@@ -1,5 +1,5 @@
-"""`quickstudy adapt --best` as it does on average: on each of many test support sets of a run, the
-method with the best left-out examples is taken, and measured on the queries of the same episode."""
+"""Measure `quickstudy adapt --best` on average. It chooses a method for each of many test support
+sets of a run, by left-out examples and the run's validation. The queries of the episode test it."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ def best_on_average(run: Path, episodes: int) -> dict[str, Any]:
     settings, learner = inductive(saved)
     own, t = settings.learner.name, settings.tasks
     methods = {own: learner, **opponents_of(settings, saved.problem, t)}
+    validation = on_validation(saved)
     tasks = episode_tasks(t, "test", t.way, t.shot, t.query)
     figures: dict[str, list[float]] = {name: [] for name in ("best", *methods)}
     taken: Counter[str] = Counter()
     for index in range(episodes):
         for_task, key = task_keys(jax.random.key(0), jnp.asarray(index))
         task = tasks.numbered(for_task, jnp.asarray(index))
-        name = best_method(methods, task, own, on_validation(saved))
+        name = best_method(methods, task, own, validation)
         taken[name] += 1
         for method, one in methods.items():
             found = _figures(one, task, key)
